@@ -1,0 +1,1 @@
+//! Connections as our own state machine; deliveries, settling, publishing.

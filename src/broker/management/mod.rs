@@ -1,0 +1,1 @@
+//! The management API over HTTP, with lenient JSON types of our own.

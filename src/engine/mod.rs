@@ -1,0 +1,1 @@
+//! Keeps broker and processes in step with the files.

@@ -1,0 +1,1 @@
+//! Reads the files of a stack safely and notices when they change.

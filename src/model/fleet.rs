@@ -1,0 +1,231 @@
+//! What should run: consumers, and how each is fed, answered, retried, restarted and stopped.
+
+use std::collections::BTreeMap;
+use std::num::{NonZeroU16, NonZeroU32};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Arguments, ConsumerName, Origin, Problem, QueueName, QueueType, Topology, VhostName};
+
+/// What to execute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// A program and its arguments; no shell comes near it. Never empty.
+    Command(Vec<String>),
+    /// A text for `/bin/sh -c`.
+    Shell(String),
+}
+
+/// How the body stands in a `json` envelope.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BodyAs {
+    /// A JSON string; bytes that are not UTF-8 as base64 with `"encoding":"base64"`.
+    #[default]
+    String,
+    /// A body that is valid JSON is embedded as it is, unparsed and unchanged.
+    Json,
+}
+
+/// What ends a message of the `lines` protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Delimiter {
+    /// `\n`.
+    #[default]
+    Newline,
+    /// A zero byte, for bodies with newlines in them.
+    Nul,
+}
+
+/// How messages reach the child, see `docs/protocol.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WireProtocol {
+    /// One JSON object a line.
+    Json {
+        /// How the body is embedded.
+        body_as: BodyAs,
+    },
+    /// The body and a delimiter, nothing else.
+    Lines {
+        /// What ends a message.
+        delimiter: Delimiter,
+    },
+    /// One process a message; its exit code answers.
+    Exec,
+}
+
+/// What an exit code of an `exec` child means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ExitVerdict {
+    /// Done.
+    Ack,
+    /// Failed: the retry policy decides.
+    Nack,
+    /// Can never succeed: dead-letter.
+    Reject,
+    /// Give it back untouched.
+    Requeue,
+}
+
+/// Exit codes and their meanings. The defaults are those of rabbitmq-cli-consumer, so that scripts
+/// written for it work unchanged: 0 ack, 3 and 5 reject, 4 and 6 requeue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExitCodes {
+    /// Meaning of single codes.
+    pub codes: BTreeMap<u8, ExitVerdict>,
+    /// Meaning of every other code and of death by a signal.
+    pub default: ExitVerdict,
+}
+
+impl Default for ExitCodes {
+    fn default() -> Self {
+        use ExitVerdict::{Ack, Nack, Reject, Requeue};
+        Self {
+            codes: [(0, Ack), (3, Reject), (4, Requeue), (5, Reject), (6, Requeue)].into(),
+            default: Nack,
+        }
+    }
+}
+
+/// Delayed retries of failed messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetrySpec {
+    /// The pause before the second try, the third, and so on; then dead-letter. Never empty. Each
+    /// distinct delay is one permanent queue, see [`RetrySpec::queue_name`].
+    pub delays: Vec<Duration>,
+}
+
+/// When and how fast a worker that ended is started again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestartSpec {
+    /// Pause before the first restart; it doubles with each failure in a row.
+    pub backoff: Duration,
+    /// The longest pause.
+    pub backoff_max: Duration,
+    /// A worker that lived this long has proven itself: its failures are forgotten.
+    pub reset_after: Duration,
+}
+
+impl Default for RestartSpec {
+    fn default() -> Self {
+        Self {
+            backoff: Duration::from_secs(1),
+            backoff_max: Duration::from_secs(60),
+            reset_after: Duration::from_secs(60),
+        }
+    }
+}
+
+/// The first signal of a stop, after end of input has not sufficed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StopSignal {
+    /// `SIGTERM`.
+    #[default]
+    Term,
+    /// `SIGINT`.
+    Int,
+    /// `SIGQUIT`.
+    Quit,
+    /// `SIGHUP`.
+    Hup,
+    /// `SIGUSR1`.
+    Usr1,
+    /// `SIGUSR2`.
+    Usr2,
+}
+
+/// How a worker is stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StopSpec {
+    /// What is sent to the process group when the grace time is over.
+    pub signal: StopSignal,
+    /// How long a worker may go on with what it holds.
+    pub grace: Duration,
+}
+
+impl Default for StopSpec {
+    fn default() -> Self {
+        Self { signal: StopSignal::Term, grace: Duration::from_secs(30) }
+    }
+}
+
+/// One consumer of the file, resolved: nothing in it is optional that has a default.
+///
+/// Two equal specs need the same processes; a reload replaces the workers of a consumer only where
+/// its spec differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerSpec {
+    /// Its key in the file.
+    pub name: ConsumerName,
+    /// The vhost of its queue.
+    pub vhost: VhostName,
+    /// What it consumes.
+    pub queue: QueueName,
+    /// The type of that queue, which decides what can be done with a message.
+    pub queue_type: QueueType,
+    /// Whether what is rejected goes anywhere: an argument or a policy of the files gives the
+    /// queue a dead-letter exchange.
+    pub dead_letters: bool,
+    /// What to execute.
+    pub program: Program,
+    /// How messages reach the child.
+    pub protocol: WireProtocol,
+    /// Worker processes; with `exec`, processes at once.
+    pub workers: NonZeroU16,
+    /// Messages in flight, per worker.
+    pub prefetch: NonZeroU16,
+    /// How long one message may take; `None` for no limit of ours.
+    pub timeout: Option<Duration>,
+    /// Delayed retries, if any.
+    pub retry: Option<RetrySpec>,
+    /// Whether a rejected message may vanish where the queue dead-letters nowhere.
+    pub discard: bool,
+    /// Meaning of exit codes, for `exec`.
+    pub exit_codes: ExitCodes,
+    /// Variables set for the child on top of the inherited ones.
+    pub env: BTreeMap<String, String>,
+    /// Working directory, absolute; by default the folder of the file that declares the consumer.
+    pub cwd: PathBuf,
+    /// Restarting.
+    pub restart: RestartSpec,
+    /// Stopping.
+    pub stop: StopSpec,
+    /// Longest body handed to a child, bytes; longer ones are dead-lettered as `too_large`.
+    pub max_message: NonZeroU32,
+    /// Longest reply line of a child, bytes.
+    pub max_reply: NonZeroU32,
+    /// Arguments to `basic.consume`, `x-priority` among them.
+    pub arguments: Arguments,
+    /// Where it was declared.
+    pub origin: Origin,
+}
+
+impl RetrySpec {
+    /// The queue in which a message of `queue` waits for `delay`: `orders.retry.30s`.
+    pub fn queue_name(queue: &QueueName, delay: Duration) -> String {
+        format!("{queue}.retry.{}", super::arguments::duration_label(delay))
+    }
+}
+
+/// The consumers that should run, each on a queue that the topology has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fleet {
+    consumers: BTreeMap<ConsumerName, ConsumerSpec>,
+}
+
+impl Fleet {
+    /// Proves the consumers against the topology, or gives every problem there is.
+    pub fn new(consumers: Vec<ConsumerSpec>, topology: &Topology) -> Result<Self, Vec<Problem>> {
+        let _ = (consumers, topology);
+        Err(Vec::new())
+    }
+
+    /// Consumers by name.
+    pub fn consumers(&self) -> impl ExactSizeIterator<Item = &ConsumerSpec> {
+        self.consumers.values()
+    }
+
+    /// The consumer of that name.
+    pub fn get(&self, name: &ConsumerName) -> Option<&ConsumerSpec> {
+        self.consumers.get(name)
+    }
+}

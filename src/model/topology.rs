@@ -1,0 +1,68 @@
+//! Everything that should exist on the broker, with every reference proven.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Binding, Exchange, ExchangeName, Policy, PolicyName, Problem, Queue, QueueName, VhostName,
+};
+
+/// The pieces of a topology before anyone has looked at how they fit.
+#[derive(Clone, Debug, Default)]
+pub struct TopologyParts {
+    /// Exchanges, in the order of the files.
+    pub exchanges: Vec<Exchange>,
+    /// Queues and streams.
+    pub queues: Vec<Queue>,
+    /// Bindings of every form.
+    pub bindings: Vec<Binding>,
+    /// Policies.
+    pub policies: Vec<Policy>,
+}
+
+/// Resources that fit together: every binding has both ends, every dead-letter target exists,
+/// nothing is declared twice.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Topology {
+    exchanges: BTreeMap<(VhostName, ExchangeName), Exchange>,
+    queues: BTreeMap<(VhostName, QueueName), Queue>,
+    bindings: Vec<Binding>,
+    policies: BTreeMap<(VhostName, PolicyName), Policy>,
+}
+
+impl Topology {
+    /// Proves the parts, or gives every problem there is.
+    pub fn new(parts: TopologyParts) -> Result<Self, Vec<Problem>> {
+        let _ = parts;
+        Err(Vec::new())
+    }
+
+    /// Exchanges by vhost and name.
+    pub fn exchanges(&self) -> impl ExactSizeIterator<Item = &Exchange> {
+        self.exchanges.values()
+    }
+
+    /// Queues and streams by vhost and name.
+    pub fn queues(&self) -> impl ExactSizeIterator<Item = &Queue> {
+        self.queues.values()
+    }
+
+    /// Bindings, sorted.
+    pub fn bindings(&self) -> impl ExactSizeIterator<Item = &Binding> {
+        self.bindings.iter()
+    }
+
+    /// Policies by vhost and name.
+    pub fn policies(&self) -> impl ExactSizeIterator<Item = &Policy> {
+        self.policies.values()
+    }
+
+    /// The exchange of that name, if the files speak of it.
+    pub fn exchange(&self, vhost: &VhostName, name: &ExchangeName) -> Option<&Exchange> {
+        self.exchanges.get(&(vhost.clone(), name.clone()))
+    }
+
+    /// The queue of that name, if the files speak of it.
+    pub fn queue(&self, vhost: &VhostName, name: &QueueName) -> Option<&Queue> {
+        self.queues.get(&(vhost.clone(), name.clone()))
+    }
+}

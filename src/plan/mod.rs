@@ -1,0 +1,1 @@
+//! What is × what should be → ordered changes with reasons. Pure.

@@ -1,0 +1,1 @@
+//! Starts, feeds, signals and reaps child processes.

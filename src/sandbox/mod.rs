@@ -1,0 +1,1 @@
+//! A private throw-away RabbitMQ, for `warrener dev` and for the tests.
