@@ -6,6 +6,7 @@
 mod backoff;
 mod disposition;
 mod lifecycle;
+mod republish;
 
 #[cfg(test)]
 mod tests;
@@ -13,3 +14,4 @@ mod tests;
 pub use backoff::Backoff;
 pub use disposition::{DeadLetterRoute, Disposition, Failure, Wish, dispose};
 pub use lifecycle::{Effect, Event, Lifecycle, State};
+pub use republish::{Epitaph, failed_tries, first_address, republished};

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::model::Endpoint;
+use crate::telemetry::ConnectionRole;
 
 /// How long any single call on an open connection may take.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -25,28 +26,6 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Heartbeat asked for where the address does not say, seconds. RabbitMQ's documentation finds
 /// 5 to 20 best; below 5 there are false alarms.
 const HEARTBEAT_SECONDS: u16 = 10;
-
-/// What a connection is for; shown as its name in the broker's listings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// Deliveries and settlements.
-    Consume,
-    /// Retries, dead letters and consumer output.
-    Publish,
-    /// Declaring and probing.
-    Topology,
-}
-
-impl Role {
-    /// One lowercase word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Consume => "consume",
-            Self::Publish => "publish",
-            Self::Topology => "topology",
-        }
-    }
-}
 
 /// Why a connection could not be made.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -129,7 +108,7 @@ impl Drop for Wire {
 }
 
 /// Connects once, within about 20 s whatever the peer does.
-pub async fn connect(endpoint: &Endpoint, role: Role, name: &str) -> Result<Wire, ConnectError> {
+pub async fn connect(endpoint: &Endpoint, role: ConnectionRole, name: &str) -> Result<Wire, ConnectError> {
     use ConnectErrorKind::Unreachable;
     let authority = &endpoint.uri.authority;
     let dial = TcpStream::connect((authority.host.as_str(), authority.port));

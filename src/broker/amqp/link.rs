@@ -14,10 +14,10 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::connect::{CALL_TIMEOUT, ConnectError, ConnectErrorKind, Role, Wire, connect};
+use super::connect::{CALL_TIMEOUT, ConnectError, ConnectErrorKind, Wire, connect};
 use crate::model::Endpoint;
 use crate::supervise::Backoff;
-use crate::telemetry::{ConnectionState, Registry};
+use crate::telemetry::{ConnectionRole, ConnectionState, Registry};
 
 /// Pauses between attempts while nobody answers: short, because a broker that has come back must
 /// be consumed from within seconds; with jitter, because every host of a cluster retries at once.
@@ -48,7 +48,7 @@ pub struct Link {
 
 impl Link {
     /// Starts connecting to the first endpoint that answers, and keeps at it until stopped.
-    pub fn start(endpoints: Vec<Endpoint>, role: Role, name: String, registry: Registry) -> Self {
+    pub fn start(endpoints: Vec<Endpoint>, role: ConnectionRole, name: String, registry: Registry) -> Self {
         let (tx, state) = watch::channel(LinkState::Down(None));
         let token = CancellationToken::new();
         let keeper = Keeper { endpoints, role, name, registry, token: token.clone(), tx };
@@ -94,7 +94,7 @@ impl Link {
 
 struct Keeper {
     endpoints: Vec<Endpoint>,
-    role: Role,
+    role: ConnectionRole,
     name: String,
     registry: Registry,
     token: CancellationToken,
@@ -118,7 +118,7 @@ impl Keeper {
                     let why = self.hold(Arc::new(wire)).await;
                     let Some(why) = why else { return };
                     tracing::warn!(role = self.role.as_str(), broker = %endpoint, %why, "connection lost");
-                    self.registry.connection(self.role.as_str(), ConnectionState::Down { why });
+                    self.registry.set_connection(self.role, ConnectionState::Down { why });
                     self.tx.send_replace(LinkState::Down(None));
                     if since.elapsed() > UNREACHABLE.1 {
                         (soon.reset(), late.reset());
@@ -132,7 +132,7 @@ impl Keeper {
                         _ => late.next(fastrand::f64()),
                     };
                     let why = error.to_string();
-                    self.registry.connection(self.role.as_str(), ConnectionState::Down { why });
+                    self.registry.set_connection(self.role, ConnectionState::Down { why });
                     self.tx.send_replace(LinkState::Down(Some(error)));
                     pause
                 }
@@ -148,7 +148,7 @@ impl Keeper {
     async fn hold(&self, wire: Arc<Wire>) -> Option<String> {
         // The only listener: lapin hands each event to one of its listeners, not to all.
         let mut events = std::pin::pin!(wire.connection.events_listener());
-        self.registry.connection(self.role.as_str(), ConnectionState::Up);
+        self.registry.set_connection(self.role, ConnectionState::Up);
         self.tx.send_replace(LinkState::Up(wire.clone()));
         loop {
             tokio::select! {
@@ -163,11 +163,11 @@ impl Keeper {
                     }
                     Some(Event::ConnectionBlocked(reason)) => {
                         tracing::warn!(role = self.role.as_str(), %reason, "the broker blocks publishing");
-                        self.registry.connection(self.role.as_str(), ConnectionState::Blocked { reason });
+                        self.registry.set_connection(self.role, ConnectionState::Blocked { reason });
                     }
                     Some(Event::ConnectionUnblocked) => {
                         tracing::info!(role = self.role.as_str(), "the broker takes publishes again");
-                        self.registry.connection(self.role.as_str(), ConnectionState::Up);
+                        self.registry.set_connection(self.role, ConnectionState::Up);
                     }
                     Some(_) => {}
                     None => return Some("closed".into()),

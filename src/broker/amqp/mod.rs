@@ -16,7 +16,7 @@ mod publisher;
 mod settle;
 mod subscription;
 
-pub use connect::{CALL_TIMEOUT, ConnectError, ConnectErrorKind, Role, Wire, connect};
+pub use connect::{CALL_TIMEOUT, ConnectError, ConnectErrorKind, Wire, connect};
 pub use link::{Link, LinkState};
 pub use pool::LinkPool;
 pub use publisher::{Outgoing, PublishError, Publisher};

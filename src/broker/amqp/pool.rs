@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::{Link, Role};
+use super::Link;
 use crate::model::Endpoint;
-use crate::telemetry::Registry;
+use crate::telemetry::{ConnectionRole, Registry};
 
 /// Workers on one connection. Each connection costs a thread and its buffers, so not one a worker;
 /// each channel makes the others of its connection a little dearer, and a channel error can take
@@ -37,7 +37,7 @@ impl LinkPool {
         free.unwrap_or_else(|| {
             let endpoints = self.endpoints.clone();
             let link =
-                Link::start(endpoints, Role::Consume, self.name.clone(), self.registry.clone());
+                Link::start(endpoints, ConnectionRole::Consume, self.name.clone(), self.registry.clone());
             let link = Arc::new(link);
             links.push(Arc::downgrade(&link));
             link
