@@ -39,8 +39,6 @@ pub(super) struct Kept {
     pub(super) delivery: Delivery,
     /// Which try this is, from 1.
     pub(super) attempt: u32,
-    /// When it was handed over.
-    pub(super) sent: Instant,
     /// More time that the child has asked for.
     pub(super) extra: Duration,
 }
@@ -60,7 +58,7 @@ pub(super) struct Desk {
     route: DeadLetterRoute,
     shown: WorkerMeter,
     slot: u16,
-    ledger: Ledger<Kept, Instant>,
+    ledger: Ledger<Kept>,
     epoch: Epoch,
     subscription: Option<Subscription>,
     subscribing: Option<Pending<Result<Subscription, SubscribeError>>>,
@@ -158,8 +156,7 @@ impl Desk {
             }
         }
         while let Some(delivery) = self.waiting.pop_front() {
-            self.meter.received(delivery.redelivered);
-            if let Some(id) = self.book(delivery, Instant::now()) {
+            if let Some(id) = self.book(delivery) {
                 self.give_back(id, Outcome::Released);
             }
         }
@@ -276,13 +273,17 @@ impl Desk {
     }
 
     /// Enters a waiting message into the ledger as handed over now.
-    pub(super) fn book(&mut self, delivery: Delivery, now: Instant) -> Option<DeliveryId> {
+    pub(super) fn book(&mut self, delivery: Delivery) -> Option<DeliveryId> {
+        let redelivered = delivery.redelivered;
         let most = self.spec.retry.as_ref().map_or(0, |retry| retry.delays.len());
         let most = u32::try_from(most).unwrap_or(u32::MAX);
         let attempt = failed_tries(&delivery.properties, most).saturating_add(1);
-        let kept = Kept { attempt, sent: now, extra: Duration::ZERO, delivery };
-        match self.ledger.deliver(kept.delivery.tag, None, kept) {
-            Ok(id) => Some(id),
+        let kept = Kept { attempt, extra: Duration::ZERO, delivery };
+        match self.ledger.deliver(kept.delivery.tag, kept) {
+            Ok(id) => {
+                self.meter.received(redelivered);
+                Some(id)
+            }
             Err(error) => {
                 // A gap means that tags no longer mean what we think: settle nothing more on it.
                 tracing::error!(consumer = %self.spec.name, %error, "the channel cannot be trusted any more");
@@ -374,12 +375,13 @@ impl Desk {
     /// answered: with a prefetch above one, waiting behind others is no fault of the message.
     pub(super) fn overdue_at(&mut self, now: Instant) -> Option<(DeliveryId, Instant)> {
         let timeout = self.spec.timeout?;
-        let (id, kept) = self.ledger.oldest()?;
+        let id = self.ledger.oldest()?;
         let since = match self.front {
             Some((front, since)) if front == id => since,
-            _ => self.front.insert((id, now.max(kept.sent))).1,
+            _ => self.front.insert((id, now)).1,
         };
-        Some((id, since + timeout + kept.extra))
+        let extra = self.ledger.get_mut(id).map_or(Duration::ZERO, |kept| kept.extra);
+        Some((id, since + timeout + extra))
     }
 
     /// Tells the broker what has been decided.
@@ -471,21 +473,24 @@ impl Desk {
                 let outcome = Outcome::Discarded(why(exhausted));
                 Box::pin(std::future::ready((id, Settlement::Ack, outcome)))
             }
-            Disposition::Requeue => Box::pin(self.back_after_pause(id)),
+            Disposition::Requeue => {
+                let pause = self.failures.next(fastrand::f64());
+                Box::pin(after_pause(id, pause, self.hurry.clone()))
+            }
         };
         self.outcomes.push(work);
     }
 
     /// Publishes and, once that is confirmed, acks; where it is not, gives the original back.
     fn move_on(
-        &mut self,
+        &self,
         id: DeliveryId,
         message: Outgoing,
         outcome: Outcome,
     ) -> impl Future<Output = Settled> + Send + use<> {
         let publisher = self.context.publisher.clone();
         let (consumer, key) = (self.spec.name.clone(), message.routing_key.clone());
-        let back = self.back_after_pause(id);
+        let back = after_pause(id, REQUEUE_PAUSE.0, self.hurry.clone());
         async move {
             match publisher.publish(message).await {
                 Ok(()) => (id, Settlement::Ack, outcome),
@@ -502,18 +507,15 @@ impl Desk {
             }
         }
     }
+}
 
-    fn back_after_pause(&mut self, id: DeliveryId) -> impl Future<Output = Settled> + Send + use<> {
-        let pause = self.failures.next(fastrand::f64());
-        let hurry = self.hurry.clone();
-        async move {
-            tokio::select! {
-                () = hurry.cancelled() => {}
-                () = tokio::time::sleep(pause) => {}
-            }
-            (id, Settlement::Requeue, Outcome::Requeued)
-        }
+/// Gives a message back when the pause, or the patience of whoever stops the worker, is over.
+async fn after_pause(id: DeliveryId, pause: Duration, hurry: CancellationToken) -> Settled {
+    tokio::select! {
+        () = hurry.cancelled() => {}
+        () = tokio::time::sleep(pause) => {}
     }
+    (id, Settlement::Requeue, Outcome::Requeued)
 }
 
 /// A disposition in a few words, for the log.

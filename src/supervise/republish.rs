@@ -72,7 +72,9 @@ pub fn republished(delivery: &Delivery, epitaph: &Epitaph<'_>) -> BasicPropertie
     for copies in ["CC", "BCC"] {
         table = without(table, copies);
     }
-    let mut set = |name: &'static str, value: AMQPValue| table.insert(name.into(), value);
+    let mut set = |name: &'static str, value: AMQPValue| {
+        table.insert(name.into(), value);
+    };
     set(headers::ATTEMPT, AMQPValue::LongInt(i32::try_from(epitaph.failed).unwrap_or(i32::MAX)));
     set(headers::REASON, text(epitaph.reason));
     set(headers::ERROR, text(cut(epitaph.error.unwrap_or_default())));

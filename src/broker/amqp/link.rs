@@ -66,11 +66,13 @@ impl Link {
     pub async fn open_channel(&self) -> Channel {
         let mut state = self.watch();
         loop {
-            let Ok(current) = state.wait_for(|state| matches!(state, LinkState::Up(_))).await else {
+            let up = state.wait_for(|state| matches!(state, LinkState::Up(_))).await;
+            let wire = match up.map(|state| state.clone()) {
+                Ok(LinkState::Up(wire)) => wire,
+                Ok(LinkState::Down(_)) => continue,
                 // The keeper has ended, so nothing will ever be up again; callers are cancelled.
-                return std::future::pending().await;
+                Err(_) => return std::future::pending().await,
             };
-            let LinkState::Up(wire) = current.clone() else { continue };
             match timeout(CALL_TIMEOUT, wire.connection.create_channel()).await {
                 Ok(Ok(channel)) => return channel,
                 Ok(Err(error)) => {
@@ -163,7 +165,7 @@ impl Keeper {
                     }
                     Some(Event::ConnectionBlocked(reason)) => {
                         tracing::warn!(role = self.role.as_str(), %reason, "the broker blocks publishing");
-                        self.registry.set_connection(self.role, ConnectionState::Blocked { reason });
+                        self.registry.set_connection(self.role, ConnectionState::Blocked { why: reason });
                     }
                     Some(Event::ConnectionUnblocked) => {
                         tracing::info!(role = self.role.as_str(), "the broker takes publishes again");

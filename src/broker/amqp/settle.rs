@@ -17,8 +17,8 @@ pub(super) fn settle(channel: &Channel, ops: &[SettleOp]) -> Result<(), String> 
             SettleOp::Ack { tag, multiple } => {
                 channel.basic_ack(tag, BasicAckOptions { multiple }).now_or_never()
             }
-            SettleOp::Nack { tag, multiple, requeue } => {
-                channel.basic_nack(tag, BasicNackOptions { multiple, requeue }).now_or_never()
+            SettleOp::Requeue { tag, multiple } => {
+                channel.basic_nack(tag, BasicNackOptions { multiple, requeue: true }).now_or_never()
             }
             SettleOp::Reject { tag } => {
                 channel.basic_reject(tag, BasicRejectOptions { requeue: false }).now_or_never()

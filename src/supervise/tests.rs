@@ -1,0 +1,3 @@
+//! Tables and properties of the decisions.
+
+mod lifecycle;
