@@ -39,8 +39,8 @@ pub(super) struct Kept {
     pub(super) delivery: Delivery,
     /// Which try this is, from 1.
     pub(super) attempt: u32,
-    /// More time that the child has asked for.
-    pub(super) extra: Duration,
+    /// Until when the child has asked for more time.
+    pub(super) extended: Option<Instant>,
 }
 
 type Settled = (DeliveryId, Settlement, Outcome);
@@ -157,7 +157,7 @@ impl Desk {
         }
         while let Some(delivery) = self.waiting.pop_front() {
             if let Some(id) = self.book(delivery) {
-                self.give_back(id, Outcome::Released);
+                self.decide(id, Settlement::Requeue, Outcome::Released);
             }
         }
         self.flush();
@@ -278,7 +278,7 @@ impl Desk {
         let most = self.spec.retry.as_ref().map_or(0, |retry| retry.delays.len());
         let most = u32::try_from(most).unwrap_or(u32::MAX);
         let attempt = failed_tries(&delivery.properties, most).saturating_add(1);
-        let kept = Kept { attempt, extra: Duration::ZERO, delivery };
+        let kept = Kept { attempt, extended: None, delivery };
         match self.ledger.deliver(kept.delivery.tag, kept) {
             Ok(id) => {
                 self.meter.received(redelivered);
@@ -307,7 +307,7 @@ impl Desk {
         match (answer, &reply.verdict) {
             (Answer::Extend(id), Verdict::Extend(more)) => {
                 if let Some(kept) = self.ledger.get_mut(id) {
-                    kept.extra = kept.extra.saturating_add(*more);
+                    kept.extended = Some(Instant::now() + *more);
                 }
             }
             (Answer::Settled, verdict) => {
@@ -351,6 +351,23 @@ impl Desk {
         }
     }
 
+    /// The message is done.
+    pub(super) fn ack(&mut self, id: DeliveryId) {
+        self.decide(id, Settlement::Ack, Outcome::Acked);
+        self.failures.reset();
+    }
+
+    /// The message goes back untouched.
+    pub(super) fn requeue(&mut self, id: DeliveryId) {
+        self.decide(id, Settlement::Requeue, Outcome::Requeued);
+    }
+
+    fn decide(&mut self, id: DeliveryId, settlement: Settlement, outcome: Outcome) {
+        if self.ledger.take(id).is_some() && self.ledger.resolve(id, settlement) {
+            self.meter.settled(outcome);
+        }
+    }
+
     /// The child is gone: everything that it held goes back to the queue.
     pub(super) fn release(&mut self) {
         let mut held = std::mem::take(&mut self.answered);
@@ -364,12 +381,6 @@ impl Desk {
         self.flush();
     }
 
-    fn give_back(&mut self, id: DeliveryId, outcome: Outcome) {
-        if self.ledger.take(id).is_some() && self.ledger.resolve(id, Settlement::Requeue) {
-            self.meter.settled(outcome);
-        }
-    }
-
     /// The message that has been with the child for longest, and when its time is over. The clock
     /// of a message starts when it is handed over or, if later, when the one before it is
     /// answered: with a prefetch above one, waiting behind others is no fault of the message.
@@ -380,8 +391,9 @@ impl Desk {
             Some((front, since)) if front == id => since,
             _ => self.front.insert((id, now)).1,
         };
-        let extra = self.ledger.get_mut(id).map_or(Duration::ZERO, |kept| kept.extra);
-        Some((id, since + timeout + extra))
+        let extended = self.ledger.get_mut(id).and_then(|kept| kept.extended);
+        let due = since + timeout;
+        Some((id, extended.map_or(due, |until| until.max(due))))
     }
 
     /// Tells the broker what has been decided.
