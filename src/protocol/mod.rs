@@ -16,7 +16,7 @@ mod ledger;
 
 pub use decode::{
     Decoder, Fault, FaultKind, Level, Line, MAX_DELAY, MAX_NESTING, MAX_REASON, Reply, Target,
-    Verdict, excerpt,
+    Verb, Verdict, excerpt,
 };
 pub use delivery_id::{BadDeliveryId, DeliveryId};
 pub use encode::{Encoder, Headers, MAX_HEADER_NESTING, Unencodable, headers_from_json};

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use super::excerpt;
 use crate::protocol::DeliveryId;
 
 /// The longest pause a reply can ask for; longer ones are cut to it. A queue's TTL in milliseconds
@@ -113,18 +114,95 @@ pub struct Fault<'a> {
 }
 
 /// What is wrong with an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum FaultKind {
-    /// It begins with `{` and is no JSON.
+    /// It begins with `{` and is no JSON object.
     #[error("a line that begins with `{{` must be one whole JSON object")]
     NotJson,
+    /// It is an answer, but not text.
+    #[error("an answer must be UTF-8")]
+    NotUtf8,
+    /// Two values for one key: which one holds differs from parser to parser.
+    #[error("a key stands twice in the object")]
+    DuplicateKey,
+    /// Deeper than [`MAX_NESTING`].
+    #[error("the object is nested deeper than {MAX_NESTING} levels")]
+    TooDeep,
+    /// More than one of `result`, `extend` and `log` in an object.
+    #[error("an object can say one of `result`, `extend` and `log`, not several")]
+    SeveralVerbs,
+    /// A `result` that is none.
+    #[error("`result` must be `ack`, `nack`, `retry`, `reject` or `requeue`")]
+    BadResult,
+    /// An `id` of a shape that no id ever has.
+    #[error("`id` must be the string that came with the message")]
+    BadId,
+    /// A delay or extension that is no duration.
+    #[error("a duration must be a string with units, such as `30s` or `1m30s`")]
+    BadDuration,
+    /// A `reason` that is no text.
+    #[error("`reason` must be a string")]
+    BadReason,
+    /// A `multiple` that is neither true nor false.
+    #[error("`multiple` must be true or false")]
+    BadMultiple,
+    /// `multiple` without an id, or for more time.
+    #[error("`multiple` needs an `id`, and a `result` for the messages up to it")]
+    LoneMultiple,
+    /// A `delay` on another result than `retry`.
+    #[error("`delay` goes with the result `retry` only")]
+    StrayDelay,
+    /// Output that a reply cannot carry yet; taking the answer without it would lose it.
+    #[error("`publish` and `reply` are not supported yet")]
+    Output,
+    /// A verb and an id, but then not what the verb takes.
+    #[error("this verb and id must be followed by {takes}", takes = .0.takes())]
+    Words(Verb),
 }
 
-/// Bytes of a child made fit for a log line or a header: UTF-8, control characters escaped, at
-/// most [`MAX_REASON`] bytes.
-pub fn excerpt(bytes: &[u8]) -> String {
-    let _ = bytes;
-    unimplemented!()
+/// A verb of the text form that is particular about what follows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verb {
+    /// `ack [ID]`
+    Ack,
+    /// `retry [ID] DELAY [reason]`
+    Retry,
+    /// `requeue [ID]`
+    Requeue,
+    /// `extend [ID] DURATION`
+    Extend,
+}
+
+impl Verb {
+    fn takes(self) -> &'static str {
+        match self {
+            Self::Ack | Self::Requeue => "nothing",
+            Self::Retry => "a delay such as `30s`, and maybe a reason",
+            Self::Extend => "a duration such as `30s` and nothing else",
+        }
+    }
+}
+
+impl FaultKind {
+    /// A short closed word for metrics.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::NotJson => "not_json",
+            Self::NotUtf8 => "not_utf8",
+            Self::DuplicateKey => "duplicate_key",
+            Self::TooDeep => "too_deep",
+            Self::BadId => "bad_id",
+            Self::Output => "unsupported",
+            Self::SeveralVerbs
+            | Self::BadResult
+            | Self::BadDuration
+            | Self::BadReason
+            | Self::BadMultiple
+            | Self::LoneMultiple
+            | Self::StrayDelay
+            | Self::Words(_) => "bad_shape",
+        }
+    }
 }
 
 impl fmt::Display for Fault<'_> {

@@ -2,6 +2,12 @@
 
 mod encoder;
 mod headers;
+mod json;
+mod table;
+
+#[cfg(test)]
+mod tests;
 
 pub use encoder::{Encoder, Unencodable};
-pub use headers::{Headers, MAX_HEADER_NESTING, headers_from_json};
+pub use headers::{Headers, headers_from_json};
+pub use table::MAX_HEADER_NESTING;
