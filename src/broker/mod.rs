@@ -2,3 +2,11 @@
 
 pub mod amqp;
 pub mod management;
+
+mod apply;
+mod declare;
+mod observe;
+
+pub use apply::apply;
+pub use declare::{DeclareError, Declarer};
+pub use observe::{ObserveError, Sight, look, observe, observe_over_amqp};
