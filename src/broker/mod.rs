@@ -8,5 +8,6 @@ mod declare;
 mod observe;
 
 pub use apply::apply;
+pub(crate) use declare::field_table;
 pub use declare::{DeclareError, Declarer};
 pub use observe::{ObserveError, Sight, look, observe, observe_over_amqp};

@@ -132,7 +132,8 @@ impl Desk {
             let mut subscription = match subscription {
                 Some(open) => open,
                 None => {
-                    let arguments = field_table(&spec.arguments);
+                    let arguments = field_table(&spec.arguments)
+                        .map_err(|error| SubscribeError::Refused(error.to_string()))?;
                     let prefetch = spec.prefetch.get();
                     Subscription::open(&link, spec.queue.clone(), prefetch, arguments).await?
                 }

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::Context;
 use super::keeper::Keeper;
 use super::reconcile::{Reconciled, Shortfall, reconcile};
 use crate::broker::amqp::{Link, LinkPool, Publisher};
 use crate::files::{LoadError, Loaded, Watcher};
-use crate::model::{BrokerSpec, Desired, Fleet, ReconcileMode};
+use crate::model::{BrokerSpec, Desired, ReconcileMode};
 use crate::process::Spawner;
 use crate::supervise::Backoff;
 use crate::telemetry::{ConnectionRole, Registry};
@@ -21,6 +22,9 @@ const AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 
 /// The shortest time between two looks at the broker that workers ask for.
 const ASKED: Duration = Duration::from_secs(2);
+
+/// How long the connections may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(4);
 
 /// Loads the files; called at the start and at every change.
 pub type Loader = Box<dyn Fn() -> Result<Loaded, LoadError> + Send + Sync>;
@@ -61,7 +65,6 @@ pub enum Outcome {
 /// What is shared by everything that talks to one broker.
 struct Links {
     broker: BrokerSpec,
-    publish: Arc<Link>,
     publisher: Publisher,
     pool: LinkPool,
 }
@@ -73,11 +76,13 @@ pub struct Engine {
     spawner: Arc<Spawner>,
     keeper: Keeper,
     links: Option<Links>,
+    /// The tasks of all links there have ever been; each ends with a goodbye to the broker.
+    links_tasks: TaskTracker,
     /// What is in force.
     current: Option<Loaded>,
     /// What is to be, once the broker can be reached.
     pending: Option<Loaded>,
-    /// The digest of what was last loaded, usable or not.
+    /// Requests of workers to look at the broker.
     asked: (mpsc::Sender<()>, mpsc::Receiver<()>),
 }
 
@@ -102,6 +107,7 @@ impl Engine {
             spawner,
             keeper,
             links: None,
+            links_tasks: TaskTracker::new(),
             current: None,
             pending: Some(loaded),
             asked: mpsc::channel(1),
@@ -205,9 +211,8 @@ impl Engine {
                 return Progress::Refused;
             }
         };
-        let renewed = self.link(&next.desired).await;
-        let old = self.current.as_ref().map(|loaded| loaded.desired.fleet.clone());
-        let outcome = self.follow(&old.unwrap_or_default(), &next.desired, renewed).await;
+        let renewed = self.link(&next.desired);
+        let outcome = self.follow(&next.desired, renewed).await;
         for (name, why) in &outcome.refused {
             tracing::error!(consumer = %name, "the new version did not come up, the old one stays: {why}");
         }
@@ -242,7 +247,7 @@ impl Engine {
     }
 
     /// Connects to the broker of the files; true where that is another one than before.
-    async fn link(&mut self, desired: &Desired) -> bool {
+    fn link(&mut self, desired: &Desired) -> bool {
         if self.links.as_ref().is_some_and(|links| links.broker == desired.broker) {
             return false;
         }
@@ -253,19 +258,18 @@ impl Engine {
             ConnectionRole::Publish,
             name.clone(),
             registry.clone(),
+            &self.links_tasks,
         ));
         let links = Links {
             broker: desired.broker.clone(),
             publisher: Publisher::start(&publish),
-            publish,
-            pool: LinkPool::new(endpoints, name, registry),
+            pool: LinkPool::new(endpoints, name, registry, self.links_tasks.clone()),
         };
         self.links.replace(links).is_some()
     }
 
     async fn follow(
         &mut self,
-        old: &Fleet,
         desired: &Desired,
         renewed: bool,
     ) -> super::keeper::FleetOutcome {
@@ -279,18 +283,15 @@ impl Engine {
             topology: topology.clone(),
             reconcile: self.asked.0.clone(),
         };
-        self.keeper.follow(old, &desired.fleet, renewed, context).await
+        self.keeper.follow(&desired.fleet, renewed, context).await
     }
 
     async fn stop(mut self) {
         tracing::info!("stopping: no new messages; what is held is answered first");
         self.keeper.stop().await;
-        if let Some(links) = self.links.take() {
-            drop(links.publisher);
-            if let Some(link) = Arc::into_inner(links.publish) {
-                link.stop().await;
-            }
-        }
+        drop(self.links.take());
+        self.links_tasks.close();
+        let _ = tokio::time::timeout(GOODBYE, self.links_tasks.wait()).await;
     }
 }
 

@@ -62,11 +62,10 @@ impl Keeper {
         Self { crews: BTreeMap::new(), leaving: JoinSet::new(), registry, kill }
     }
 
-    /// Brings the crews from one fleet to another. `everything` replaces even the equal ones, for
+    /// Brings the crews to a fleet. `everything` replaces even the equal ones, for
     /// when what they share has changed. Given up with the future: what was started stays.
     pub(super) async fn follow(
         &mut self,
-        old: &Fleet,
         new: &Fleet,
         everything: bool,
         context: impl Fn() -> Context,
@@ -75,7 +74,9 @@ impl Keeper {
         let mut outcome = FleetOutcome::default();
         let mut coming: Vec<(ConsumerName, Crew)> = Vec::new();
         let mut going = Vec::new();
-        for change in fleet_changes(old, new) {
+        let running: BTreeMap<ConsumerName, ConsumerSpec> =
+            self.crews.iter().map(|(name, crew)| (name.clone(), crew.spec().clone())).collect();
+        for change in fleet_changes(&running, new) {
             match change {
                 FleetChange::Keep(spec) if everything => coming.push(self.recruit(spec, &context)),
                 FleetChange::Replace(spec) => coming.push(self.recruit(spec, &context)),
@@ -93,8 +94,8 @@ impl Keeper {
                 }
                 FleetChange::Stop(name) => {
                     outcome.stopped += 1;
-                    going.extend(self.crews.remove(name));
-                    self.registry.consumer(name).set_state(ConsumerState::Draining);
+                    going.extend(self.crews.remove(&name));
+                    self.registry.consumer(&name).set_state(ConsumerState::Draining);
                 }
             }
         }
@@ -123,11 +124,6 @@ impl Keeper {
             self.retire(crew);
         }
         outcome
-    }
-
-    /// The spec that a consumer runs, which is the old one after a refused replacement.
-    pub(super) fn running(&self, name: &ConsumerName) -> Option<&ConsumerSpec> {
-        self.crews.get(name).map(Crew::spec)
     }
 
     fn recruit(

@@ -1,26 +1,31 @@
-//! Old fleet × new fleet → what happens to each consumer.
+//! What runs × what should run → what happens to each consumer.
+
+use std::collections::BTreeMap;
 
 use crate::model::{ConsumerName, ConsumerSpec, Fleet};
 
 /// What happens to one consumer on a reload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FleetChange<'a> {
     /// It is new.
     Start(&'a ConsumerSpec),
-    /// Its processes run something else now.
+    /// Its processes are to run something else.
     Replace(&'a ConsumerSpec),
     /// Only the number of its processes differs.
     Resize(&'a ConsumerSpec),
     /// Nothing differs: its processes are not touched.
     Keep(&'a ConsumerSpec),
     /// It is gone.
-    Stop(&'a ConsumerName),
+    Stop(ConsumerName),
 }
 
-/// One change for each consumer of either fleet, in the order of their names; stops last, so that
-/// what is new is there before anything goes.
-pub fn fleet_changes<'a>(old: &'a Fleet, new: &'a Fleet) -> Vec<FleetChange<'a>> {
-    let come = new.consumers().map(|spec| match old.get(&spec.name) {
+/// One change for each consumer that runs or should, in the order of their names; stops last, so
+/// that what is new is there before anything goes.
+pub fn fleet_changes<'a>(
+    running: &BTreeMap<ConsumerName, ConsumerSpec>,
+    new: &'a Fleet,
+) -> Vec<FleetChange<'a>> {
+    let come = new.consumers().map(|spec| match running.get(&spec.name) {
         None => FleetChange::Start(spec),
         Some(before) if before == spec => FleetChange::Keep(spec),
         Some(before) => {
@@ -28,6 +33,6 @@ pub fn fleet_changes<'a>(old: &'a Fleet, new: &'a Fleet) -> Vec<FleetChange<'a>>
             if resized == *spec { FleetChange::Resize(spec) } else { FleetChange::Replace(spec) }
         }
     });
-    let gone = old.consumers().filter(|spec| new.get(&spec.name).is_none());
-    come.chain(gone.map(|spec| FleetChange::Stop(&spec.name))).collect()
+    let gone = running.keys().filter(|name| new.get(name).is_none());
+    come.chain(gone.map(|name| FleetChange::Stop(name.clone()))).collect()
 }

@@ -12,7 +12,7 @@ use lapin::{Channel, Event};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::task::TaskTracker;
 
 use super::connect::{CALL_TIMEOUT, ConnectError, ConnectErrorKind, Wire, connect};
 use crate::model::Endpoint;
@@ -42,18 +42,23 @@ pub enum LinkState {
 pub struct Link {
     state: watch::Receiver<LinkState>,
     token: CancellationToken,
-    // Ends the task with the last user, should nobody have stopped it before.
-    task: AbortOnDropHandle<()>,
 }
 
 impl Link {
-    /// Starts connecting to the first endpoint that answers, and keeps at it until stopped.
-    pub fn start(endpoints: Vec<Endpoint>, role: ConnectionRole, name: String, registry: Registry) -> Self {
+    /// Starts connecting to the first endpoint that answers, and keeps at it until the link is
+    /// dropped. Its last act, a goodbye to the broker, is done by a task of the tracker.
+    pub fn start(
+        endpoints: Vec<Endpoint>,
+        role: ConnectionRole,
+        name: String,
+        registry: Registry,
+        tasks: &TaskTracker,
+    ) -> Self {
         let (tx, state) = watch::channel(LinkState::Down(None));
         let token = CancellationToken::new();
         let keeper = Keeper { endpoints, role, name, registry, token: token.clone(), tx };
-        let task = AbortOnDropHandle::new(tokio::spawn(keeper.run()));
-        Self { state, token, task }
+        tasks.spawn(keeper.run());
+        Self { state, token }
     }
 
     /// A view on the state that can be awaited.
@@ -86,11 +91,11 @@ impl Link {
             let _ = timeout(LOOK, state.changed()).await;
         }
     }
+}
 
-    /// Says goodbye to the broker and ends the task.
-    pub async fn stop(self) {
+impl Drop for Link {
+    fn drop(&mut self) {
         self.token.cancel();
-        let _ = self.task.await;
     }
 }
 

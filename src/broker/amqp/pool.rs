@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use tokio_util::task::TaskTracker;
+
 use super::Link;
 use crate::model::Endpoint;
 use crate::telemetry::{ConnectionRole, Registry};
@@ -16,14 +18,15 @@ pub struct LinkPool {
     endpoints: Vec<Endpoint>,
     name: String,
     registry: Registry,
+    tasks: TaskTracker,
     links: Mutex<Vec<Weak<Link>>>,
 }
 
 impl LinkPool {
     /// A pool of links to the first endpoint that answers; `name` is shown in the broker's
     /// listings.
-    pub fn new(endpoints: Vec<Endpoint>, name: String, registry: Registry) -> Self {
-        Self { endpoints, name, registry, links: Mutex::new(Vec::new()) }
+    pub fn new(endpoints: Vec<Endpoint>, name: String, registry: Registry, tasks: TaskTracker) -> Self {
+        Self { endpoints, name, registry, tasks, links: Mutex::new(Vec::new()) }
     }
 
     /// A link with room for one more worker. It lives as long as somebody holds it.
@@ -36,9 +39,9 @@ impl LinkPool {
         });
         free.unwrap_or_else(|| {
             let endpoints = self.endpoints.clone();
-            let link =
-                Link::start(endpoints, ConnectionRole::Consume, self.name.clone(), self.registry.clone());
-            let link = Arc::new(link);
+            let (name, registry) = (self.name.clone(), self.registry.clone());
+            let role = ConnectionRole::Consume;
+            let link = Arc::new(Link::start(endpoints, role, name, registry, &self.tasks));
             links.push(Arc::downgrade(&link));
             link
         })
