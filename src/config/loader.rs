@@ -126,6 +126,19 @@ impl<'e> Loader<'e> {
         self.reading.push(problem);
     }
 
+    /// Adds a file that cannot be parsed, with the text up to the fault, so that the problem has a
+    /// place to point at: the end of that text.
+    pub fn add_refused(&mut self, name: &str, text: &str) -> Origin {
+        let source = self.sources.add(name, text);
+        let end = u32::try_from(text.len()).unwrap_or(u32::MAX);
+        Origin { source, start: end, end }
+    }
+
+    /// The files so far.
+    pub fn sources(&self) -> &SourceMap {
+        &self.sources
+    }
+
     fn includes(&mut self, root: &Node) -> Vec<Include> {
         let super::node::Value::Map(entries) = &root.value else { return Vec::new() };
         let Some(entry) = entries.iter().find(|entry| entry.key == "include") else {

@@ -73,10 +73,10 @@ codes! {
     OPAQUE_PATTERN = "W0003", "a pattern that is not understood here", "The broker uses PCRE; what only PCRE knows cannot be judged offline.";
     REMOTE_GUEST = "W0004", "`guest` from afar", "Brokers refuse the user `guest` from other hosts by default.";
     WIDE_PREFETCH = "W0005", "a large buffer", "Prefetch times the largest message is what one worker may hold in memory.";
-    SLOW_RETRY = "W0006", "a retry after the message has expired", "A retry that waits as long as the queue's own messages live is never seen.";
+    BUFFERED_EXEC = "W0006", "a buffer in front of `exec`", "A process of `exec` takes one message; what else is fetched waits, and the broker's ack timeout runs for it.";
     NO_TIMEOUT = "W0007", "no time limit", "A consumer that hangs is noticed only when the broker takes its messages back.";
     TRANSIENT = "W0008", "a queue that does not survive a restart", "RabbitMQ 4.3 refuses transient queues by default.";
     POLICY_KEY = "W0009", "an unfamiliar policy key", "The broker refuses a policy with a key that it does not know.";
     SHADOWED_POLICY = "W0010", "policies of equal priority", "Only one policy applies to a queue; which of two equals it is, the broker does not say.";
-    GROWING = "W0011", "a dead-letter queue without an end", "Nobody consumes it and nothing limits it.";
+    MANY_PRIORITIES = "W0011", "many priorities", "Each level is a queue of its own inside the broker; it advises at most 10.";
 }
