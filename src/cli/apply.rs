@@ -46,7 +46,7 @@ pub async fn run<C: Borrow<Connection>>(
         Ok(looked) => looked,
         Err(error) => {
             screen.error(&error, error.hint().as_deref())?;
-            return Ok(Exit::Error);
+            return Ok(Exit::Failed);
         }
     };
     if args.dry_run || plan.is_empty() {
@@ -58,14 +58,14 @@ pub async fn run<C: Borrow<Connection>>(
         Ok(approved) => approved,
         Err(refused) => {
             screen.error(&refused, None)?;
-            return Ok(Exit::Error);
+            return Ok(Exit::Failed);
         }
     };
     if let Some(answers) = answers.filter(|_| !args.yes)
         && !consents(answers, screen)?
     {
         writeln!(screen.err, "nothing was changed")?;
-        return Ok(Exit::Error);
+        return Ok(Exit::Failed);
     }
     let connection = match connection {
         Some(connection) => connection,
@@ -73,7 +73,7 @@ pub async fn run<C: Borrow<Connection>>(
             Ok(connection) => connection,
             Err(error) => {
                 writeln!(screen.err, "error: {error}")?;
-                return Ok(Exit::Error);
+                return Ok(Exit::Failed);
             }
         },
     };
@@ -101,7 +101,7 @@ pub async fn run<C: Borrow<Connection>>(
         Exit::Partly
     } else {
         writeln!(screen.err, "error: nothing was changed")?;
-        Exit::Error
+        Exit::Failed
     })
 }
 

@@ -39,7 +39,7 @@ pub async fn run<C: Borrow<Connection>>(
         Ok(looked) => looked,
         Err(error) => {
             screen.error(&error, error.hint().as_deref())?;
-            return Ok(Exit::Error);
+            return Ok(Exit::Failed);
         }
     };
     show(&plan, desired, args.json, screen)
@@ -60,7 +60,7 @@ pub(super) fn show(
     }
     screen.out.flush()?;
     Ok(if plan.conflicts().next().is_some() {
-        Exit::Error
+        Exit::Failed
     } else if plan.is_empty() {
         Exit::Done
     } else {

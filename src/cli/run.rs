@@ -25,7 +25,7 @@ pub async fn run(args: RunArgs, color: bool) -> Exit {
     let command = Command::default();
     if let Err(error) = signals::obey(command.clone()) {
         tracing::error!("cannot take signals: {error}");
-        return Exit::Error;
+        return Exit::Failed;
     }
     let files = args.files;
     let options = Options {
@@ -38,11 +38,11 @@ pub async fn run(args: RunArgs, color: bool) -> Exit {
         Outcome::Stopped => Exit::Done,
         Outcome::Refused(error) => {
             anstream::eprint!("{}", error.render(color));
-            Exit::Error
+            Exit::Failed
         }
         Outcome::Failed(error) => {
             tracing::error!("cannot start: {error}");
-            Exit::Error
+            Exit::Failed
         }
     }
 }
