@@ -1,1 +1,3 @@
-//! x
+//! Tests of the whole: real files, real processes, a real RabbitMQ.
+
+mod watch;

@@ -140,5 +140,57 @@ fn the_snapshot_as_json() {
         ConnectionState::Blocked { why: "low on memory".into() },
     );
     let json = serde_json::to_string_pretty(&registry.status()).expect("plain data");
-    insta::assert_snapshot!(json, @"");
+    insta::assert_snapshot!(json, @r#"
+    {
+      "consumers": {
+        "billing": {
+          "state": "waiting",
+          "why": "restarts in 4s",
+          "received": 2,
+          "redelivered": 1,
+          "settled": {
+            "acked": 0,
+            "retried": 0,
+            "requeued": 0,
+            "released": 0,
+            "dead_lettered": {
+              "exhausted": 1
+            },
+            "discarded": {}
+          },
+          "in_flight": 1,
+          "lost_to_channel": 0,
+          "stale_replies": 1,
+          "protocol_errors": 1,
+          "restarts": {
+            "signal": 1
+          },
+          "log_lines_dropped": 12,
+          "workers": [
+            {
+              "slot": 1,
+              "state": "running",
+              "pid": 4711,
+              "in_flight": 1
+            }
+          ]
+        }
+      },
+      "connections": {
+        "consume": {
+          "state": "up"
+        },
+        "publish": {
+          "state": "blocked",
+          "why": "low on memory"
+        }
+      },
+      "config": {
+        "last_reload_ok": null,
+        "message": "",
+        "last_reload_at": null,
+        "last_success_at": null
+      }
+    }
+    "#);
 }
