@@ -36,8 +36,7 @@ impl DeliveryId {
 /// A canonical decimal number.
 fn number(digits: &[u8]) -> Option<u64> {
     match digits {
-        [] => None,
-        [b'0', _, ..] => None,
+        [] | [b'0', _, ..] => None,
         _ => digits.iter().try_fold(0_u64, |number, &digit| {
             let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
             number.checked_mul(10)?.checked_add(digit)

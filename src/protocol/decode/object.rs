@@ -154,7 +154,8 @@ impl<'a> Fields<'a> {
             None | Some("null") => Ok(None),
             Some(reason) => {
                 let reason = string(reason).ok_or(FaultKind::BadReason)?;
-                Ok(Some(excerpt(&reason).into()).filter(|reason: &Box<str>| !reason.is_empty()))
+                let reason = excerpt(&reason);
+                Ok((!reason.is_empty()).then(|| reason.into()))
             }
         }
     }
@@ -189,19 +190,21 @@ fn string(json: &str) -> Option<Cow<'_, [u8]>> {
     if memchr::memchr(b'\\', content.as_bytes()).is_none() {
         return Some(Cow::Borrowed(content.as_bytes()));
     }
-    struct Bytes;
-    impl Visitor<'_> for Bytes {
-        type Value = Vec<u8>;
+    serde_json::Deserializer::from_str(json).deserialize_bytes(BytesVisitor).ok().map(Cow::Owned)
+}
 
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a string")
-        }
+struct BytesVisitor;
 
-        fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-            Ok(bytes.to_vec())
-        }
+impl Visitor<'_> for BytesVisitor {
+    type Value = Vec<u8>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
     }
-    serde_json::Deserializer::from_str(json).deserialize_bytes(Bytes).ok().map(Cow::Owned)
+
+    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Self::Value, E> {
+        Ok(bytes.to_vec())
+    }
 }
 
 fn lossy(bytes: Cow<'_, [u8]>) -> Cow<'_, str> {

@@ -118,19 +118,19 @@ fn object(envelope: &Envelope<'_>, body_as: BodyAs, out: &mut Vec<u8>) -> Result
 /// The properties that the message has, by their AMQP names.
 fn properties(properties: &BasicProperties, out: &mut Vec<u8>) {
     let mut object = Members { out, any: false };
-    object.text("content_type", properties.content_type());
-    object.text("content_encoding", properties.content_encoding());
+    object.text("content_type", properties.content_type().as_ref());
+    object.text("content_encoding", properties.content_encoding().as_ref());
     object.number("delivery_mode", properties.delivery_mode().map(u64::from));
     object.number("priority", properties.priority().map(u64::from));
-    object.text("correlation_id", properties.correlation_id());
-    object.text("reply_to", properties.reply_to());
-    object.text("expiration", properties.expiration());
-    object.text("message_id", properties.message_id());
+    object.text("correlation_id", properties.correlation_id().as_ref());
+    object.text("reply_to", properties.reply_to().as_ref());
+    object.text("expiration", properties.expiration().as_ref());
+    object.text("message_id", properties.message_id().as_ref());
     object.number("timestamp", *properties.timestamp());
-    object.text("type", properties.kind());
-    object.text("user_id", properties.user_id());
-    object.text("app_id", properties.app_id());
-    object.text("cluster_id", properties.cluster_id());
+    object.text("type", properties.kind().as_ref());
+    object.text("user_id", properties.user_id().as_ref());
+    object.text("app_id", properties.app_id().as_ref());
+    object.text("cluster_id", properties.cluster_id().as_ref());
     object.end();
 }
 
@@ -141,7 +141,7 @@ struct Members<'a> {
 }
 
 impl Members<'_> {
-    fn text(&mut self, name: &str, value: &Option<ShortString>) {
+    fn text(&mut self, name: &str, value: Option<&ShortString>) {
         if let Some(value) = value {
             self.name(name);
             json::string(value.as_str(), self.out);
@@ -173,21 +173,16 @@ fn body(body: &[u8], body_as: BodyAs, out: &mut Vec<u8>) {
         out.extend_from_slice(b",\"encoding\":\"base64\",\"body\":");
         return json::base64(body, out);
     };
-    match body_as {
-        BodyAs::String => {
+    let mut encoding = "";
+    if body_as == BodyAs::Json {
+        if let Ok(value) = serde_json::from_str::<&RawValue>(text) {
             out.extend_from_slice(b",\"body\":");
-            json::string(text, out);
+            return json::verbatim(value.get(), out);
         }
-        BodyAs::Json => match serde_json::from_str::<&RawValue>(text) {
-            Ok(value) => {
-                out.extend_from_slice(b",\"body\":");
-                json::verbatim(value.get(), out);
-            }
-            // Said, or else `abc` and `"abc"` would look the same.
-            Err(_) => {
-                out.extend_from_slice(b",\"encoding\":\"text\",\"body\":");
-                json::string(text, out);
-            }
-        },
+        // Said, or else `abc` and `"abc"` would look the same.
+        encoding = ",\"encoding\":\"text\"";
     }
+    out.extend_from_slice(encoding.as_bytes());
+    out.extend_from_slice(b",\"body\":");
+    json::string(text, out);
 }

@@ -1,6 +1,6 @@
 //! JSON text straight into the output, with no string in between.
 //!
-//! serde_json would write the same strings but for one thing: U+2028 and U+2029 are legal inside
+//! `serde_json` would write the same strings but for one thing: U+2028 and U+2029 are legal inside
 //! JSON strings, yet some line readers (Node's among them) take them for the end of a line.
 
 use base64::Engine as _;
