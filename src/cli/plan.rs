@@ -53,7 +53,7 @@ pub(super) fn show(
     screen: &mut Screen<'_>,
 ) -> io::Result<Exit> {
     if json {
-        serde_json::to_writer_pretty(&mut *screen.out, &plan.to_json(&desired.stack))?;
+        serde_json::to_writer_pretty(&mut *screen.out, &plan.document(&desired.stack))?;
         writeln!(screen.out)?;
     } else {
         write!(screen.out, "{}", render(plan, screen.place, screen.style))?;

@@ -10,6 +10,9 @@ use super::change::{Action, Change, Difference, Target};
 use super::report::{ApplyReport, Failure, Remaining};
 use crate::model::{ArgValue, Arguments, Origin, VhostName};
 
+/// Failures shown one by one. A lost connection fails every later step for the same reason.
+const FAILURES_SHOWN: usize = 20;
+
 /// How a text looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Style {
@@ -65,10 +68,13 @@ pub fn render_report(
     style: Style,
 ) -> String {
     let mut text = String::new();
-    for Failure { change, reason, hint } in &report.failed {
+    for Failure { change, reason, hint } in report.failed.iter().take(FAILURES_SHOWN) {
         line(&mut text, change.action, &title(change), style);
         let _ = writeln!(text, "  not done: {reason}");
         hint_line(&mut text, hint.as_deref());
+    }
+    if report.failed.len() > FAILURES_SHOWN {
+        let _ = writeln!(text, "and {} more not done", report.failed.len() - FAILURES_SHOWN);
     }
     match &report.remaining {
         Remaining::Nothing => {}
@@ -108,7 +114,10 @@ fn steps(text: &mut String, plan: &Plan, place: &dyn Fn(Origin) -> String, style
 fn step(text: &mut String, change: &Change, place: &dyn Fn(Origin) -> String, style: Style) {
     let title = title(change);
     match change.action {
-        Action::Create | Action::Verify => line(text, change.action, &title, style),
+        Action::Create => line(text, change.action, &title, style),
+        Action::Verify => {
+            line(text, change.action, &format!("{title}: {}", change.reason), style);
+        }
         Action::Update => {
             let differences: Vec<_> = change
                 .differences
