@@ -126,11 +126,7 @@ impl Keeper {
         outcome
     }
 
-    fn recruit(
-        &self,
-        spec: &ConsumerSpec,
-        context: &impl Fn() -> Context,
-    ) -> (ConsumerName, Crew) {
+    fn recruit(&self, spec: &ConsumerSpec, context: &impl Fn() -> Context) -> (ConsumerName, Crew) {
         let mut crew = Crew::new(spec.clone());
         let nobody = crew.resize(spec.clone(), context);
         debug_assert!(nobody.is_empty(), "a new crew has nobody to spare");
