@@ -180,7 +180,7 @@ impl Conversation {
                 Answer::Settled | Answer::Taken | Answer::Extend(_) => *strikes = 0,
                 Answer::Stale => {}
                 Answer::Unknown => {
-                    strike(&"an answer to a message it was not given", desk, strikes)
+                    strike(&"an answer to a message it was not given", desk, strikes);
                 }
                 Answer::Repeated => {
                     strike(&"a second answer to one message; the first stands", desk, strikes);

@@ -26,7 +26,7 @@ const BATCH: usize = 256;
 
 /// Pauses before a message is given back for which there is no retry policy and no target.
 pub(super) const REQUEUE_PAUSE: (Duration, Duration) =
-    (Duration::from_secs(1), Duration::from_secs(60));
+    (Duration::from_secs(1), Duration::from_mins(1));
 
 /// Pauses between attempts to consume a queue that the broker refuses.
 const SUBSCRIBE_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));

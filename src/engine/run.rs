@@ -235,7 +235,7 @@ impl Engine {
         match reconcile(desired, &current.sources).await {
             Ok(Reconciled::Unchanged | Reconciled::Off) => {}
             Ok(reconciled) => {
-                tracing::warn!("the broker had drifted: {}", describe(&reconciled, desired))
+                tracing::warn!("the broker had drifted: {}", describe(&reconciled, desired));
             }
             Err(Shortfall::Unreachable(why)) => {
                 tracing::debug!("cannot look at the broker: {why}");

@@ -310,7 +310,7 @@ impl Worker {
                 self.desk.meter.set_state(ConsumerState::Running);
             }
             State::Draining { .. } | State::Closing { .. } => {
-                shown.set_state(WorkerState::Draining)
+                shown.set_state(WorkerState::Draining);
             }
             State::Terminating { .. } | State::Killing | State::Stopped => {
                 shown.set_state(WorkerState::Stopping);

@@ -1,6 +1,6 @@
 //! stub
 #![expect(missing_docs, unused)]
-use crate::model::*;
+use crate::model::{ConsumerSpec, Program, StopSignal};
 use std::collections::BTreeMap;
 use tokio::net::unix::pipe;
 pub fn find_program(
