@@ -110,7 +110,9 @@ pub(super) fn paths(code: &str) -> Vec<Mention> {
     let mut found = Vec::new();
     let mut at = 0;
     while at < tokens.len() {
-        at = if tokens[at].1 == "use" {
+        // `use<>` of a return type says what is captured, and imports nothing.
+        let captures = tokens.get(at + 1).is_some_and(|(_, next)| next == "<");
+        at = if tokens[at].1 == "use" && !captures {
             tree(&tokens, at + 1, "", &mut found)
         } else if is_word(&tokens[at].1) {
             let (path, next) = path(&tokens, at);
@@ -136,7 +138,7 @@ fn tree(
         match token.as_str() {
             "{" => {
                 at += 1;
-                while tokens.get(at).is_some_and(|(_, token)| token != "}") {
+                while tokens.get(at).is_some_and(|(_, token)| token != "}" && token != ";") {
                     at = tree(tokens, at, &whole, found);
                     if tokens.get(at).is_some_and(|(_, token)| token == ",") {
                         at += 1;
@@ -211,5 +213,7 @@ fn paths_are_written_out() {
     check("use std::{fs, io::{self, Read as _}};", &["std::fs", "std::io::self", "std::io::Read"]);
     check("pub use a::b; x(std::env::var(y))", &["pub", "a::b", "x", "std::env::var", "y"]);
     check("use crate::{model::*, plan as p};", &["crate::model::*", "crate::plan"]);
+    check("impl F + use<> { a; }", &["impl", "F", "use", "a"]);
+    check("use a::{b; c", &["a::b", "c"]);
     assert_eq!(paths("a\n  ::b\n c")[1], Mention { line: 3, path: "c".into() });
 }
