@@ -158,9 +158,7 @@ impl Lifecycle {
             (State::Waiting { until }, Event::Tick) if now >= until => (State::Starting, &[Spawn]),
             (State::Waiting { .. }, _) => return &[],
 
-            (State::Starting, Event::Spawned) if self.finishing => {
-                (self.draining(now), &[])
-            }
+            (State::Starting, Event::Spawned) if self.finishing => (self.draining(now), &[]),
             (State::Starting, Event::Spawned) => (State::Running { since: now }, &[Consume]),
             (State::Starting, Event::CannotSpawn | Event::Exited) => self.ended(now, chance),
             (State::Starting, _) => return &[],

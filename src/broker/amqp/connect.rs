@@ -108,7 +108,11 @@ impl Drop for Wire {
 }
 
 /// Connects once, within about 20 s whatever the peer does.
-pub async fn connect(endpoint: &Endpoint, role: ConnectionRole, name: &str) -> Result<Wire, ConnectError> {
+pub async fn connect(
+    endpoint: &Endpoint,
+    role: ConnectionRole,
+    name: &str,
+) -> Result<Wire, ConnectError> {
     use ConnectErrorKind::Unreachable;
     let authority = &endpoint.uri.authority;
     let dial = TcpStream::connect((authority.host.as_str(), authority.port));
@@ -153,8 +157,10 @@ pub async fn connect(endpoint: &Endpoint, role: ConnectionRole, name: &str) -> R
         Ok(Err(error)) => Err(classify(endpoint, &error)),
         Err(_) => {
             let _ = socket.shutdown(Shutdown::Both);
-            let detail =
-                format!("no AMQP handshake within {} s: is it an AMQP port?", HANDSHAKE_TIMEOUT.as_secs());
+            let detail = format!(
+                "no AMQP handshake within {} s: is it an AMQP port?",
+                HANDSHAKE_TIMEOUT.as_secs()
+            );
             Err(ConnectError::new(endpoint, Unreachable, detail))
         }
     }

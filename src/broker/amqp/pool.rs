@@ -25,7 +25,12 @@ pub struct LinkPool {
 impl LinkPool {
     /// A pool of links to the first endpoint that answers; `name` is shown in the broker's
     /// listings.
-    pub fn new(endpoints: Vec<Endpoint>, name: String, registry: Registry, tasks: TaskTracker) -> Self {
+    pub fn new(
+        endpoints: Vec<Endpoint>,
+        name: String,
+        registry: Registry,
+        tasks: TaskTracker,
+    ) -> Self {
         Self { endpoints, name, registry, tasks, links: Mutex::new(Vec::new()) }
     }
 

@@ -20,7 +20,8 @@ fn lifecycle(now: Instant) -> Lifecycle {
 fn play(events: &[(u64, Event)]) -> Vec<Vec<Effect>> {
     let start = Instant::now();
     let mut lifecycle = lifecycle(start);
-    let play = |(at, event): &(u64, Event)| lifecycle.on(*event, start + seconds(*at), 0.5).to_vec();
+    let play =
+        |(at, event): &(u64, Event)| lifecycle.on(*event, start + seconds(*at), 0.5).to_vec();
     events.iter().map(play).collect()
 }
 
