@@ -31,7 +31,7 @@ impl Signal {
         self.armed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn receive(&self, event: &notify::Result<Event>) {
+    pub(super) fn receive(&self, event: &notify::Result<Event>) {
         if let Ok(event) = event {
             match event.kind {
                 // Our own reading is an event as well. Only the end of writing is of interest.

@@ -107,16 +107,13 @@ impl Watcher {
     /// Nothing is lost when the returned future is dropped before it is ready.
     pub async fn changed(&mut self) {
         loop {
-            let first = match self.pending {
-                Some(first) => first,
-                None => {
-                    tokio::select! {
-                        () = self.signal.happened.notified() => {}
-                        () = sleep_until(self.next_look) => {}
-                    }
-                    *self.pending.insert(Instant::now())
+            if self.pending.is_none() {
+                tokio::select! {
+                    () = self.signal.happened.notified() => {}
+                    () = sleep_until(self.next_look) => {}
                 }
-            };
+            }
+            let first = *self.pending.get_or_insert_with(Instant::now);
             self.quiet(first + LONGEST).await;
 
             let (arms, paths) = (Arc::clone(&self.arms), Arc::clone(&self.paths));

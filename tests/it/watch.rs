@@ -193,6 +193,24 @@ async fn a_folder_that_is_replaced() {
 }
 
 #[tokio::test]
+async fn a_folder_whose_parent_is_replaced() {
+    let dir = folder();
+    let file = dir.path().join("deep/stack/stack.yaml");
+    fs::create_dir_all(dir.path().join("deep/stack")).expect("writable");
+    put(&file, "one");
+    let mut watcher = Watcher::start(vec![file.clone()]);
+
+    // No event tells of this: neither folder's own entries have changed.
+    fs::rename(dir.path().join("deep"), dir.path().join("old")).expect("it exists");
+    fs::create_dir_all(dir.path().join("deep/stack")).expect("writable");
+    put(&file, "one");
+    // It looks again by itself in a while, or at once when the paths are named again.
+    assert!(!watcher.set_paths(vec![file.clone()]));
+    put(&file, "two");
+    fires(&mut watcher).await;
+}
+
+#[tokio::test]
 async fn a_folder_that_goes_and_comes_back_later() {
     let dir = folder();
     let stack = dir.path().join("deep/stack");
