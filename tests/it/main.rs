@@ -1,1 +1,7 @@
-//! x
+//! Tests of the whole: real files, real processes, a real RabbitMQ. One binary; this is its table
+//! of contents.
+
+mod sandbox;
+mod support;
+mod tidy;
+mod watch;

@@ -9,9 +9,9 @@ use crate::protocol::{DeliveryId, Reply, Target, Verdict};
 
 /// Where one delivery of the open channel stands.
 #[derive(Debug)]
-pub(super) enum State<T, I> {
+pub(super) enum State<T> {
     /// The child has it.
-    Held { deadline: Option<I>, item: T },
+    Held { item: T },
     /// The caller has it.
     Taken,
     /// The next flush tells the broker.
@@ -22,24 +22,24 @@ pub(super) enum State<T, I> {
 
 /// One delivery of the open channel.
 #[derive(Debug)]
-pub(super) struct Slot<T, I> {
+pub(super) struct Slot<T> {
     pub(super) tag: u64,
-    pub(super) state: State<T, I>,
+    pub(super) state: State<T>,
 }
 
-/// What one worker holds. `T` is what the caller keeps for each message, `I` is its instant.
+/// What one worker holds. `T` is what the caller keeps for each message.
 ///
 /// Every operation on one message takes constant time as long as messages are settled roughly in
 /// order, and logarithmic time otherwise. Memory follows what is unsettled, not what has passed.
 #[derive(Debug)]
-pub struct Ledger<T, I> {
+pub struct Ledger<T> {
     /// The open channel.
     epoch: Option<Epoch>,
     /// The first and the last epoch there was, to tell a late answer from a made-up one.
     epochs: Option<(Epoch, Epoch)>,
     /// Deliveries by rising tag. Those that the broker knows of leave at the front at once, and
     /// elsewhere when there are many of them.
-    pub(super) slots: VecDeque<Slot<T, I>>,
+    pub(super) slots: VecDeque<Slot<T>>,
     /// How many slots are [`State::Told`].
     pub(super) told: usize,
     /// Tags of the slots that are [`State::Decided`].
@@ -48,21 +48,19 @@ pub struct Ledger<T, I> {
     next_tag: u64,
     /// No slot below this tag is held: where the search for the oldest begins.
     oldest: u64,
-    /// Not later than any deadline of a held slot.
-    earliest: Option<I>,
     unanswered: usize,
     resolving: usize,
     /// What the child still owes an answer to, of channels that are gone, oldest first.
     ghosts: VecDeque<DeliveryId>,
 }
 
-impl<T, I: Copy + Ord> Default for Ledger<T, I> {
+impl<T> Default for Ledger<T> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<T, I: Copy + Ord> Ledger<T, I> {
+impl<T> Ledger<T> {
     /// An empty ledger with no channel.
     pub fn new() -> Self {
         Self {
@@ -73,7 +71,6 @@ impl<T, I: Copy + Ord> Ledger<T, I> {
             decided: Vec::new(),
             next_tag: 1,
             oldest: 1,
-            earliest: None,
             unanswered: 0,
             resolving: 0,
             ghosts: VecDeque::new(),
@@ -107,7 +104,6 @@ impl<T, I: Copy + Ord> Ledger<T, I> {
         self.told = 0;
         self.next_tag = 1;
         self.oldest = 1;
-        self.earliest = None;
         self.unanswered = 0;
         self.resolving = 0;
         lost
@@ -118,24 +114,18 @@ impl<T, I: Copy + Ord> Ledger<T, I> {
         self.epoch
     }
 
-    /// A message goes to the child, with the time by which it must be answered.
+    /// A message goes to the child.
     ///
     /// # Errors
     /// [`BadTag`]; the ledger is unchanged.
-    pub fn deliver(
-        &mut self,
-        tag: u64,
-        deadline: Option<I>,
-        item: T,
-    ) -> Result<DeliveryId, BadTag> {
+    pub fn deliver(&mut self, tag: u64, item: T) -> Result<DeliveryId, BadTag> {
         let epoch = self.epoch.ok_or(BadTag::Closed { tag })?;
         if tag != self.next_tag {
             return Err(BadTag::NotNext { tag, expected: self.next_tag });
         }
-        self.slots.push_back(Slot { tag, state: State::Held { deadline, item } });
+        self.slots.push_back(Slot { tag, state: State::Held { item } });
         self.next_tag += 1;
         self.unanswered += 1;
-        self.note_deadline(deadline);
         Ok(DeliveryId { epoch, tag })
     }
 
@@ -181,7 +171,7 @@ impl<T, I: Copy + Ord> Ledger<T, I> {
         let index = self.index(id)?;
         let state = &mut self.slots[index].state;
         match mem::replace(state, State::Taken) {
-            State::Held { item, .. } => {
+            State::Held { item } => {
                 self.unanswered -= 1;
                 self.resolving += 1;
                 Some(item)
@@ -216,44 +206,13 @@ impl<T, I: Copy + Ord> Ledger<T, I> {
         true
     }
 
-    /// Messages whose time is over at `now`, oldest first. Each is named once; it stays unanswered
-    /// until the child answers it after all or the caller takes it.
-    pub fn expired(&mut self, now: I) -> Vec<DeliveryId> {
-        let mut expired = Vec::new();
-        let Some(epoch) = self.epoch.filter(|_| self.earliest.is_some_and(|at| at <= now)) else {
-            return expired;
-        };
-        let mut earliest: Option<I> = None;
-        for slot in &mut self.slots {
-            let State::Held { deadline, .. } = &mut slot.state else { continue };
-            match *deadline {
-                Some(at) if at <= now => {
-                    expired.push(DeliveryId { epoch, tag: slot.tag });
-                    *deadline = None;
-                }
-                Some(at) => earliest = Some(earliest.map_or(at, |earliest| earliest.min(at))),
-                None => {}
-            }
+    /// What is kept for a message that the child has not answered.
+    pub fn get_mut(&mut self, id: DeliveryId) -> Option<&mut T> {
+        let index = self.index(id)?;
+        match &mut self.slots[index].state {
+            State::Held { item } => Some(item),
+            _ => None,
         }
-        self.earliest = earliest;
-        expired
-    }
-
-    /// When to ask [`Ledger::expired`] again: never later than the earliest deadline, at times
-    /// earlier.
-    pub fn next_deadline(&self) -> Option<I> {
-        self.earliest.filter(|_| self.unanswered > 0)
-    }
-
-    /// Sets the deadline of an unanswered message. False where there is no such message.
-    pub fn extend(&mut self, id: DeliveryId, deadline: Option<I>) -> bool {
-        let Some(index) = self.index(id) else { return false };
-        let State::Held { deadline: current, .. } = &mut self.slots[index].state else {
-            return false;
-        };
-        *current = deadline;
-        self.note_deadline(deadline);
-        true
     }
 
     /// How much is held.
@@ -294,13 +253,13 @@ impl<T, I: Copy + Ord> Ledger<T, I> {
     }
 
     /// The oldest message that the child has not answered, ghosts included.
-    fn oldest(&mut self) -> Option<DeliveryId> {
+    pub fn oldest(&mut self) -> Option<DeliveryId> {
         if let Some(&ghost) = self.ghosts.front() {
             return Some(ghost);
         }
         let epoch = self.epoch?;
         let start = self.slots.partition_point(|slot| slot.tag < self.oldest);
-        let held = |slot: &&Slot<T, I>| matches!(slot.state, State::Held { .. });
+        let held = |slot: &&Slot<T>| matches!(slot.state, State::Held { .. });
         let tag = self.slots.range(start..).find(held).map(|slot| slot.tag);
         self.oldest = tag.unwrap_or(self.next_tag);
         Some(DeliveryId { epoch, tag: tag? })
@@ -322,12 +281,5 @@ impl<T, I: Copy + Ord> Ledger<T, I> {
             Some(slot) if slot.tag == id.tag => Some(guess),
             _ => self.slots.binary_search_by_key(&id.tag, |slot| slot.tag).ok(),
         }
-    }
-
-    fn note_deadline(&mut self, deadline: Option<I>) {
-        self.earliest = match (self.earliest, deadline) {
-            (Some(earliest), Some(at)) => Some(earliest.min(at)),
-            (earliest, at) => earliest.or(at),
-        };
     }
 }

@@ -29,7 +29,7 @@ impl Run {
     }
 }
 
-impl<T, I: Copy + Ord> Ledger<T, I> {
+impl<T> Ledger<T> {
     /// Appends the calls that tell the broker what was decided since the last flush, as few as can
     /// be, and names the channel they belong on. `None` where there is nothing to say.
     ///

@@ -49,7 +49,7 @@ pub enum Answer {
     /// A nack, retry or reject: the messages are in the caller's list, and each waits for
     /// [`Ledger::resolve`].
     Taken,
-    /// A request for more time for that message: see [`Ledger::extend`].
+    /// A request for more time for that message.
     Extend(DeliveryId),
     /// It means a message of a channel that is gone, which the broker delivers again. No fault of
     /// the child.

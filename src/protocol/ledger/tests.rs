@@ -25,28 +25,28 @@ fn ack_oldest() -> Reply {
 }
 
 /// A ledger on epoch 1 that holds tags 1 to `count`.
-fn holding(count: u64) -> Ledger<u64, u64> {
+fn holding(count: u64) -> Ledger<u64> {
     let mut ledger = Ledger::new();
     ledger.open(Epoch(1));
     for tag in 1..=count {
-        ledger.deliver(tag, None, tag).unwrap();
+        ledger.deliver(tag, tag).unwrap();
     }
     ledger
 }
 
-fn flush(ledger: &mut Ledger<u64, u64>) -> Vec<SettleOp> {
+fn flush(ledger: &mut Ledger<u64>) -> Vec<SettleOp> {
     let mut ops = Vec::new();
     ledger.flush(&mut ops);
     ops
 }
 
-fn answer(ledger: &mut Ledger<u64, u64>, reply: &Reply) -> (Answer, Vec<u64>) {
+fn answer(ledger: &mut Ledger<u64>, reply: &Reply) -> (Answer, Vec<u64>) {
     let mut out = Vec::new();
     let answer = ledger.answer(reply, &mut out);
     (answer, out.into_iter().map(|(_, item)| item).collect())
 }
 
-fn settle(ledger: &mut Ledger<u64, u64>, reply: &Reply) {
+fn settle(ledger: &mut Ledger<u64>, reply: &Reply) {
     assert_eq!(answer(ledger, reply).0, Answer::Settled, "{reply:?}");
 }
 
@@ -126,7 +126,7 @@ fn ids_that_never_were_are_unknown() {
 fn ghosts_keep_their_place_among_answers_without_an_id() {
     let mut ledger = holding(2);
     assert_eq!(ledger.open(Epoch(2)), Lost { unanswered: 2, ..Lost::default() });
-    ledger.deliver(1, None, 11).unwrap();
+    ledger.deliver(1, 11).unwrap();
     assert_eq!(answer(&mut ledger, &ack_oldest()), (Answer::Stale, vec![]));
     assert_eq!(ledger.held().ghosts, 1);
     assert_eq!(answer(&mut ledger, &ack(1, 2)), (Answer::Stale, vec![]));
@@ -142,10 +142,10 @@ fn a_lost_channel_takes_everything_with_it() {
     assert_eq!(ledger.close(), Lost { unanswered: 2, resolving: 1, unflushed: 1 });
     assert_eq!(flush(&mut ledger), []);
     assert!(!ledger.resolve(id(1, 2), Settlement::Ack));
-    assert_eq!(ledger.deliver(5, None, 5), Err(BadTag::Closed { tag: 5 }));
+    assert_eq!(ledger.deliver(5, 5), Err(BadTag::Closed { tag: 5 }));
     assert_eq!(answer(&mut ledger, &ack(1, 3)).0, Answer::Stale);
     ledger.open(Epoch(2));
-    assert_eq!(ledger.deliver(5, None, 5), Err(BadTag::NotNext { tag: 5, expected: 1 }));
+    assert_eq!(ledger.deliver(5, 5), Err(BadTag::NotNext { tag: 5, expected: 1 }));
     assert!(!ledger.resolve(id(1, 2), Settlement::Ack));
 }
 
@@ -154,7 +154,7 @@ fn multiple_answers_all_older_ones() {
     let mut ledger = holding(2);
     ledger.open(Epoch(2));
     for tag in 1..=4 {
-        ledger.deliver(tag, None, tag).unwrap();
+        ledger.deliver(tag, tag).unwrap();
     }
     settle(&mut ledger, &ack(2, 2));
     let upto = reply(Target::Id(id(2, 3)), true, Verdict::Ack);
@@ -168,8 +168,8 @@ fn multiple_answers_all_older_ones() {
 fn a_dead_child_gives_everything_back() {
     let mut ledger = holding(2);
     ledger.open(Epoch(2));
-    ledger.deliver(1, None, 1).unwrap();
-    ledger.deliver(2, None, 2).unwrap();
+    ledger.deliver(1, 1).unwrap();
+    ledger.deliver(2, 2).unwrap();
     let mut taken = Vec::new();
     ledger.abandon(&mut taken);
     assert_eq!(taken, [(id(2, 1), 1), (id(2, 2), 2)]);
@@ -181,33 +181,10 @@ fn a_dead_child_gives_everything_back() {
 }
 
 #[test]
-fn deadlines_are_named_once_and_can_be_moved() {
-    let mut ledger: Ledger<u64, u64> = Ledger::new();
-    ledger.open(Epoch(1));
-    for (tag, deadline) in [(1, Some(10)), (2, None), (3, Some(5)), (4, Some(7))] {
-        ledger.deliver(tag, deadline, tag).unwrap();
-    }
-    assert_eq!(ledger.next_deadline(), Some(5));
-    assert_eq!(ledger.expired(4), []);
-    assert!(ledger.extend(id(1, 4), Some(20)));
-    assert_eq!(ledger.expired(10), [id(1, 1), id(1, 3)]);
-    assert_eq!(ledger.expired(10), []);
-    assert_eq!(ledger.next_deadline(), Some(20));
-    let more = reply(Target::Oldest, false, Verdict::Extend(std::time::Duration::from_secs(1)));
-    assert_eq!(answer(&mut ledger, &more), (Answer::Extend(id(1, 1)), vec![]));
-    assert_eq!(answer(&mut ledger, &ack(1, 1)), (Answer::Settled, vec![1]));
-    assert!(!ledger.extend(id(1, 1), Some(30)));
-    for tag in 2..=4 {
-        settle(&mut ledger, &ack(1, tag));
-    }
-    assert_eq!(ledger.next_deadline(), None);
-}
-
-#[test]
 fn memory_follows_what_is_unsettled() {
     let mut ledger = holding(1);
     for tag in 2..=100_000 {
-        ledger.deliver(tag, None, tag).unwrap();
+        ledger.deliver(tag, tag).unwrap();
         settle(&mut ledger, &ack(1, tag));
         flush(&mut ledger);
         assert!(ledger.slots.len() < 200, "one slow message keeps {} slots", ledger.slots.len());
@@ -288,7 +265,7 @@ fn settlement(number: u8) -> Settlement {
 
 /// The ledger, the channels it talks to, and what each delivery may be settled as.
 struct World {
-    ledger: Ledger<DeliveryId, u64>,
+    ledger: Ledger<DeliveryId>,
     epoch: u32,
     open: bool,
     channels: BTreeMap<Epoch, Channel>,
@@ -381,7 +358,7 @@ impl World {
             Step::Deliver(count) if self.open => {
                 for _ in 0..count {
                     let id = id(self.epoch, self.next_tag);
-                    assert_eq!(self.ledger.deliver(self.next_tag, None, id), Ok(id));
+                    assert_eq!(self.ledger.deliver(self.next_tag, id), Ok(id));
                     let channel = self.channels.get_mut(&id.epoch).expect("opened");
                     channel.outstanding.insert(id.tag);
                     self.delivered.push(id);

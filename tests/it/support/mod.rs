@@ -1,0 +1,3 @@
+//! What several topics need: a real broker.
+
+pub(crate) mod broker;
