@@ -2,4 +2,6 @@
 
 mod support;
 
+mod reconcile;
+mod reconcile_amqp;
 mod sandbox;
