@@ -223,7 +223,7 @@ fn short(text: &str) -> Result<ShortString, DeclareError> {
 }
 
 /// Integers go as 64 bits wide; the broker compares values, not widths.
-fn field_table(arguments: &Arguments) -> Result<FieldTable, DeclareError> {
+pub(crate) fn field_table(arguments: &Arguments) -> Result<FieldTable, DeclareError> {
     let mut table = FieldTable::default();
     for (key, value) in arguments {
         table.insert(short(key)?, field(value)?);

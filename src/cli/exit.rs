@@ -1,28 +1,37 @@
-//! What the exit codes of reconciling commands mean.
+//! What the process says when it ends.
 
 use std::process::ExitCode;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// All is done, or there is nothing to do.
+    /// Done; for `plan`, nothing to do.
     Done,
-    /// It could not be done, and nothing was changed; conflicts are errors.
-    Error,
-    /// There is something to do, and nothing was done about it.
+    /// Failed: a bad file, a broker out of reach.
+    Failed,
+    /// There are changes to make (`plan`, `drift`).
     Changes,
-    /// Some of it was done.
+    /// Some of it is done (`apply`).
     Partly,
+    /// The command line itself cannot be understood.
+    Usage,
 }
 
 impl Exit {
-    /// The number the shell sees.
+    /// Every way to end.
+    pub const ALL: [Self; 5] = [Self::Done, Self::Failed, Self::Changes, Self::Partly, Self::Usage];
+
+    /// The number that a shell sees.
     pub fn code(self) -> u8 {
         match self {
             Self::Done => 0,
-            Self::Error => 1,
+            Self::Failed => 1,
+            // The number that other planning tools use, and the one that parsers of command lines
+            // use for their own errors; those have 64 here, `EX_USAGE`, so that a typing error in a
+            // pipeline is not taken for "there are changes".
             Self::Changes => 2,
             Self::Partly => 3,
+            Self::Usage => 64,
         }
     }
 }

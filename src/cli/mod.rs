@@ -1,11 +1,22 @@
-//! One file a command.
+//! The command line: one file a command, exit codes in one table.
+//!
+//! A new command is a file with its arguments and a `run`, a variant of `Command` in `args.rs`, and
+//! an arm in `entry.rs`.
 
-pub mod apply;
-pub mod exit;
-pub mod plan;
-pub mod screen;
+mod apply;
+mod args;
+mod check;
+mod diagnostics;
+mod entry;
+mod exit;
+mod plan;
+mod run;
+mod screen;
+mod signals;
 
-/// Runs the command line.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
-}
+#[cfg(test)]
+mod tests;
+
+pub use args::{Cli, Command, Global};
+pub use entry::main;
+pub use exit::Exit;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
 
 /// Arguments by key, in the order of their keys: AMQP field tables have no order of their own, and
 /// RabbitMQ sorts them to tell bindings apart.
@@ -93,20 +92,4 @@ impl fmt::Display for ArgValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.to_json())
     }
-}
-
-/// A duration in the shortest form that the file would take: `30s`, `5m`, `1h30m`, `1s500ms`.
-pub fn duration_label(duration: Duration) -> String {
-    let mut rest = duration.as_millis();
-    let mut label = String::new();
-    for (unit, millis) in
-        [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)]
-    {
-        let count = rest / millis;
-        rest %= millis;
-        if count > 0 {
-            label.push_str(&format!("{count}{unit}"));
-        }
-    }
-    if label.is_empty() { "0s".into() } else { label }
 }

@@ -11,7 +11,8 @@ use super::{Fleet, StackName, Topology, VhostName};
 /// One address of the broker. Neither `Debug` nor `Display` shows the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Scheme, credentials, host, port, vhost and the parameters of the query.
+    /// Scheme, credentials, host, port, vhost and the parameters of the query. An IPv6 host is
+    /// without its brackets.
     pub uri: AMQPUri,
 }
 
@@ -24,11 +25,13 @@ impl Endpoint {
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}://{}:{}/{}",
-            self.uri.scheme, self.uri.authority.host, self.uri.authority.port, self.uri.vhost
-        )
+        let authority = &self.uri.authority;
+        let (scheme, port, vhost) = (&self.uri.scheme, authority.port, &self.uri.vhost);
+        if authority.host.contains(':') {
+            write!(f, "{scheme}://[{}]:{port}/{vhost}", authority.host)
+        } else {
+            write!(f, "{scheme}://{}:{port}/{vhost}", authority.host)
+        }
     }
 }
 
@@ -109,7 +112,7 @@ pub struct ReconcileSpec {
 
 impl Default for ReconcileSpec {
     fn default() -> Self {
-        Self { mode: ReconcileMode::Apply, interval: Duration::from_secs(300) }
+        Self { mode: ReconcileMode::Apply, interval: Duration::from_mins(5) }
     }
 }
 

@@ -5,7 +5,10 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Arguments, ConsumerName, Origin, Problem, QueueName, QueueType, Topology, VhostName};
+use super::{
+    Arguments, ConsumerName, Origin, Problem, QueueName, QueueType, Spots, Topology, VhostName,
+    fleet_proof,
+};
 
 /// What to execute.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,8 +112,8 @@ impl Default for RestartSpec {
     fn default() -> Self {
         Self {
             backoff: Duration::from_secs(1),
-            backoff_max: Duration::from_secs(60),
-            reset_after: Duration::from_secs(60),
+            backoff_max: Duration::from_mins(1),
+            reset_after: Duration::from_mins(1),
         }
     }
 }
@@ -202,21 +205,24 @@ pub struct ConsumerSpec {
 impl RetrySpec {
     /// The queue in which a message of `queue` waits for `delay`: `orders.retry.30s`.
     pub fn queue_name(queue: &QueueName, delay: Duration) -> String {
-        format!("{queue}.retry.{}", super::arguments::duration_label(delay))
+        format!("{queue}.retry.{}", super::duration_label(delay))
     }
 }
 
 /// The consumers that should run, each on a queue that the topology has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fleet {
-    consumers: BTreeMap<ConsumerName, ConsumerSpec>,
+    pub(super) consumers: BTreeMap<ConsumerName, ConsumerSpec>,
 }
 
 impl Fleet {
-    /// Proves the consumers against the topology, or gives every problem there is.
+    /// Proves the consumers against the topology, or gives every problem there is. What follows
+    /// from the topology, `queue_type` and `dead_letters`, is settled here whatever was given.
     pub fn new(consumers: Vec<ConsumerSpec>, topology: &Topology) -> Result<Self, Vec<Problem>> {
-        let _ = (consumers, topology);
-        Err(Vec::new())
+        match fleet_proof::run(consumers, topology, &Spots::default()) {
+            (fleet, problems) if problems.is_empty() => Ok(fleet),
+            (_, problems) => Err(problems),
+        }
     }
 
     /// Consumers by name.

@@ -4,28 +4,48 @@
 //! Pure data and total functions. A [`Topology`] and a [`Fleet`] have one constructor each, which
 //! proves every reference in them; code that holds one need not ask again whether a queue exists.
 
+mod argument_rules;
 mod arguments;
+pub mod codes;
+mod dead_letters;
 mod delivery;
 mod desired;
+mod durations;
 mod fleet;
+mod fleet_proof;
 mod names;
 mod place;
+mod policies;
+mod proof;
 mod resources;
+mod routing;
+mod spots;
+mod suggestions;
 mod topology;
 
-pub use arguments::{ArgValue, Arguments, duration_label};
+#[cfg(test)]
+mod tests;
+
+pub use argument_rules::{ARG_RULES, ArgKind, ArgRule, MAX_TTL_MS};
+pub use arguments::{ArgValue, Arguments};
 pub use delivery::{Delivery, Epoch, headers};
 pub use desired::{BrokerSpec, Desired, Endpoint, Management, ReconcileMode, ReconcileSpec};
+pub use durations::{BadDuration, duration_label, parse_duration};
 pub use fleet::{
     BodyAs, ConsumerSpec, Delimiter, ExitCodes, ExitVerdict, Fleet, Program, RestartSpec,
     RetrySpec, StopSignal, StopSpec, WireProtocol,
 };
+pub use fleet_proof::{BROKER_ACK_TIMEOUT, prove};
 pub use names::{
     BadName, ConsumerName, ExchangeName, PolicyName, QueueName, RoutingKey, StackName, VhostName,
 };
 pub use place::{Origin, Problem, Severity};
+pub use policies::{PatternFault, PolicyIndex};
 pub use resources::{
     ApplyTo, Binding, DeadLetterTarget, Destination, Exchange, ExchangeType, Policy, Queue,
     QueueType,
 };
+pub use routing::{Router, RoutingFault};
+pub use spots::Spots;
+pub use suggestions::suggest;
 pub use topology::{Topology, TopologyParts};

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Binding, Exchange, ExchangeName, Policy, PolicyName, Problem, Queue, QueueName, VhostName,
+    Binding, Exchange, ExchangeName, Policy, PolicyName, Problem, Queue, QueueName, Spots,
+    VhostName, proof::Proof,
 };
 
 /// The pieces of a topology before anyone has looked at how they fit.
@@ -23,17 +24,19 @@ pub struct TopologyParts {
 /// nothing is declared twice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Topology {
-    exchanges: BTreeMap<(VhostName, ExchangeName), Exchange>,
-    queues: BTreeMap<(VhostName, QueueName), Queue>,
-    bindings: Vec<Binding>,
-    policies: BTreeMap<(VhostName, PolicyName), Policy>,
+    pub(super) exchanges: BTreeMap<(VhostName, ExchangeName), Exchange>,
+    pub(super) queues: BTreeMap<(VhostName, QueueName), Queue>,
+    pub(super) bindings: Vec<Binding>,
+    pub(super) policies: BTreeMap<(VhostName, PolicyName), Policy>,
 }
 
 impl Topology {
     /// Proves the parts, or gives every problem there is.
     pub fn new(parts: TopologyParts) -> Result<Self, Vec<Problem>> {
-        let _ = parts;
-        Err(Vec::new())
+        match Proof::new(&Spots::default()).run(parts) {
+            (topology, problems) if problems.is_empty() => Ok(topology),
+            (_, problems) => Err(problems),
+        }
     }
 
     /// Exchanges by vhost and name.

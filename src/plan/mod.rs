@@ -8,6 +8,7 @@ mod approved;
 mod change;
 mod compare;
 mod diff;
+mod fleet;
 mod json;
 mod observed;
 mod report;
@@ -21,6 +22,7 @@ mod tests;
 pub use approved::{Approved, Plan, Refused, Summary};
 pub use change::{Action, Change, Difference, Target};
 pub use diff::diff;
+pub use fleet::{FleetChange, fleet_changes};
 pub use observed::{
     BindingKey, BrokerIdentity, Gap, Observed, ObservedExchange, ObservedPolicy, ObservedQueue,
     Seen, Subject,

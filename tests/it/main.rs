@@ -1,7 +1,9 @@
-//! One binary for all integration tests; this is its table of contents.
-
-mod support;
+//! Tests of the whole: real files, real processes, a real RabbitMQ. One binary; this is its table
+//! of contents.
 
 mod reconcile;
 mod reconcile_amqp;
 mod sandbox;
+mod support;
+mod tidy;
+mod watch;

@@ -1,0 +1,406 @@
+//! Consumers.
+
+use std::collections::BTreeMap;
+use std::num::{NonZeroU16, NonZeroU32};
+use std::path::Path;
+use std::time::Duration;
+
+use super::node::{Entry, Node, Value};
+use super::read::{Fields, Reading, misshapen};
+use crate::model::{
+    ArgValue, BodyAs, ConsumerName, ConsumerSpec, Delimiter, ExitCodes, ExitVerdict, MAX_TTL_MS,
+    Origin, Problem, Program, QueueName, QueueType, RestartSpec, RetrySpec, StopSignal, StopSpec,
+    VhostName, WireProtocol, codes,
+};
+
+/// How long a message may take where the file does not say: five minutes short of the 30 minutes
+/// after which the broker would take back everything on the channel, the innocent included.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(25);
+
+/// Messages in flight per worker where the file does not say. One with `exec`, whose processes take
+/// one message each.
+const DEFAULT_PREFETCH: NonZeroU16 = NonZeroU16::new(64).expect("64 is not 0");
+
+/// Longest body and longest reply where the file does not say.
+const DEFAULT_MAX_MESSAGE: NonZeroU32 = NonZeroU32::new(16 << 20).expect("16 MiB is not 0");
+const DEFAULT_MAX_REPLY: NonZeroU32 = NonZeroU32::new(1 << 20).expect("1 MiB is not 0");
+
+/// The broker's own ceiling for one message.
+const MAX_MESSAGE: u64 = 512 << 20;
+
+/// Keys that later versions have.
+const LATER: &[&str] = &[
+    "ack",
+    "dedupe",
+    "env_pass",
+    "group",
+    "limits",
+    "max_crashes",
+    "metadata_fd",
+    "order",
+    "plugin",
+    "ready",
+    "recycle",
+    "replies",
+    "reply",
+    "rollout",
+    "user",
+    "with",
+];
+
+/// A consumer of a file and whether it is to run.
+pub(super) struct Draft {
+    pub(super) spec: ConsumerSpec,
+    pub(super) enabled: bool,
+}
+
+impl Reading {
+    /// `consumers:`; `folder` is that of the file.
+    pub(super) fn consumer(
+        &mut self,
+        entry: Entry,
+        vhost: &VhostName,
+        folder: &Path,
+    ) -> Option<Draft> {
+        let origin = entry.key_origin;
+        let name = self.key_name(&entry, ConsumerName::new)?;
+        let mut fields = self.fields(&entry.key, origin, entry.value)?;
+        let queue = fields.read("queue", self, |r, key, node| r.name(key, node, QueueName::new));
+        if queue.is_none() && !self.noted(origin, "queue") {
+            let message = format!("consumer `{name}` has no `queue`");
+            self.push(Problem::error(codes::MISSING, origin, message).hint("add `queue: NAME`"));
+        }
+        let program = self.program(&mut fields, &name);
+        let protocol = self.protocol(&mut fields);
+        let exec = protocol == WireProtocol::Exec;
+        let workers = fields.read("workers", self, Self::workers);
+        let prefetch = fields.read("prefetch", self, |r, key, node| r.count(key, node, u16::MAX));
+        let timeout = fields.read("timeout", self, |r, key, node| match &node.value {
+            Value::Scalar(scalar) if scalar.text == "none" => Some(None),
+            _ => r.duration(key, node).map(Some),
+        });
+        let retry = fields.read("retry", self, Self::retry);
+        let discard = fields.read("discard", self, Self::boolean);
+        let exit_codes = self.exit_codes(&mut fields, exec);
+        let env = fields.read("env", self, |r, _, node| Some(r.env(node)));
+        let cwd = fields.read("cwd", self, Self::text);
+        let restart = fields.read("restart", self, Self::restart);
+        let stop = fields.read("stop", self, Self::stop);
+        let max_message =
+            fields.read("max_message", self, |r, key, node| r.size(key, node, 1..=MAX_MESSAGE));
+        let max_reply = fields.read("max_reply", self, |r, key, node| {
+            r.size(key, node, 64..=u64::from(u32::MAX >> 2))
+        });
+        let mut arguments = fields
+            .read("arguments", self, |r, key, node| Some(r.arguments(key, origin, node)))
+            .unwrap_or_default();
+        let priority = fields.read("priority", self, |r, key, node| {
+            r.whole(key, node, i64::from(i32::MIN)..=i64::from(i32::MAX))
+        });
+        if let Some(priority) = priority {
+            self.dedicated(
+                origin,
+                &mut arguments,
+                "priority",
+                "x-priority",
+                ArgValue::Int(priority),
+            );
+        }
+        let enabled = fields.read("enabled", self, Self::boolean).unwrap_or(true);
+        fields.finish(self, LATER);
+        let one = NonZeroU16::MIN;
+        let narrow = |size: Option<u64>, default: NonZeroU32| {
+            size.and_then(|size| NonZeroU32::new(u32::try_from(size).ok()?)).unwrap_or(default)
+        };
+        let spec = ConsumerSpec {
+            name,
+            vhost: vhost.clone(),
+            queue: queue?,
+            // Settled by the fleet, which sees the queue and the policies.
+            queue_type: QueueType::Classic,
+            dead_letters: false,
+            // What could not be read is reported already; a stand-in lets the rest be judged too.
+            program: program.unwrap_or(Program::Command(Vec::new())),
+            protocol,
+            workers: workers.unwrap_or(one),
+            prefetch: prefetch.unwrap_or(if exec { one } else { DEFAULT_PREFETCH }),
+            timeout: timeout.unwrap_or(Some(DEFAULT_TIMEOUT)),
+            retry,
+            discard: discard.unwrap_or_else(|| self.noted(origin, "discard")),
+            exit_codes,
+            env: env.unwrap_or_default(),
+            cwd: cwd.map_or_else(|| folder.to_owned(), |cwd| folder.join(cwd)),
+            restart: restart.unwrap_or_default(),
+            stop: stop.unwrap_or_default(),
+            max_message: narrow(max_message, DEFAULT_MAX_MESSAGE),
+            max_reply: narrow(max_reply, DEFAULT_MAX_REPLY),
+            arguments,
+            origin,
+        };
+        Some(Draft { spec, enabled })
+    }
+
+    fn program(&mut self, fields: &mut Fields, name: &ConsumerName) -> Option<Program> {
+        let owner = fields.owner;
+        let command = fields.take("command");
+        let shell = fields.take("shell");
+        if let (Some(command), Some(shell)) = (&command, &shell) {
+            self.push(
+                Problem::error(
+                    codes::EXCLUSIVE,
+                    shell.key_origin,
+                    "`command` and `shell` exclude each other",
+                )
+                .related(command.key_origin, "also given here"),
+            );
+        }
+        match (command, shell) {
+            (Some(command), _) => self.command(&command.value),
+            (None, Some(shell)) => {
+                let text = self.text("shell", &shell.value)?;
+                if !text.trim().is_empty() && !text.contains('\0') {
+                    return Some(Program::Shell(text));
+                }
+                let message = "`shell` needs a text to run";
+                self.push(Problem::error(codes::VALUE, shell.value.origin, message));
+                None
+            }
+            (None, None) => {
+                let message = format!("consumer `{name}` has no `command`");
+                self.push(
+                    Problem::error(codes::MISSING, owner, message)
+                        .hint("add `command: [program, argument]` or `shell: \"…\"`"),
+                );
+                None
+            }
+        }
+    }
+
+    fn command(&mut self, node: &Node) -> Option<Program> {
+        if let Value::Scalar(scalar) = &node.value {
+            let words: Vec<_> = scalar.shown().split_whitespace().collect();
+            let message = "`command` takes a list: the program and its arguments";
+            self.push(Problem::error(codes::SHAPE, node.origin, message).hint(format!(
+                "write `command: [{}]`, or `shell:` for a line that the shell takes apart",
+                words.join(", ")
+            )));
+            return None;
+        }
+        let words = self.texts("command", node)?;
+        let problem = match words.first() {
+            None => "`command` needs a program",
+            Some(program) if program.is_empty() => "the program of `command` is an empty text",
+            Some(_) if words.iter().any(|word| word.contains('\0')) => {
+                "an argument cannot contain a zero byte"
+            }
+            Some(_) => return Some(Program::Command(words)),
+        };
+        self.push(Problem::error(codes::VALUE, node.origin, problem));
+        None
+    }
+
+    fn protocol(&mut self, fields: &mut Fields) -> WireProtocol {
+        #[derive(Clone, Copy, PartialEq)]
+        enum Kind {
+            Json,
+            Lines,
+            Exec,
+            Frames,
+        }
+        let owner = fields.owner;
+        let kinds = [
+            ("json", Kind::Json),
+            ("lines", Kind::Lines),
+            ("exec", Kind::Exec),
+            ("frames", Kind::Frames),
+        ];
+        let kind = fields.read("protocol", self, |r, key, node| r.choice(key, node, &kinds));
+        let words = [("string", BodyAs::String), ("json", BodyAs::Json)];
+        let body_as = fields.read("body_as", self, |r, key, node| r.choice(key, node, &words));
+        let words = [("newline", Delimiter::Newline), ("nul", Delimiter::Nul)];
+        let delimiter = fields.read("delimiter", self, |r, key, node| r.choice(key, node, &words));
+        let kind = kind.unwrap_or(Kind::Json);
+        for (key, given, needed, name) in [
+            ("body_as", body_as.is_some(), Kind::Json, "json"),
+            ("delimiter", delimiter.is_some(), Kind::Lines, "lines"),
+        ] {
+            if given && kind != needed {
+                self.foreign(owner, key, name);
+            }
+        }
+        match kind {
+            Kind::Json => WireProtocol::Json { body_as: body_as.unwrap_or_default() },
+            Kind::Lines => WireProtocol::Lines { delimiter: delimiter.unwrap_or_default() },
+            Kind::Exec => WireProtocol::Exec,
+            Kind::Frames => {
+                let place = self.spots.find(owner, "protocol");
+                self.push(
+                    Problem::error(
+                        codes::LATER,
+                        place,
+                        "the protocol `frames` is not supported yet",
+                    )
+                    .hint("use `json`, `lines` or `exec`"),
+                );
+                WireProtocol::Json { body_as: BodyAs::String }
+            }
+        }
+    }
+
+    /// A key that belongs to another protocol than the consumer's.
+    fn foreign(&mut self, owner: Origin, key: &str, protocol: &str) {
+        let place = self.spots.find(owner, key);
+        let message = format!("`{key}` means something only with `protocol: {protocol}`");
+        self.push(
+            Problem::error(codes::PROTOCOL, place, message)
+                .hint(format!("remove it, or set `protocol: {protocol}`")),
+        );
+    }
+
+    fn workers(&mut self, key: &str, node: &Node) -> Option<NonZeroU16> {
+        if let Value::Map(_) = node.value {
+            let message = "workers that scale are not supported yet";
+            self.push(
+                Problem::error(codes::LATER, node.origin, message)
+                    .hint("give a number: `workers: 4`"),
+            );
+            return None;
+        }
+        self.count(key, node, 1024)
+    }
+
+    fn retry(&mut self, key: &str, node: &Node) -> Option<RetrySpec> {
+        let place = node.origin;
+        let mut fields = self.fields(key, place, node.clone())?;
+        let delays = fields.read("delays", self, |r, key, node| {
+            let items = r.items(key, node)?;
+            if items.is_empty() {
+                let message = "`delays` is empty";
+                r.push(
+                    Problem::error(codes::VALUE, node.origin, message)
+                        .hint("give at least one, such as `[1s, 30s, 5m]`, or remove `retry`"),
+                );
+                return None;
+            }
+            let delays: Vec<_> = items.iter().filter_map(|item| r.delay(key, item)).collect();
+            (delays.len() == items.len()).then_some(delays)
+        });
+        fields.finish(self, &["max", "jitter"]);
+        if delays.is_none() && !self.noted(place, "delays") {
+            self.push(
+                Problem::error(codes::MISSING, place, "`retry` has no `delays`")
+                    .hint("write `retry: { delays: [1s, 30s, 5m] }`"),
+            );
+        }
+        delays.map(|delays| RetrySpec { delays })
+    }
+
+    fn delay(&mut self, key: &str, node: &Node) -> Option<Duration> {
+        let delay = self.duration(key, node)?;
+        if i64::try_from(delay.as_millis()).is_ok_and(|millis| millis <= MAX_TTL_MS) {
+            return Some(delay);
+        }
+        let problem =
+            misshapen(key, "at most 49d (the broker counts 32 bits of milliseconds)", node);
+        self.push(Problem { code: codes::VALUE, ..problem });
+        None
+    }
+
+    fn exit_codes(&mut self, fields: &mut Fields, exec: bool) -> ExitCodes {
+        let mut codes = ExitCodes::default();
+        let owner = fields.owner;
+        let Some(entry) = fields.take("exit_codes") else { return codes };
+        self.spots.note(owner, "exit_codes", entry.key_origin);
+        if !exec {
+            self.foreign(owner, "exit_codes", "exec");
+        }
+        let words = [
+            ("ack", ExitVerdict::Ack),
+            ("nack", ExitVerdict::Nack),
+            ("reject", ExitVerdict::Reject),
+            ("requeue", ExitVerdict::Requeue),
+        ];
+        for entry in self.section(entry) {
+            let verdict = self.choice(&entry.key, &entry.value, &words);
+            let code = entry.key.parse::<u8>();
+            match (entry.key.as_str(), code, verdict) {
+                (_, _, None) => {}
+                ("default", _, Some(verdict)) => codes.default = verdict,
+                (_, Ok(code), Some(verdict)) => {
+                    codes.codes.insert(code, verdict);
+                }
+                (key, Err(_), _) => {
+                    let message = format!("`{key}` is no exit code");
+                    self.push(
+                        Problem::error(crate::model::codes::VALUE, entry.key_origin, message)
+                            .hint("exit codes are 0 to 255; `default` stands for all others"),
+                    );
+                }
+            }
+        }
+        codes
+    }
+
+    fn env(&mut self, node: &Node) -> BTreeMap<String, String> {
+        let mut env = BTreeMap::new();
+        let entry = Entry { key: "env".into(), key_origin: node.origin, value: node.clone() };
+        for entry in self.section(entry) {
+            if entry.key.is_empty() || entry.key.contains(['=', '\0']) {
+                let message =
+                    format!("`{}` cannot be the name of a variable", entry.key.escape_debug());
+                self.push(Problem::error(codes::NAME, entry.key_origin, message));
+            } else if let Some(value) = self.text(&entry.key, &entry.value) {
+                if value.contains('\0') {
+                    let message = format!("the value of `{}` contains a zero byte", entry.key);
+                    self.push(Problem::error(codes::VALUE, entry.value.origin, message));
+                }
+                env.insert(entry.key, value);
+            }
+        }
+        env
+    }
+
+    fn restart(&mut self, key: &str, node: &Node) -> Option<RestartSpec> {
+        let place = node.origin;
+        let mut fields = self.fields(key, place, node.clone())?;
+        let default = RestartSpec::default();
+        let backoff = fields.read("backoff", self, Self::duration);
+        let backoff_max = fields.read("backoff_max", self, Self::duration);
+        let reset_after = fields.read("reset_after", self, Self::duration);
+        fields.finish(self, &["policy", "intensity"]);
+        let backoff = backoff.unwrap_or(default.backoff);
+        // A longer first pause raises the default ceiling with it; two that were given must agree.
+        let ceiling = backoff_max.unwrap_or(default.backoff_max.max(backoff));
+        if ceiling < backoff {
+            let message = "`backoff_max` is shorter than `backoff`";
+            let place = self.spots.find(place, "backoff_max");
+            self.push(Problem::error(codes::VALUE, place, message));
+        }
+        Some(RestartSpec {
+            backoff,
+            backoff_max: ceiling,
+            reset_after: reset_after.unwrap_or(default.reset_after),
+        })
+    }
+
+    fn stop(&mut self, key: &str, node: &Node) -> Option<StopSpec> {
+        let mut fields = self.fields(key, node.origin, node.clone())?;
+        let default = StopSpec::default();
+        let words = [
+            ("TERM", StopSignal::Term),
+            ("INT", StopSignal::Int),
+            ("QUIT", StopSignal::Quit),
+            ("HUP", StopSignal::Hup),
+            ("USR1", StopSignal::Usr1),
+            ("USR2", StopSignal::Usr2),
+        ];
+        let signal = fields.read("signal", self, |r, key, node| r.choice(key, node, &words));
+        let grace =
+            fields.read("grace", self, |r, key, node| r.duration_from(key, node, Duration::ZERO));
+        fields.finish(self, &[]);
+        Some(StopSpec {
+            signal: signal.unwrap_or(default.signal),
+            grace: grace.unwrap_or(default.grace),
+        })
+    }
+}

@@ -1,0 +1,142 @@
+//! Proves consumers against the topology they consume from.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::proof::{Proof, undeclared};
+use super::{
+    ConsumerSpec, Destination, Fleet, Origin, PolicyIndex, Problem, QueueName, QueueType,
+    RetrySpec, Spots, Topology, TopologyParts, codes, duration_label,
+};
+
+/// After how long without an ack the broker takes messages back: `consumer_timeout`, by default.
+pub const BROKER_ACK_TIMEOUT: Duration = Duration::from_mins(30);
+
+/// The first timeout that is too long: the broker looks once a minute, so a minute is kept.
+const TOO_LONG: Duration = Duration::from_mins(29);
+
+/// Proves a topology and its consumers together, so that the problems of both come out at once.
+/// With the places of single values for the problems to point at.
+pub fn prove(
+    parts: TopologyParts,
+    consumers: Vec<ConsumerSpec>,
+    spots: &Spots,
+) -> Result<(Topology, Fleet), Vec<Problem>> {
+    let (topology, mut problems) = Proof::new(spots).run(parts);
+    let (fleet, more) = run(consumers, &topology, spots);
+    problems.extend(more);
+    if problems.is_empty() { Ok((topology, fleet)) } else { Err(problems) }
+}
+
+/// Settles what follows from the topology and collects what does not fit.
+pub(super) fn run(
+    consumers: Vec<ConsumerSpec>,
+    topology: &Topology,
+    spots: &Spots,
+) -> (Fleet, Vec<Problem>) {
+    let policies = PolicyIndex::new(topology.policies());
+    let mut problems = Vec::new();
+    let mut proven: BTreeMap<_, ConsumerSpec> = BTreeMap::new();
+    for mut consumer in consumers {
+        if let Some(queue) = topology.queue(&consumer.vhost, &consumer.queue) {
+            consumer.queue_type = queue.kind;
+            consumer.dead_letters =
+                queue.kind != QueueType::Stream && policies.dead_letter(queue).is_some();
+            check(&consumer, topology, spots, &mut problems);
+        } else {
+            let place = spots.find(consumer.origin, "queue");
+            let what = Destination::Queue(consumer.queue.clone());
+            let problem = undeclared(topology, codes::NO_QUEUE, place, &what, problems.len());
+            let message = format!(
+                "consumer `{}` wants queue `{}`, which is not declared",
+                consumer.name, consumer.queue
+            );
+            problems.push(Problem { message, ..problem });
+        }
+        if let Some(first) = proven.get(&consumer.name) {
+            let message = format!("consumer `{}` is declared twice", consumer.name);
+            problems.push(
+                Problem::error(codes::TWICE, consumer.origin, message)
+                    .label("again here")
+                    .related(first.origin, "first declared here")
+                    .hint("rename or remove one of the two"),
+            );
+        } else {
+            proven.insert(consumer.name.clone(), consumer);
+        }
+    }
+    (Fleet { consumers: proven }, problems)
+}
+
+fn check(consumer: &ConsumerSpec, topology: &Topology, spots: &Spots, problems: &mut Vec<Problem>) {
+    let (name, queue) = (&consumer.name, &consumer.queue);
+    let at = |part: &str| -> Origin { spots.find(consumer.origin, part) };
+    if let Some(timeout) = consumer.timeout
+        && timeout >= TOO_LONG
+    {
+        let message = format!("consumer `{name}` may take {} a message", duration_label(timeout));
+        let longest = duration_label(TOO_LONG);
+        problems.push(
+            Problem::error(codes::TIMEOUT, at("timeout"), message)
+                .label("the broker takes messages back after 30m")
+                .hint(format!("less than {longest}, or split the work into smaller messages")),
+        );
+    }
+    if consumer.queue_type == QueueType::Stream {
+        if consumer.retry.is_some() {
+            let message = format!("consumer `{name}` retries, but `{queue}` is a stream");
+            problems.push(
+                Problem::error(codes::STREAM_RETRY, at("retry"), message)
+                    .hint("remove `retry`, or make the queue a quorum queue"),
+            );
+        }
+        return;
+    }
+    if !consumer.dead_letters && !consumer.discard {
+        let message = format!(
+            "what consumer `{name}` rejects would vanish: queue `{queue}` dead-letters nowhere"
+        );
+        let hint = format!(
+            "add `dead_letter: {{ queue: {queue}.dead }}` to queue `{queue}` and declare \
+             `{queue}.dead: {{}}`, or allow the loss with `discard: true` on the consumer"
+        );
+        let declared =
+            topology.queue(&consumer.vhost, queue).map_or(consumer.origin, |queue| queue.origin);
+        problems.push(
+            Problem::error(codes::DROPS, at("queue"), message)
+                .related(declared, "this queue has no dead-letter target")
+                .hint(hint),
+        );
+    }
+    if let Some(retry) = &consumer.retry {
+        retries(consumer, retry, topology, at("retry"), problems);
+    }
+}
+
+/// Every delay needs its queue; whoever builds a topology for this consumer has to derive them.
+fn retries(
+    consumer: &ConsumerSpec,
+    retry: &RetrySpec,
+    topology: &Topology,
+    place: Origin,
+    problems: &mut Vec<Problem>,
+) {
+    if retry.delays.is_empty() {
+        let message = format!("consumer `{}` retries without a delay", consumer.name);
+        problems.push(Problem::error(codes::MISSING, place, message));
+    }
+    for delay in &retry.delays {
+        let text = RetrySpec::queue_name(&consumer.queue, *delay);
+        match QueueName::new(&text) {
+            Err(fault) => {
+                let message = format!("the retry queue `{text}` cannot be named so: {fault}");
+                problems.push(Problem::error(codes::NAME, place, message));
+            }
+            Ok(name) if topology.queue(&consumer.vhost, &name).is_none() => {
+                let message = format!("the retry queue `{text}` is not part of the topology");
+                problems.push(Problem::error(codes::NO_QUEUE, place, message));
+            }
+            Ok(_) => {}
+        }
+    }
+}

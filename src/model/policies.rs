@@ -1,0 +1,133 @@
+//! Which policy applies to a queue, as far as that can be told without the broker.
+//!
+//! The broker matches with PCRE, this with the `regex` crate. They agree on everything but
+//! look-around, back-references, atomic groups and possessive repeats. A pattern that uses those is
+//! taken to match nothing here, which errs towards asking for a dead-letter target that a policy
+//! already gives, never towards trusting one that is not there.
+
+use regex::Regex;
+
+use super::{
+    ApplyTo, ArgValue, DeadLetterTarget, Exchange, ExchangeName, Policy, Queue, QueueType,
+    RoutingKey,
+};
+
+/// Constructs of PCRE that the `regex` crate does not have.
+const PCRE_ONLY: &[&str] = &["(?=", "(?!", "(?<=", "(?<!", "(?>", "++", "*+", "?+", "\\1", "\\2"];
+
+/// Why a pattern cannot be matched here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PatternFault {
+    /// No regular expression at all; with the reason.
+    Invalid(String),
+    /// Perhaps valid for the broker, but not understood here.
+    Opaque,
+}
+
+/// Policies with their patterns compiled.
+#[derive(Debug)]
+pub struct PolicyIndex<'a> {
+    policies: Vec<(&'a Policy, Regex)>,
+}
+
+impl<'a> PolicyIndex<'a> {
+    /// Compiles the patterns. Policies whose pattern is not understood are left out.
+    pub fn new(policies: impl IntoIterator<Item = &'a Policy>) -> Self {
+        let mut policies: Vec<_> = policies
+            .into_iter()
+            .filter_map(|policy| Some((policy, compile(&policy.pattern).ok()?)))
+            .collect();
+        policies.sort_by(|(a, _), (b, _)| {
+            b.priority.cmp(&a.priority).then_with(|| a.name.cmp(&b.name))
+        });
+        Self { policies }
+    }
+
+    /// The policies that match a queue, the one that applies first. Only that one has any effect.
+    pub fn matching(&self, queue: &Queue) -> impl Iterator<Item = &'a Policy> {
+        self.policies
+            .iter()
+            .filter(move |(policy, pattern)| {
+                policy.vhost == queue.vhost
+                    && policy.apply_to.covers(queue.kind)
+                    && pattern.is_match(queue.name.as_str())
+            })
+            .map(|(policy, _)| *policy)
+    }
+
+    /// Where a queue sends what it gives up on, by its arguments or by the policy that applies.
+    pub fn dead_letter(&self, queue: &Queue) -> Option<DeadLetterTarget> {
+        let policy = self.matching(queue).next();
+        let text = |argument: &str, key: &str| {
+            queue
+                .arguments
+                .get(argument)
+                .or_else(|| policy?.definition.get(key))
+                .and_then(ArgValue::as_str)
+        };
+        let exchange = text("x-dead-letter-exchange", "dead-letter-exchange")?;
+        let key = text("x-dead-letter-routing-key", "dead-letter-routing-key");
+        Some(DeadLetterTarget {
+            exchange: ExchangeName::new(exchange).ok()?,
+            routing_key: key.and_then(|key| RoutingKey::new(key).ok()),
+        })
+    }
+
+    /// Where an exchange sends what none of its bindings takes, by its argument or by the policy
+    /// that applies.
+    pub fn alternate_exchange(&self, exchange: &Exchange) -> Option<ExchangeName> {
+        let by_policy = || {
+            self.policies
+                .iter()
+                .find(|(policy, pattern)| {
+                    policy.vhost == exchange.vhost
+                        && matches!(policy.apply_to, ApplyTo::All | ApplyTo::Exchanges)
+                        && pattern.is_match(exchange.name.as_str())
+                })
+                .and_then(|(policy, _)| policy.definition.get("alternate-exchange"))
+        };
+        let name = exchange.arguments.get("alternate-exchange").or_else(by_policy)?;
+        ExchangeName::new(name.as_str()?).ok()
+    }
+
+    /// Whether an argument or the policy that applies sets any of these, given without their `x-`.
+    pub fn sets_any(&self, queue: &Queue, keys: &[&str]) -> bool {
+        let policy = self.matching(queue).next();
+        keys.iter().any(|key| {
+            queue.arguments.contains_key(&format!("x-{key}"))
+                || policy.is_some_and(|policy| policy.definition.contains_key(*key))
+        })
+    }
+}
+
+impl Policy {
+    /// Whether the pattern can be matched here.
+    pub fn check_pattern(&self) -> Result<(), PatternFault> {
+        compile(&self.pattern).map(drop)
+    }
+}
+
+impl ApplyTo {
+    /// Whether a policy of this kind reaches queues of that type.
+    pub fn covers(self, kind: QueueType) -> bool {
+        match self {
+            Self::All | Self::Queues => true,
+            Self::ClassicQueues => kind == QueueType::Classic,
+            Self::QuorumQueues => kind == QueueType::Quorum,
+            Self::Streams => kind == QueueType::Stream,
+            Self::Exchanges => false,
+        }
+    }
+}
+
+fn compile(pattern: &str) -> Result<Regex, PatternFault> {
+    Regex::new(pattern).map_err(|error| {
+        if PCRE_ONLY.iter().any(|construct| pattern.contains(construct)) {
+            return PatternFault::Opaque;
+        }
+        // The crate's own rendering repeats the pattern over several lines; its last line says why.
+        let text = error.to_string();
+        let reason = text.lines().last().unwrap_or("it cannot be compiled");
+        PatternFault::Invalid(reason.trim_start_matches("error: ").to_owned())
+    })
+}
