@@ -2,6 +2,7 @@
 //! of contents.
 
 mod endure;
+mod reload;
 mod sandbox;
 mod supervise;
 mod support;
