@@ -1,1 +1,3 @@
-//! x
+//! What only the whole can show, one file a topic.
+
+mod check;
