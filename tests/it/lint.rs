@@ -1,10 +1,10 @@
-//! Each rule speaks where it should and is silent where it should not.
+//! Advice: each rule speaks where it should and is silent where it should not.
 
 use std::path::Path;
 
-use super::{RULES, lint};
-use crate::config::{Environment, Loader};
-use crate::model::{Severity, codes};
+use warrener::config::{Environment, Loader};
+use warrener::lint::{RULES, lint};
+use warrener::model::{Severity, codes};
 
 struct Nothing;
 
