@@ -3,15 +3,20 @@
 //! A new command is a file with its arguments and a `run`, a variant of `Command` in `args.rs`, and
 //! an arm in `entry.rs`.
 
+mod apply;
 mod args;
 mod check;
 mod diagnostics;
 mod entry;
 mod exit;
+mod plan;
+mod run;
+mod screen;
+mod signals;
 
 #[cfg(test)]
 mod tests;
 
-pub use args::{Cli, Command, Global, LogFormat};
+pub use args::{Cli, Command, Global};
 pub use entry::main;
 pub use exit::Exit;

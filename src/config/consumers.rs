@@ -15,7 +15,7 @@ use crate::model::{
 
 /// How long a message may take where the file does not say: five minutes short of the 30 minutes
 /// after which the broker would take back everything on the channel, the innocent included.
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(25 * 60);
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(25);
 
 /// Messages in flight per worker where the file does not say. One with `exec`, whose processes take
 /// one message each.

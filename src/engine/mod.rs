@@ -1,1 +1,54 @@
 //! Keeps broker and processes in step with the files.
+//!
+//! # Theory of operation
+//!
+//! One task, the *engine* ([`Engine::run`]), owns everything that lives longer than a message. It
+//! waits for a command, a change of the files, the reconcile timer or a worker's request, and acts
+//! on one at a time:
+//!
+//! ```text
+//!  signals, dev, tests ──commands──▶ ┌────────┐ ◀──"look at the broker"── workers
+//!  files::Watcher ───────changed───▶ │ engine │ ──▶ reconcile (topology connection, management)
+//!  reconcile timer ────────tick────▶ └────────┘ ──▶ crews: start, replace, drain
+//!                                        │ owns
+//!                    crew of a consumer ─┴─▶ worker, worker, …      one task each
+//! ```
+//!
+//! A *worker* is one child process, one channel and one ledger. Its task selects over all that can
+//! happen to it and then decides without waiting; the pure [`crate::supervise::Lifecycle`] says
+//! what a start, an exit or a stop leads to. Its *desk* is its side towards the broker:
+//!
+//! ```text
+//!            ┌──────────────────────── worker ────────────────────────┐
+//!  queue ──▶ │ desk: subscription ─▶ waiting ─▶ ledger ─▶ encoder ──▶ │ ──▶ child's stdin
+//!  broker ◀─ │ desk: settle ◀─ flush ◀─ ledger ◀──────── decoder ◀─── │ ◀── child's stdout
+//!            │ desk: failed ─▶ publisher ─confirm─▶ ledger            │ ◀── child's stderr → log
+//!            └────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! # A reload
+//!
+//! Read, parse, resolve; look at the broker and plan; on any problem say so and keep everything as
+//! it runs. Only then act: what is new is declared, new workers start, and the old ones of a
+//! changed consumer drain when the new ones are consuming. A consumer whose spec is equal is not
+//! touched. Should the new workers of a consumer never come up, the old ones stay.
+//!
+//! # Stopping
+//!
+//! Two tokens per worker: `drain` (no more messages, answer what is held, end) and `kill` (now).
+//! Dropping the engine kills: no worker task outlives it, and no child outlives its task.
+
+mod child_log;
+mod context;
+mod conversation;
+mod crew;
+mod desk;
+mod exec;
+mod failures;
+mod keeper;
+mod reconcile;
+mod run;
+mod worker;
+
+pub use context::Context;
+pub use run::{Command, Engine, Loader, Options, Outcome};

@@ -21,7 +21,7 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
     /// The files, for showing where something stands.
     pub sources: SourceMap,
-    /// Files and directories whose change may change the result.
+    /// Files whose change may change the result, and directories that stand for the files in them.
     pub watched: Vec<PathBuf>,
     /// A hash over all texts that were read. Equal digests of the same paths: nothing changed.
     pub digest: String,
@@ -34,10 +34,17 @@ pub struct LoadError {
     pub problems: Vec<Problem>,
     /// The files, for showing where something stands.
     pub sources: SourceMap,
-    /// Files and directories whose change may mend it.
+    /// Files whose change may mend it, and directories that stand for the files in them.
     pub watched: Vec<PathBuf>,
     /// A hash over all texts that were read.
     pub digest: String,
+}
+
+impl LoadError {
+    /// All problems, for people.
+    pub fn render(&self, color: bool) -> String {
+        self.sources.render(&self.problems, color)
+    }
 }
 
 /// Reads files and directories together as one stack, with the environment of this process.
@@ -65,7 +72,7 @@ pub fn load_with(paths: &[PathBuf], environment: &dyn Environment) -> Result<Loa
     let result = loader.finish();
     for (path, text) in environment.files.into_inner() {
         hash.update(text.unwrap_or_default().as_bytes()).update(&[0xff]);
-        watch_file(&mut watched, &path);
+        watched.insert(path);
     }
     let digest = hash.finalize().to_hex().to_string();
     let watched = watched.into_iter().collect();
@@ -123,8 +130,6 @@ impl Walk<'_> {
 
     fn directory(&mut self, path: &Path, because: Option<Origin>) {
         self.watched.insert(path.to_owned());
-        // The directory itself may be replaced, as a link or by a new one of its name.
-        watch_file(&mut self.watched, path);
         let mut files = Vec::new();
         match fs::read_dir(path) {
             Ok(entries) => files.extend(entries.flatten().map(|entry| entry.path())),
@@ -154,7 +159,7 @@ impl Walk<'_> {
     }
 
     fn file(&mut self, path: &Path, because: Option<Origin>) {
-        watch_file(&mut self.watched, path);
+        self.watched.insert(path.to_owned());
         let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         if !self.seen.insert(real) {
             return;
@@ -203,7 +208,7 @@ impl Walk<'_> {
                     self.file(&path, Some(include.origin));
                 }
             } else {
-                watch_file(&mut self.watched, &path);
+                self.watched.insert(path.clone());
                 let message = format!("`{}` is not there", path.display());
                 let problem = Problem::error(codes::INCLUDE, include.origin, message)
                     .hint("paths are relative to the folder of the file that includes them");
@@ -239,28 +244,14 @@ impl Walk<'_> {
         let mut found = false;
         for path in matches.flatten().filter(|path| !path.is_dir()) {
             found = true;
+            // The next match may well be made beside this one.
+            self.watched.extend(path.parent().map(Path::to_owned));
             self.file(&path, Some(include.origin));
         }
         if !found {
             let message = format!("`{}` matches no file", include.pattern);
             self.loader.report(Problem::warning(codes::EMPTY_INCLUDE, include.origin, message));
         }
-    }
-}
-
-/// Watches a file: itself, its folder (editors and mounts replace files, they do not write them)
-/// and the folder that it really is in.
-fn watch_file(watched: &mut BTreeSet<PathBuf>, path: &Path) {
-    let folder = |path: &Path| match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-        _ => PathBuf::from("."),
-    };
-    watched.insert(path.to_owned());
-    watched.insert(folder(path));
-    if let Ok(real) = fs::canonicalize(path)
-        && std::path::absolute(path).is_ok_and(|absolute| absolute != real)
-    {
-        watched.insert(folder(&real));
     }
 }
 

@@ -10,10 +10,10 @@ use super::{
 };
 
 /// After how long without an ack the broker takes messages back: `consumer_timeout`, by default.
-pub const BROKER_ACK_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+pub const BROKER_ACK_TIMEOUT: Duration = Duration::from_mins(30);
 
 /// The first timeout that is too long: the broker looks once a minute, so a minute is kept.
-const TOO_LONG: Duration = Duration::from_secs(29 * 60);
+const TOO_LONG: Duration = Duration::from_mins(29);
 
 /// Proves a topology and its consumers together, so that the problems of both come out at once.
 /// With the places of single values for the problems to point at.

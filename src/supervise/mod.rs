@@ -1,1 +1,17 @@
-//! When to start, wait and stop: restart backoff, worker lifecycle, retry decisions. Pure.
+//! When to start, wait and stop a worker, and what becomes of a message that failed.
+//!
+//! Pure: time and chance come in as arguments. The engine waits and performs; every decision is
+//! taken here, where a table of cases can show that none is missing.
+
+mod backoff;
+mod disposition;
+mod lifecycle;
+mod republish;
+
+#[cfg(test)]
+mod tests;
+
+pub use backoff::Backoff;
+pub use disposition::{DeadLetterRoute, Disposition, Failure, Wish, dispose};
+pub use lifecycle::{Effect, Event, Lifecycle, State};
+pub use republish::{Epitaph, failed_tries, first_address, republished};

@@ -1,1 +1,25 @@
-//! Log set-up and the status snapshot.
+//! What a running supervisor says about itself: log lines on stderr, and counters that can be read
+//! at any moment without stopping anything.
+//!
+//! Whoever does the work holds a [`ConsumerMeter`] or a [`WorkerMeter`] and counts on atomics;
+//! whoever wants to know asks the [`Registry`] for a [`Status`]. The counts balance, see
+//! [`ConsumerStatus::imbalance`]: a message that was received is in exactly one of the other
+//! numbers.
+
+mod log;
+mod meter;
+mod registry;
+mod status;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+pub use log::{BadLogFormat, CHILD_TARGET, LogFormat, init};
+pub use meter::{ConsumerMeter, WorkerMeter};
+pub use registry::Registry;
+pub use status::{
+    ConfigStatus, ConnectionState, ConsumerState, ConsumerStatus, Settled, Status, WorkerState,
+    WorkerStatus,
+};
+pub use words::{ConnectionRole, Outcome, Reason, RestartReason};

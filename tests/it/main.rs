@@ -1,4 +1,12 @@
-//! What only the whole can show, one file a topic.
+//! Tests of the whole: real files, real processes, a real RabbitMQ. One binary; this is its table
+//! of contents.
 
 mod check;
 mod lint;
+mod reconcile;
+mod reconcile_amqp;
+mod sandbox;
+mod supervise;
+mod support;
+mod tidy;
+mod watch;

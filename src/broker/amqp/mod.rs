@@ -1,1 +1,23 @@
-//! Connections as our own state machine; deliveries, settling, publishing.
+//! AMQP 0-9-1: connections as our own state machine, subscriptions, settling, publishing.
+//!
+//! What this room promises to the others:
+//!
+//! - Every call to the broker is time-limited; one that does not come back costs its connection.
+//! - lapin's automatic recovery is off. It restarts delivery tags on a channel that looks the
+//!   same, so that an old tag can settle a new message; here a lost channel is gone, and whoever
+//!   used it opens the next under a new [`crate::model::Epoch`].
+//! - Consuming, publishing and topology each have connections of their own: an alarm makes the
+//!   broker stop reading from connections that publish, and acks must not wait behind that.
+
+mod connect;
+mod link;
+mod pool;
+mod publisher;
+mod settle;
+mod subscription;
+
+pub use connect::{CALL_TIMEOUT, ConnectError, ConnectErrorKind, Wire, connect};
+pub use link::{Link, LinkState};
+pub use pool::LinkPool;
+pub use publisher::{Outgoing, PublishError, Publisher};
+pub use subscription::{Incoming, SubscribeError, Subscription};

@@ -1,0 +1,149 @@
+//! Publishing that is known to have arrived: mandatory, confirmed, time-limited.
+//!
+//! A few lanes, each a channel with one message under way. Pipelining on one channel would be
+//! faster, but lapin attributes a returned message to whichever publish it looks at next; with one
+//! at a time there is nobody else it could belong to.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::{BasicProperties, Channel, Confirmation};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{CALL_TIMEOUT, Link};
+
+/// Messages under way at once.
+const LANES: usize = 16;
+
+/// Messages that wait for each lane.
+const QUEUED_PER_LANE: usize = 64;
+
+/// How long a publish may take, from being handed over to being confirmed. A message whose fate is
+/// unknown after that is given back to its queue, at the price of a possible duplicate.
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A message to publish.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// The exchange; empty for the default one.
+    pub exchange: String,
+    /// The routing key.
+    pub routing_key: String,
+    /// Properties, complete.
+    pub properties: BasicProperties,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// Why a message is not known to have arrived.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// No queue takes messages with this key from this exchange.
+    #[error("no queue takes it: {0}")]
+    Returned(String),
+    /// The broker could not store it.
+    #[error("the broker refused to store it")]
+    Nacked,
+    /// Nobody knows: it may have arrived or not.
+    #[error("its fate is unknown: {0}")]
+    Unknown(String),
+}
+
+struct Job {
+    message: Outgoing,
+    outcome: oneshot::Sender<Result<(), PublishError>>,
+}
+
+/// Publishes over one link. Cheap to clone.
+#[derive(Clone)]
+pub struct Publisher {
+    lanes: Arc<Vec<(mpsc::Sender<Job>, AbortOnDropHandle<()>)>>,
+    next: Arc<AtomicUsize>,
+}
+
+impl Publisher {
+    /// Starts the lanes on a link of role `publish`.
+    pub fn start(link: &Arc<Link>) -> Self {
+        let lane = |_| {
+            let (tx, rx) = mpsc::channel(QUEUED_PER_LANE);
+            (tx, AbortOnDropHandle::new(tokio::spawn(run_lane(link.clone(), rx))))
+        };
+        Self { lanes: Arc::new((0..LANES).map(lane).collect()), next: Arc::default() }
+    }
+
+    /// Publishes and waits for the confirm, at most 30 s in all.
+    pub async fn publish(&self, message: Outgoing) -> Result<(), PublishError> {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        let lane = &self.lanes[turn % self.lanes.len()].0;
+        let (outcome, fate) = oneshot::channel();
+        let job = async {
+            let unknown = || PublishError::Unknown("the publisher has stopped".into());
+            lane.send(Job { message, outcome }).await.map_err(|_| unknown())?;
+            fate.await.map_err(|_| unknown())?
+        };
+        timeout(PUBLISH_TIMEOUT, job).await.unwrap_or_else(|_| {
+            let limit = PUBLISH_TIMEOUT.as_secs();
+            Err(PublishError::Unknown(format!("no confirm within {limit} s")))
+        })
+    }
+}
+
+async fn run_lane(link: Arc<Link>, mut jobs: mpsc::Receiver<Job>) {
+    let mut channel = None;
+    while let Some(Job { message, mut outcome }) = jobs.recv().await {
+        let work = async {
+            let open = match channel.take() {
+                Some(channel) => channel,
+                None => confirmed_channel(&link).await?,
+            };
+            let result = publish_on(&open, message).await;
+            // After an unknown fate the next confirm on this channel could be the late one.
+            if !matches!(result, Err(PublishError::Unknown(_))) {
+                channel = Some(open);
+            }
+            result
+        };
+        tokio::select! {
+            // The caller has given up; the channel goes with the work that is dropped.
+            () = outcome.closed() => {}
+            result = work => drop(outcome.send(result)),
+        }
+    }
+}
+
+fn unknown(error: impl std::fmt::Display) -> PublishError {
+    PublishError::Unknown(error.to_string())
+}
+
+async fn confirmed_channel(link: &Link) -> Result<Channel, PublishError> {
+    let channel = link.open_channel().await;
+    let select = channel.confirm_select(ConfirmSelectOptions::default());
+    timeout(CALL_TIMEOUT, select).await.map_err(unknown)?.map_err(unknown)?;
+    Ok(channel)
+}
+
+async fn publish_on(channel: &Channel, message: Outgoing) -> Result<(), PublishError> {
+    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    let confirm = channel
+        .basic_publish(
+            message.exchange.into(),
+            message.routing_key.into(),
+            options,
+            &message.body,
+            message.properties,
+        )
+        .await
+        .map_err(unknown)?;
+    match confirm.await.map_err(unknown)? {
+        Confirmation::Ack(None) => Ok(()),
+        Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned)) => {
+            Err(PublishError::Returned(returned.reply_text.to_string()))
+        }
+        Confirmation::Nack(None) => Err(PublishError::Nacked),
+        Confirmation::NotRequested => Err(unknown("confirms are off on this channel")),
+    }
+}

@@ -1,0 +1,164 @@
+//! A worker's channel: consuming with a prefetch, pausing, settling.
+
+use std::time::Duration;
+
+use futures_util::{FutureExt, StreamExt};
+use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::types::FieldTable;
+use lapin::{Channel, Consumer};
+use tokio::time::timeout;
+
+use super::settle::settle;
+use super::{CALL_TIMEOUT, Link};
+use crate::model::{Delivery, QueueName};
+use crate::protocol::SettleOp;
+
+/// How long a channel may take to say goodbye.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Why a queue could not be consumed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SubscribeError {
+    /// The broker said no: the queue is missing, forbidden, or exclusive to somebody else.
+    #[error("the broker refuses to let it be consumed: {0}")]
+    Refused(String),
+    /// No answer in time, or the connection went away meanwhile.
+    #[error("{0}")]
+    Lost(String),
+}
+
+/// What a subscription brings.
+#[derive(Debug)]
+pub enum Incoming {
+    /// A message.
+    Delivery(Box<Delivery>),
+    /// The broker has ended the consumer, because its queue is gone. The channel lives on.
+    Cancelled,
+    /// The channel is gone, and with it everything unsettled.
+    Lost(String),
+}
+
+/// One channel, and at most one consumer on it.
+pub struct Subscription {
+    channel: Channel,
+    queue: QueueName,
+    arguments: FieldTable,
+    consumer: Option<Consumer>,
+}
+
+impl Subscription {
+    /// Opens a channel on the link, whenever the link is up, and sets its prefetch. Nothing is
+    /// consumed before [`Subscription::resume`].
+    pub async fn open(
+        link: &Link,
+        queue: QueueName,
+        prefetch: u16,
+        arguments: FieldTable,
+    ) -> Result<Self, SubscribeError> {
+        let channel = link.open_channel().await;
+        let qos = channel.basic_qos(prefetch, BasicQosOptions::default());
+        limited(qos).await?;
+        Ok(Self { channel, queue, arguments, consumer: None })
+    }
+
+    /// Starts consuming; returns once the broker has confirmed it.
+    pub async fn resume(&mut self, tag: &str) -> Result<(), SubscribeError> {
+        let consume = self.channel.basic_consume(
+            self.queue.as_str().into(),
+            tag.into(),
+            BasicConsumeOptions::default(),
+            self.arguments.clone(),
+        );
+        self.consumer = Some(limited(consume).await?);
+        Ok(())
+    }
+
+    /// Whether messages are asked for.
+    pub fn consuming(&self) -> bool {
+        self.consumer.is_some()
+    }
+
+    /// Stops consuming and returns what had been delivered but not looked at. The channel stays
+    /// open: what is unsettled can still be settled.
+    pub async fn pause(&mut self) -> Result<Vec<Delivery>, SubscribeError> {
+        let Some(mut consumer) = self.consumer.take() else { return Ok(Vec::new()) };
+        let cancel = self.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
+        limited(cancel).await?;
+        let mut unseen = Vec::new();
+        while let Some(Some(Ok(delivery))) = consumer.next().now_or_never() {
+            unseen.push(from_lapin(delivery));
+        }
+        Ok(unseen)
+    }
+
+    /// The next message or the end. Waits for ever while paused. Cancel-safe.
+    pub async fn next(&mut self) -> Incoming {
+        let Some(consumer) = &mut self.consumer else { return std::future::pending().await };
+        let item = consumer.next().await;
+        self.incoming(item)
+    }
+
+    /// The next message if one has arrived already.
+    pub fn try_next(&mut self) -> Option<Incoming> {
+        let item = self.consumer.as_mut()?.next().now_or_never()?;
+        Some(self.incoming(item))
+    }
+
+    fn incoming(&mut self, item: Option<lapin::Result<lapin::message::Delivery>>) -> Incoming {
+        match item {
+            Some(Ok(delivery)) => Incoming::Delivery(Box::new(from_lapin(delivery))),
+            Some(Err(error)) => {
+                self.consumer = None;
+                Incoming::Lost(error.to_string())
+            }
+            None => {
+                self.consumer = None;
+                if self.channel.status().connected() {
+                    Incoming::Cancelled
+                } else {
+                    Incoming::Lost("the channel was closed".into())
+                }
+            }
+        }
+    }
+
+    /// Sends settlements in order. They are queued without waiting for the socket.
+    pub fn settle(&self, ops: &[SettleOp]) -> Result<(), SubscribeError> {
+        settle(&self.channel, ops).map_err(SubscribeError::Lost)
+    }
+
+    /// Ends the channel; what is unsettled goes back to its queue.
+    pub async fn close(self) {
+        if self.channel.status().connected() {
+            let _ = timeout(CLOSE_TIMEOUT, self.channel.close(200, "OK".into())).await;
+        }
+    }
+}
+
+async fn limited<T>(call: impl Future<Output = lapin::Result<T>>) -> Result<T, SubscribeError> {
+    match timeout(CALL_TIMEOUT, call).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) if error.is_amqp_soft_error() => Err(match error.kind() {
+            lapin::ErrorKind::ProtocolError(amqp) => {
+                SubscribeError::Refused(amqp.get_message().to_string())
+            }
+            _ => SubscribeError::Lost(error.to_string()),
+        }),
+        Ok(Err(error)) => Err(SubscribeError::Lost(error.to_string())),
+        Err(_) => {
+            let limit = CALL_TIMEOUT.as_secs();
+            Err(SubscribeError::Lost(format!("no answer from the broker within {limit} s")))
+        }
+    }
+}
+
+fn from_lapin(delivery: lapin::message::Delivery) -> Delivery {
+    Delivery {
+        tag: delivery.delivery_tag,
+        redelivered: delivery.redelivered,
+        exchange: delivery.exchange.to_string(),
+        routing_key: delivery.routing_key.to_string(),
+        properties: delivery.properties,
+        body: delivery.data,
+    }
+}

@@ -1,0 +1,245 @@
+//! Declaring and looking up over AMQP, on as many channels at once as pay off.
+//!
+//! A refusal closes the channel it came on and nothing else, so every call takes a channel from a
+//! pool and brings it back only when all went well. A refusal of the other kind closes the whole
+//! connection (an unknown exchange type does); everything after it fails as [`DeclareError::Lost`].
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use lapin::options::{
+    ExchangeBindOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+};
+use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
+use tokio::time::timeout;
+
+use crate::model::{
+    ArgValue, Arguments, Binding, Destination, Exchange, ExchangeName, Queue, QueueName,
+};
+
+/// Channels at once: measured, 32 declare three times as fast as 1, and 100 no faster than 32.
+pub(super) const CONCURRENCY: usize = 32;
+
+/// How long one declaration may take. A quorum queue on a loaded cluster takes seconds.
+const CALL_LIMIT: Duration = Duration::from_secs(30);
+
+/// Why something was not declared. The texts are the broker's own.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeclareError {
+    /// It exists with another type or other arguments.
+    #[error("{0}")]
+    Inequivalent(String),
+    /// The user lacks a permission.
+    #[error("{0}")]
+    Denied(String),
+    /// Something it refers to does not exist.
+    #[error("{0}")]
+    Missing(String),
+    /// The broker will not, for another reason.
+    #[error("{0}")]
+    Refused(String),
+    /// The connection is gone.
+    #[error("the connection was lost: {0}")]
+    Lost(String),
+    /// No answer in time.
+    #[error("no answer from the broker within {} s", .0.as_secs())]
+    TimedOut(Duration),
+    /// AMQP has no way to say it.
+    #[error("{0}")]
+    Unsendable(String),
+}
+
+impl DeclareError {
+    /// The mend, where there is one to give.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Inequivalent(_) => Some(
+                "let the file say what the broker has, or delete it on the broker first (what it holds goes with it)",
+            ),
+            Self::Denied(_) => Some(
+                "declaring needs the permission `configure` on the name, and binding `write` on the destination and `read` on the source: see `rabbitmqctl list_permissions`",
+            ),
+            Self::Lost(reason) if reason.contains("unknown exchange type") => {
+                Some("enable the plugin that brings this exchange type on every node of the broker")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Declares and looks up over one connection.
+pub struct Declarer<'a> {
+    connection: &'a Connection,
+    idle: Mutex<Vec<Channel>>,
+}
+
+impl<'a> Declarer<'a> {
+    /// A declarer that opens channels as it needs them.
+    pub fn new(connection: &'a Connection) -> Self {
+        Self { connection, idle: Mutex::default() }
+    }
+
+    /// Declares an exchange. One that is there and equivalent stays as it is.
+    pub async fn exchange(&self, exchange: &Exchange) -> Result<(), DeclareError> {
+        let (name, kind) = (short(exchange.name.as_str())?, short(&exchange.kind.0)?);
+        let options = ExchangeDeclareOptions {
+            durable: exchange.durable,
+            auto_delete: exchange.auto_delete,
+            internal: exchange.internal,
+            ..ExchangeDeclareOptions::default()
+        };
+        let arguments = field_table(&exchange.arguments)?;
+        self.call(async |channel| {
+            let kind = ExchangeKind::Custom(kind.to_string());
+            channel.exchange_declare(name, kind, options, arguments).await
+        })
+        .await
+    }
+
+    /// Declares a queue. One that is there and equivalent stays as it is.
+    pub async fn queue(&self, queue: &Queue) -> Result<(), DeclareError> {
+        let name = short(queue.name.as_str())?;
+        let options = QueueDeclareOptions {
+            durable: queue.durable,
+            auto_delete: queue.auto_delete,
+            ..QueueDeclareOptions::default()
+        };
+        let mut arguments = queue.arguments.clone();
+        // Also for classic queues, which brokers hold equal to queues without the argument:
+        // without it the vhost's default type would decide.
+        arguments.insert("x-queue-type".into(), ArgValue::Str(queue.kind.as_str().into()));
+        let arguments = field_table(&arguments)?;
+        self.call(async |channel| channel.queue_declare(name, options, arguments).await.map(drop))
+            .await
+    }
+
+    /// Binds. A binding that is there already stays the one it is.
+    pub async fn binding(&self, binding: &Binding) -> Result<(), DeclareError> {
+        let source = short(binding.source.as_str())?;
+        let destination = short(binding.destination.name())?;
+        let key = short(binding.routing_key.as_str())?;
+        let arguments = field_table(&binding.arguments)?;
+        self.call(async |channel| match binding.destination {
+            Destination::Queue(_) => {
+                let options = QueueBindOptions::default();
+                channel.queue_bind(destination, source, key, options, arguments).await
+            }
+            Destination::Exchange(_) => {
+                let options = ExchangeBindOptions::default();
+                channel.exchange_bind(destination, source, key, options, arguments).await
+            }
+        })
+        .await
+    }
+
+    /// Whether there is an exchange of that name. Changes nothing.
+    pub async fn has_exchange(&self, name: &ExchangeName) -> Result<bool, DeclareError> {
+        let name = short(name.as_str())?;
+        let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
+        let found = self
+            .call(async |channel| {
+                let kind = ExchangeKind::Direct;
+                channel.exchange_declare(name, kind, options, FieldTable::default()).await
+            })
+            .await;
+        existence(found, "no exchange '")
+    }
+
+    /// Whether there is a queue of that name. Changes nothing.
+    pub async fn has_queue(&self, name: &QueueName) -> Result<bool, DeclareError> {
+        let name = short(name.as_str())?;
+        let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let found = self
+            .call(async |channel| {
+                channel.queue_declare(name, options, FieldTable::default()).await.map(drop)
+            })
+            .await;
+        existence(found, "no queue '")
+    }
+
+    async fn call<T>(
+        &self,
+        call: impl AsyncFnOnce(&Channel) -> lapin::Result<T>,
+    ) -> Result<T, DeclareError> {
+        let work = async {
+            // A statement of its own, so that the lock is not held while a channel opens.
+            let idle = self.idle().pop();
+            let channel = match idle {
+                Some(channel) => channel,
+                None => self.connection.create_channel().await?,
+            };
+            let answer = call(&channel).await?;
+            self.idle().push(channel);
+            Ok(answer)
+        };
+        match timeout(CALL_LIMIT, work).await {
+            Ok(answer) => answer.map_err(|error| classify(&error)),
+            Err(_) => Err(DeclareError::TimedOut(CALL_LIMIT)),
+        }
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Channel>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The broker says `NOT_FOUND` also about a queue whose node is down, and that queue exists.
+fn existence(found: Result<(), DeclareError>, absent: &str) -> Result<bool, DeclareError> {
+    match found {
+        Err(DeclareError::Missing(text)) if text.contains(absent) => Ok(false),
+        Ok(()) | Err(DeclareError::Missing(_)) => Ok(true),
+        // Locked by the connection that owns it, so it exists.
+        Err(DeclareError::Refused(text)) if text.starts_with("RESOURCE_LOCKED") => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+fn classify(error: &lapin::Error) -> DeclareError {
+    let ErrorKind::ProtocolError(amqp) = error.kind() else {
+        return DeclareError::Lost(error.to_string());
+    };
+    let text = amqp.get_message().to_string();
+    match amqp.kind() {
+        AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED) if text.contains("inequivalent") => {
+            DeclareError::Inequivalent(text)
+        }
+        AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => DeclareError::Denied(text),
+        AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND) => DeclareError::Missing(text),
+        AMQPErrorKind::Soft(_) => DeclareError::Refused(text),
+        AMQPErrorKind::Hard(_) => DeclareError::Lost(text),
+    }
+}
+
+fn short(text: &str) -> Result<ShortString, DeclareError> {
+    ShortString::try_new(text).map_err(|_| {
+        let start: String = text.chars().take(40).collect();
+        DeclareError::Unsendable(format!(
+            "`{start}…` has {} bytes, and AMQP carries at most 255 there",
+            text.len()
+        ))
+    })
+}
+
+/// Integers go as 64 bits wide; the broker compares values, not widths.
+pub(crate) fn field_table(arguments: &Arguments) -> Result<FieldTable, DeclareError> {
+    let mut table = FieldTable::default();
+    for (key, value) in arguments {
+        table.insert(short(key)?, field(value)?);
+    }
+    Ok(table)
+}
+
+fn field(value: &ArgValue) -> Result<AMQPValue, DeclareError> {
+    Ok(match value {
+        ArgValue::Bool(value) => AMQPValue::Boolean(*value),
+        ArgValue::Int(value) => AMQPValue::LongLongInt(*value),
+        ArgValue::Float(value) => AMQPValue::Double(*value),
+        ArgValue::Str(text) => AMQPValue::LongString(text.as_str().into()),
+        ArgValue::List(values) => {
+            AMQPValue::FieldArray(values.iter().map(field).collect::<Result<Vec<_>, _>>()?.into())
+        }
+        ArgValue::Map(values) => AMQPValue::FieldTable(field_table(values)?),
+    })
+}

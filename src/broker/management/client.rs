@@ -1,0 +1,207 @@
+//! The requests.
+
+use std::time::Duration;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::error::ManagementError;
+use super::types::{BindingInfo, Definitions, ExchangeInfo, Overview, PolicyInfo, QueueInfo};
+use crate::model::{ArgValue, Management, Policy, VhostName};
+
+/// Everything but what RFC 3986 leaves unreserved: the vhost `/` becomes `%2F`.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// How long a request may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// Until there is a connection.
+    pub connect: Duration,
+    /// Until the last byte of the answer.
+    pub whole: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(5), whole: Duration::from_secs(30) }
+    }
+}
+
+/// A client of one broker's management API. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ManagementClient {
+    http: reqwest::Client,
+    base: String,
+    user: String,
+    password: SecretString,
+}
+
+impl ManagementClient {
+    /// A client for the address and user of the files; `None` where they switch management off.
+    /// Nothing is sent yet. Fails where the TLS backend cannot start.
+    pub fn new(
+        management: &Management,
+        timeouts: Timeouts,
+    ) -> Result<Option<Self>, ManagementError> {
+        let Management::At { url, user, password, .. } = management else { return Ok(None) };
+        let base = url.trim_end_matches('/').to_owned();
+        let http = reqwest::Client::builder()
+            .connect_timeout(timeouts.connect)
+            .timeout(timeouts.whole)
+            // Credentials go to the broker and to nobody whom it or the environment names instead.
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()
+            .map_err(|error| ManagementError::unreachable(&base, &error))?;
+        Ok(Some(Self { http, base, user: user.clone(), password: password.clone() }))
+    }
+
+    /// The base address, without credentials.
+    pub fn url(&self) -> &str {
+        &self.base
+    }
+
+    /// Which broker this is and what exchange types it has.
+    pub async fn overview(&self) -> Result<Overview, ManagementError> {
+        self.get(
+            "overview?columns=cluster_name,rabbitmq_version,exchange_types",
+            "the overview".into(),
+        )
+        .await
+    }
+
+    /// Queues, bindings and policies of a vhost in one document. Administrators only.
+    pub async fn definitions(&self, vhost: &VhostName) -> Result<Definitions, ManagementError> {
+        self.get(&format!("definitions/{}", segment(vhost)?), vhost_words(vhost)).await
+    }
+
+    /// The exchanges of a vhost, internal ones and the broker's own among them.
+    pub async fn exchanges(&self, vhost: &VhostName) -> Result<Vec<ExchangeInfo>, ManagementError> {
+        self.get(&format!("exchanges/{}", segment(vhost)?), vhost_words(vhost)).await
+    }
+
+    /// The queues of a vhost, without statistics.
+    pub async fn queues(&self, vhost: &VhostName) -> Result<Vec<QueueInfo>, ManagementError> {
+        let path = format!("queues/{}?disable_stats=true", segment(vhost)?);
+        self.get(&path, vhost_words(vhost)).await
+    }
+
+    /// The bindings of a vhost, those to the default exchange among them.
+    pub async fn bindings(&self, vhost: &VhostName) -> Result<Vec<BindingInfo>, ManagementError> {
+        self.get(&format!("bindings/{}", segment(vhost)?), vhost_words(vhost)).await
+    }
+
+    /// The policies of a vhost.
+    pub async fn policies(&self, vhost: &VhostName) -> Result<Vec<PolicyInfo>, ManagementError> {
+        self.get(&format!("policies/{}", segment(vhost)?), vhost_words(vhost)).await
+    }
+
+    /// Creates a policy or replaces the one of that name.
+    pub async fn put_policy(&self, policy: &Policy) -> Result<(), ManagementError> {
+        let path = format!("policies/{}/{}", segment(&policy.vhost)?, segment(&policy.name)?);
+        let body = json!({
+            "pattern": policy.pattern,
+            "apply-to": policy.apply_to.as_str(),
+            "priority": policy.priority,
+            "definition": ArgValue::Map(policy.definition.clone()).to_json(),
+        });
+        let what = format!("policy `{}`", policy.name);
+        let request = self.request(Method::PUT, &path).json(&body);
+        self.send(request, what).await.map(drop)
+    }
+
+    async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        what: String,
+    ) -> Result<T, ManagementError> {
+        let response = self.send(self.request(Method::GET, path), what.clone()).await?;
+        let status = response.status().as_u16();
+        let body = response
+            .bytes()
+            .await
+            .map_err(|error| ManagementError::unreachable(&self.base, &error))?;
+        serde_json::from_slice(&body).map_err(|error| ManagementError::Other {
+            what,
+            status,
+            reason: format!("not what the management API answers: {error}"),
+        })
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http
+            .request(method, format!("{}/api/{path}", self.base))
+            .basic_auth(&self.user, Some(self.password.expose_secret()))
+    }
+
+    async fn send(
+        &self,
+        request: RequestBuilder,
+        what: String,
+    ) -> Result<Response, ManagementError> {
+        let response = request
+            .send()
+            .await
+            .map_err(|error| ManagementError::unreachable(&self.base, &error))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        // A refusal that cannot be read is still a refusal.
+        let reason = reason(&response.bytes().await.unwrap_or_default());
+        Err(match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                ManagementError::Unauthorized { user: self.user.clone(), reason }
+            }
+            StatusCode::NOT_FOUND => ManagementError::NotFound { what },
+            StatusCode::BAD_REQUEST if reason == "vhost_not_found" => {
+                ManagementError::NotFound { what }
+            }
+            StatusCode::BAD_REQUEST => ManagementError::Refused { what, reason },
+            _ => ManagementError::Other { what, status: status.as_u16(), reason },
+        })
+    }
+}
+
+/// The name as one segment of a path. Two names cannot be one: every HTTP client takes them out of
+/// an address, percent-encoded or not.
+fn segment(name: &impl ToString) -> Result<String, ManagementError> {
+    let name = name.to_string();
+    if matches!(name.as_str(), "." | "..") {
+        return Err(ManagementError::Refused {
+            what: format!("the name `{name}`"),
+            reason: "it cannot stand in an address, so the management API cannot be asked about it"
+                .into(),
+        });
+    }
+    Ok(utf8_percent_encode(&name, SEGMENT).to_string())
+}
+
+fn vhost_words(vhost: &VhostName) -> String {
+    format!("vhost `{vhost}`")
+}
+
+/// The broker's own words in one line. It escapes them for HTML.
+fn reason(body: &[u8]) -> String {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Refusal {
+        error: Value,
+        reason: Value,
+    }
+    let refusal: Refusal = serde_json::from_slice(body).unwrap_or_default();
+    let words = match (refusal.reason, refusal.error) {
+        (Value::String(reason), _) => reason,
+        (Value::Null, Value::String(error)) => error,
+        (Value::Null, Value::Null) => return "no reason given".into(),
+        (reason, _) => reason.to_string(),
+    };
+    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&amp;", "&")]
+        .into_iter()
+        .fold(words, |words, (entity, plain)| words.replace(entity, plain))
+}

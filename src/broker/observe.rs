@@ -1,0 +1,288 @@
+//! What is on the broker, through the management API or, where that is shut, over AMQP.
+
+use std::borrow::Borrow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use lapin::Connection;
+use serde_json::Value;
+
+use super::declare::{CONCURRENCY, DeclareError, Declarer};
+use super::management::{
+    BindingInfo, Definitions, ExchangeInfo, ManagementClient, ManagementError, Overview,
+    PolicyInfo, QueueInfo,
+};
+use crate::model::{
+    ArgValue, Arguments, Binding, Destination, ExchangeName, Origin, PolicyName, QueueName,
+    RoutingKey, Topology, VhostName,
+};
+use crate::plan::{
+    BindingKey, BrokerIdentity, Gap, Observed, ObservedExchange, ObservedPolicy, ObservedQueue,
+    Seen, Subject,
+};
+
+/// Why the broker could not be observed at all.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ObserveError {
+    /// The management API answered, and not with what was asked for.
+    #[error("cannot observe the broker: {0}")]
+    Management(ManagementError),
+    /// Over AMQP it did not work either.
+    #[error("cannot observe the broker over AMQP: {error} (and {management})")]
+    Declare {
+        /// What AMQP said.
+        error: DeclareError,
+        /// Why it had to be AMQP.
+        management: String,
+    },
+    /// There was no AMQP connection to fall back to.
+    #[error("cannot observe the broker: {management}; and {connect}")]
+    NoWay {
+        /// Why not the management API.
+        management: String,
+        /// Why not AMQP.
+        connect: String,
+    },
+}
+
+impl ObserveError {
+    /// The mend, where there is one to give.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Management(ManagementError::NotFound { what }) if what.starts_with("vhost") => {
+                Some("create it first: `rabbitmqctl add_vhost NAME`, then `rabbitmqctl set_permissions`".into())
+            }
+            Self::Management(error) => error.hint(),
+            Self::Declare { error, .. } => error.hint().map(str::to_owned),
+            Self::NoWay { .. } => None,
+        }
+    }
+}
+
+/// The broker as seen, and the AMQP connection where one had to be made to see it.
+#[derive(Debug)]
+pub struct Sight<C> {
+    /// What there is.
+    pub observed: Observed,
+    /// Whether the management API was used, so that it can be used to apply.
+    pub through_management: bool,
+    /// The connection that was made, if one was.
+    pub connection: Option<C>,
+}
+
+/// Observes through the management API, or over AMQP where that is off, silent or refuses the user.
+/// `connect` is called only then.
+pub async fn look<C: Borrow<Connection>>(
+    topology: &Topology,
+    management: Option<&ManagementClient>,
+    connect: impl AsyncFnOnce() -> Result<C, String>,
+) -> Result<Sight<C>, ObserveError> {
+    let (reason, hint) = match management {
+        None => (
+            "the management API is switched off".to_owned(),
+            "give its address as `broker.management`".to_owned(),
+        ),
+        Some(client) => match observe(topology, client).await {
+            Ok(observed) => {
+                return Ok(Sight { observed, through_management: true, connection: None });
+            }
+            Err(error) if error.is_shut() => (error.to_string(), error.hint().unwrap_or_default()),
+            Err(error) => return Err(ObserveError::Management(error)),
+        },
+    };
+    let connection = match connect().await {
+        Ok(connection) => connection,
+        Err(connect) => return Err(ObserveError::NoWay { management: reason, connect }),
+    };
+    let declarer = Declarer::new(connection.borrow());
+    let gap = |subjects| Gap { subjects, reason: reason.clone(), hint };
+    let observed = observe_over_amqp(topology, &declarer, gap)
+        .await
+        .map_err(|error| ObserveError::Declare { error, management: reason.clone() })?;
+    drop(declarer);
+    Ok(Sight { observed, through_management: false, connection: Some(connection) })
+}
+
+/// Observes the vhosts of the topology through the management API: one request for the broker and
+/// two a vhost, or five for a user who is no administrator.
+pub async fn observe(
+    topology: &Topology,
+    client: &ManagementClient,
+) -> Result<Observed, ManagementError> {
+    let Overview { cluster_name, rabbitmq_version, exchange_types } =
+        client.overview().await.map_err(|error| not_the_api(client, error))?;
+    let mut observed = Observed {
+        broker: BrokerIdentity { cluster: cluster_name, version: rabbitmq_version },
+        exchange_types: exchange_types
+            .map(|types| types.into_iter().map(|kind| kind.name).collect()),
+        bindings: Some(BTreeSet::new()),
+        policies: Some(BTreeMap::new()),
+        ..Observed::default()
+    };
+    for vhost in vhosts(topology) {
+        let (exchanges, definitions) =
+            futures_util::try_join!(client.exchanges(&vhost), definitions(client, &vhost))?;
+        add_vhost(&mut observed, &vhost, exchanges, definitions);
+    }
+    Ok(observed)
+}
+
+/// Whatever listens on the management port of a broker without management is no management API.
+fn not_the_api(client: &ManagementClient, error: ManagementError) -> ManagementError {
+    match error {
+        ManagementError::NotFound { .. } | ManagementError::Other { status: 200..=399, .. } => {
+            ManagementError::Unreachable {
+                url: client.url().into(),
+                reason: "what answers there is not the management API".into(),
+            }
+        }
+        error => error,
+    }
+}
+
+async fn definitions(
+    client: &ManagementClient,
+    vhost: &VhostName,
+) -> Result<Definitions, ManagementError> {
+    match client.definitions(vhost).await {
+        Err(ManagementError::Unauthorized { .. }) => {
+            let (queues, bindings, policies) = futures_util::try_join!(
+                client.queues(vhost),
+                client.bindings(vhost),
+                client.policies(vhost)
+            )?;
+            Ok(Definitions { queues, bindings, policies })
+        }
+        answer => answer,
+    }
+}
+
+/// What the answers say, in our words. An object whose name no file can spell is left out: nothing
+/// desired can be equal to it.
+fn add_vhost(
+    observed: &mut Observed,
+    vhost: &VhostName,
+    exchanges: Vec<ExchangeInfo>,
+    Definitions { queues, bindings, policies }: Definitions,
+) {
+    observed.exchanges.extend(exchanges.into_iter().filter_map(|info| {
+        let ExchangeInfo { name, kind, durable, auto_delete, internal, arguments } = info;
+        let name = ExchangeName::new(name).ok()?;
+        let arguments = table(&arguments);
+        let exchange = ObservedExchange { kind, durable, auto_delete, internal, arguments };
+        Some(((vhost.clone(), name), Seen::Whole(exchange)))
+    }));
+    observed.queues.extend(queues.into_iter().filter_map(|info| {
+        let QueueInfo { name, durable, auto_delete, exclusive, arguments } = info;
+        let name = QueueName::new(name).ok().filter(|_| exclusive != Some(true))?;
+        let queue = ObservedQueue::new(durable, auto_delete, table(&arguments));
+        Some(((vhost.clone(), name), Seen::Whole(queue)))
+    }));
+    if let Some(known) = &mut observed.bindings {
+        known.extend(bindings.into_iter().filter_map(|info| binding_key(vhost, info)));
+    }
+    if let Some(known) = &mut observed.policies {
+        known.extend(policies.into_iter().filter_map(|info| {
+            let PolicyInfo { name, pattern, apply_to, priority, definition } = info;
+            let apply_to = apply_to.unwrap_or_else(|| "all".into());
+            let definition = table(&definition);
+            let policy = ObservedPolicy { pattern, apply_to, priority, definition };
+            Some(((vhost.clone(), PolicyName::new(name).ok()?), policy))
+        }));
+    }
+}
+
+fn binding_key(vhost: &VhostName, info: BindingInfo) -> Option<BindingKey> {
+    if info.source.is_empty() {
+        return None;
+    }
+    let arguments = match &info.arguments {
+        // A value that no file can spell, such as AMQP's void, makes it a binding that no file has.
+        Value::Object(_) => match ArgValue::from_json(&info.arguments)? {
+            ArgValue::Map(arguments) => arguments,
+            _ => return None,
+        },
+        _ => Arguments::new(),
+    };
+    Some(BindingKey::from(&Binding {
+        vhost: vhost.clone(),
+        source: ExchangeName::new(info.source).ok()?,
+        destination: match info.destination_type.as_str() {
+            "exchange" => Destination::Exchange(ExchangeName::new(info.destination).ok()?),
+            _ => Destination::Queue(QueueName::new(info.destination).ok()?),
+        },
+        routing_key: RoutingKey::new(info.routing_key).ok()?,
+        arguments,
+        origin: Origin::default(),
+    }))
+}
+
+/// Arguments from JSON. The broker writes no arguments as `[]` in places; a value that no file can
+/// spell is kept as its JSON text, so that it differs from everything a file can say.
+fn table(value: &Value) -> Arguments {
+    let Value::Object(values) = value else { return Arguments::new() };
+    values
+        .iter()
+        .map(|(key, value)| {
+            let value =
+                ArgValue::from_json(value).unwrap_or_else(|| ArgValue::Str(value.to_string()));
+            (key.clone(), value)
+        })
+        .collect()
+}
+
+fn vhosts(topology: &Topology) -> BTreeSet<VhostName> {
+    let exchanges = topology.exchanges().map(|exchange| &exchange.vhost);
+    let queues = topology.queues().map(|queue| &queue.vhost);
+    let bindings = topology.bindings().map(|binding| &binding.vhost);
+    let policies = topology.policies().map(|policy| &policy.vhost);
+    exchanges.chain(queues).chain(bindings).chain(policies).cloned().collect()
+}
+
+/// Finds out over AMQP which of the topology's exchanges and queues exist. The rest cannot be known
+/// that way; `gap` is given what that is, where the topology asks for any of it.
+pub async fn observe_over_amqp(
+    topology: &Topology,
+    declarer: &Declarer<'_>,
+    gap: impl FnOnce(BTreeSet<Subject>) -> Gap,
+) -> Result<Observed, DeclareError> {
+    // Bound exchanges that no file declares are the broker's own and always exist.
+    let own = topology
+        .bindings()
+        .filter(|binding| binding.source.is_reserved())
+        .map(|binding| ((binding.vhost.clone(), binding.source.clone()), Seen::NameOnly));
+    let exchanges = stream::iter(topology.exchanges())
+        .map(async |exchange| {
+            let found = declarer.has_exchange(&exchange.name).await?;
+            Ok(found.then(|| ((exchange.vhost.clone(), exchange.name.clone()), Seen::NameOnly)))
+        })
+        .buffer_unordered(CONCURRENCY)
+        .try_filter_map(async |found| Ok(found))
+        .try_collect::<BTreeMap<_, _>>()
+        .await?;
+    let queues = stream::iter(topology.queues())
+        .map(async |queue| {
+            let found = declarer.has_queue(&queue.name).await?;
+            Ok(found.then(|| ((queue.vhost.clone(), queue.name.clone()), Seen::NameOnly)))
+        })
+        .buffer_unordered(CONCURRENCY)
+        .try_filter_map(async |found| Ok(found))
+        .try_collect::<BTreeMap<_, _>>()
+        .await?;
+    let mut subjects = BTreeSet::new();
+    if !exchanges.is_empty() || !queues.is_empty() {
+        subjects.insert(Subject::Attributes);
+    }
+    if topology.bindings().len() > 0 {
+        subjects.insert(Subject::Bindings);
+    }
+    if topology.policies().len() > 0 {
+        subjects.insert(Subject::Policies);
+    }
+    Ok(Observed {
+        exchanges: own.chain(exchanges).collect(),
+        queues,
+        gap: (!subjects.is_empty()).then(|| gap(subjects)),
+        ..Observed::default()
+    })
+}

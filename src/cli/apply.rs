@@ -1,0 +1,112 @@
+//! `warrener apply`: make the broker what the files say.
+//!
+//! Exit codes: 0 done; 3 partly done; 1 nothing was changed: an error, a conflict, or the answer to
+//! the question was no. `--dry-run` ends as `warrener plan` does.
+
+use std::io::{self, BufRead};
+use std::path::PathBuf;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::exit::Exit;
+use super::plan::show;
+use super::screen::Screen;
+use crate::broker::{self, Survey};
+use crate::model::Desired;
+use crate::plan::{Approved, render, render_report};
+
+/// Make the broker what the files say.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ApplyArgs {
+    /// Files, directories or globs; what they say together is one stack.
+    #[arg(required = true, value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+    /// Do not ask. Nobody is asked either where input or output is no terminal.
+    #[arg(long, short)]
+    pub(super) yes: bool,
+    /// Only show the plan, as `warrener plan` does.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
+
+/// Observes, compares, shows the plan, asks where `answers` can be asked, performs, looks again,
+/// reports.
+///
+/// `answers` is the person at the terminal; `None` asks nobody.
+pub(super) async fn run(
+    args: &ApplyArgs,
+    desired: &Desired,
+    answers: Option<&mut (dyn BufRead + Send)>,
+    screen: &mut Screen<'_>,
+) -> io::Result<Exit> {
+    let Survey { plan, management, wire } = match broker::survey(desired).await {
+        Ok(survey) => survey,
+        Err(error) => {
+            screen.error(&error, error.hint().as_deref())?;
+            return Ok(Exit::Failed);
+        }
+    };
+    if args.dry_run || plan.is_empty() {
+        return show(&plan, desired, false, screen);
+    }
+    write!(screen.out, "{}", render(&plan, screen.place, screen.style))?;
+    screen.out.flush()?;
+    let approved = match Approved::new(plan) {
+        Ok(approved) => approved,
+        Err(refused) => {
+            screen.error(&refused, None)?;
+            return Ok(Exit::Failed);
+        }
+    };
+    if let Some(answers) = answers.filter(|_| !args.yes)
+        && !consents(answers, screen)?
+    {
+        writeln!(screen.err, "nothing was changed")?;
+        return Ok(Exit::Failed);
+    }
+    let wire = match wire {
+        Some(wire) => wire,
+        None => match broker::dial(&desired.broker, desired.stack.as_str()).await {
+            Ok(wire) => wire,
+            Err(error) => {
+                screen.error(&error, Some(error.hint()))?;
+                return Ok(Exit::Failed);
+            }
+        },
+    };
+
+    // Draws on standard error, and only where that is a terminal.
+    let bar = ProgressBar::new(approved.plan().changes().len() as u64).with_style(
+        ProgressStyle::with_template("{bar:30} {pos}/{len} {per_sec}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
+    let report = broker::apply(
+        &approved,
+        &desired.topology,
+        &wire.connection,
+        management.as_ref(),
+        &|dealt_with| bar.set_position(dealt_with as u64),
+    )
+    .await;
+    bar.finish_and_clear();
+    wire.close().await;
+
+    write!(screen.out, "{}", render_report(&report, screen.place, screen.style))?;
+    screen.out.flush()?;
+    Ok(if report.is_complete() {
+        Exit::Done
+    } else if report.changed {
+        Exit::Partly
+    } else {
+        writeln!(screen.err, "error: nothing was changed")?;
+        Exit::Failed
+    })
+}
+
+fn consents(answers: &mut dyn BufRead, screen: &mut Screen<'_>) -> io::Result<bool> {
+    write!(screen.err, "apply this? [y/N] ")?;
+    screen.err.flush()?;
+    let mut answer = String::new();
+    answers.read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}

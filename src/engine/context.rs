@@ -1,0 +1,45 @@
+//! What every worker of one generation of the files shares.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::broker::amqp::{Link, Publisher};
+use crate::model::{ConsumerSpec, Topology};
+use crate::process::Spawner;
+use crate::supervise::DeadLetterRoute;
+use crate::telemetry::Registry;
+
+/// Shared by the workers; cheap to clone.
+#[derive(Clone)]
+pub struct Context {
+    /// Where everything is counted.
+    pub(super) registry: Registry,
+    /// The connection this worker consumes on.
+    pub(super) link: Arc<Link>,
+    /// Retries and dead letters go out here.
+    pub(super) publisher: Publisher,
+    /// Starts children.
+    pub(super) spawner: Arc<Spawner>,
+    /// What is declared, to know where dead letters go.
+    pub(super) topology: Arc<Topology>,
+    /// Asks the engine to look at the broker.
+    pub(super) reconcile: mpsc::Sender<()>,
+}
+
+impl Context {
+    /// Where the dead letters of a consumer's queue go.
+    pub(super) fn route_of(&self, spec: &ConsumerSpec) -> DeadLetterRoute {
+        let queue = self.topology.queue(&spec.vhost, &spec.queue);
+        match queue.and_then(crate::model::Queue::dead_letter) {
+            Some(target) => DeadLetterRoute::Publish(target),
+            None if spec.dead_letters => DeadLetterRoute::ByBroker,
+            None => DeadLetterRoute::Nowhere,
+        }
+    }
+
+    /// Says that something is missing on the broker. Where a request waits already, one is enough.
+    pub(super) fn ask_to_reconcile(&self) {
+        let _ = self.reconcile.try_send(());
+    }
+}

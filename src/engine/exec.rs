@@ -1,0 +1,263 @@
+//! A worker of protocol `exec`: one process a message, whose exit code answers.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncWriteExt;
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::Context;
+use super::child_log;
+use super::desk::Desk;
+use super::worker::{Readiness, Stopping};
+use crate::model::{ConsumerSpec, Delivery, ExitVerdict, duration_label};
+use crate::process::{Child, Exit, SpawnRequest, find_program};
+use crate::protocol::{DeliveryId, Envelope, exec_environment};
+use crate::supervise::{Backoff, Wish, first_address};
+use crate::telemetry::{ConsumerState, Reason, RestartReason, WorkerState};
+
+/// Between the stop signal and `SIGKILL` for a process that has taken too long.
+const OVERDUE_PATIENCE: Duration = Duration::from_secs(10);
+
+pub(super) struct ExecWorker {
+    spec: Arc<ConsumerSpec>,
+    slot: u16,
+    context: Context,
+    stopping: Stopping,
+    ready: watch::Sender<Readiness>,
+    desk: Desk,
+    backoff: Backoff,
+}
+
+/// How the process of one message came to its end.
+enum End {
+    /// By itself, or by the signal of a stop.
+    Exited(Exit),
+    /// By us, because its time was over.
+    Overdue,
+    /// It never began.
+    NotStarted(String),
+}
+
+impl ExecWorker {
+    pub(super) fn new(
+        spec: Arc<ConsumerSpec>,
+        slot: u16,
+        context: Context,
+        stopping: Stopping,
+        ready: watch::Sender<Readiness>,
+    ) -> Self {
+        let desk = Desk::new(spec.clone(), slot, context.clone(), stopping.drain.clone());
+        let backoff = Backoff::new(spec.restart.backoff, spec.restart.backoff_max);
+        Self { spec, slot, context, stopping, ready, desk, backoff }
+    }
+
+    /// Lives until stopped.
+    pub(super) async fn run(mut self) {
+        while !self.stopping.drain.is_cancelled() {
+            match find_program(&self.spec.program, &self.spec.cwd, &self.spec.env) {
+                Ok(()) => self.serve().await,
+                Err(error) => self.wait_down(error.to_string()).await,
+            }
+        }
+        self.desk.shown().set_state(WorkerState::Stopping);
+        self.desk.close().await;
+    }
+
+    /// Takes messages until told to stop or until the command cannot be started any more.
+    async fn serve(&mut self) {
+        self.desk.open();
+        self.desk.meter.set_state(ConsumerState::Running);
+        self.desk.shown().set_state(WorkerState::Running);
+        let mut broken = None;
+        while broken.is_none() {
+            self.desk.flush();
+            if self.desk.consuming() {
+                self.ready.send_if_modified(|ready| {
+                    std::mem::replace(ready, Readiness::Ready) != Readiness::Ready
+                });
+            }
+            if let Some(delivery) = self.desk.waiting.pop_front() {
+                broken = self.one(delivery).await.err();
+                continue;
+            }
+            tokio::select! {
+                biased;
+                () = self.stopping.drain.cancelled() => break,
+                () = self.desk.turn() => {}
+            }
+            if self.stopping.drain.is_cancelled() {
+                break;
+            }
+        }
+        self.desk.pause().await;
+        // Confirms that are under way come, or time out, by themselves.
+        while !self.desk.is_clear() && !self.stopping.kill.is_cancelled() {
+            tokio::select! {
+                () = self.stopping.kill.cancelled() => break,
+                () = self.desk.turn() => {}
+            }
+        }
+        if let Some(why) = broken {
+            self.wait_down(why).await;
+        }
+    }
+
+    async fn wait_down(&mut self, why: String) {
+        tracing::error!(consumer = %self.spec.name, worker = self.slot, "cannot start: {why}");
+        self.desk.meter.restarted(RestartReason::Spawn);
+        self.desk.meter.set_state(ConsumerState::Down { why: why.clone() });
+        self.desk.shown().set_state(WorkerState::Waiting { why: "restart".into() });
+        self.ready.send_replace(Readiness::Failed(why));
+        let pause = self.backoff.next(fastrand::f64());
+        tokio::select! {
+            () = self.stopping.drain.cancelled() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+
+    /// Runs the command on one message. The error is why it could not be started; the message is
+    /// then back in its queue.
+    async fn one(&mut self, delivery: Delivery) -> Result<(), String> {
+        let Some(id) = self.desk.book(delivery) else { return Ok(()) };
+        let most = self.spec.max_message.get() as usize;
+        let Some(kept) = self.desk.kept(id) else { return Ok(()) };
+        let size = kept.delivery.body.len();
+        if size > most {
+            let why = format!("the body has {size} bytes, `max_message` is {most}");
+            self.desk.fail_by_us(id, Wish::Never, Reason::TooLarge, &why);
+            return Ok(());
+        }
+        let end = self.execute(id).await;
+        self.desk.shown().set_pid(None);
+        match end {
+            End::Exited(exit) => self.judge(id, exit),
+            End::Overdue => {
+                let limit = duration_label(self.spec.timeout.unwrap_or_default());
+                let why = format!("no end within {limit}");
+                self.desk.fail_by_us(id, Wish::Later, Reason::Timeout, &why);
+            }
+            End::NotStarted(why) => {
+                self.desk.release();
+                return Err(why);
+            }
+        }
+        self.backoff.reset();
+        Ok(())
+    }
+
+    fn judge(&mut self, id: DeliveryId, exit: Exit) {
+        let codes = &self.spec.exit_codes;
+        let verdict = match exit {
+            Exit::Code(code) => {
+                u8::try_from(code).ok().and_then(|code| codes.codes.get(&code)).copied()
+            }
+            Exit::Signal(_) => None,
+        };
+        let why = exit.to_string();
+        let stopped = self.stopping.drain.is_cancelled() && matches!(exit, Exit::Signal(_));
+        match verdict.unwrap_or(codes.default) {
+            // It died of our own stop: no verdict on the message.
+            _ if stopped => self.desk.release(),
+            ExitVerdict::Ack => self.desk.ack(id),
+            ExitVerdict::Requeue => self.desk.requeue(id),
+            ExitVerdict::Reject => self.desk.fail_by_us(id, Wish::Never, Reason::Rejected, &why),
+            ExitVerdict::Nack => self.desk.fail_by_us(id, Wish::Later, Reason::Failed, &why),
+        }
+    }
+
+    async fn execute(&mut self, id: DeliveryId) -> End {
+        let Some(kept) = self.desk.kept(id) else {
+            return End::NotStarted("its channel was lost before it began".into());
+        };
+        let deadline = self.spec.timeout.map(|timeout| Instant::now() + timeout);
+        let shown_deadline = self
+            .spec
+            .timeout
+            .and_then(|timeout| jiff::Timestamp::now().checked_add(timeout).ok())
+            .map(|at| format!("{at:.3}"));
+        let (exchange, routing_key) = first_address(&kept.delivery);
+        let environment = exec_environment(&Envelope {
+            id,
+            attempt: kept.attempt,
+            redelivered: kept.delivery.redelivered,
+            queue: self.spec.queue.as_str(),
+            exchange,
+            routing_key,
+            deadline: shown_deadline.as_deref(),
+            properties: &kept.delivery.properties,
+            body: &kept.delivery.body,
+        });
+        let body = kept.delivery.body.clone();
+        let mut request = SpawnRequest::for_consumer(&self.spec);
+        request.env.extend(environment.into_iter().map(|(name, value)| (name.into(), value)));
+        let mut child = match self.context.spawner.spawn(request).await {
+            Ok(child) => child,
+            Err(error) => return End::NotStarted(error.to_string()),
+        };
+        self.desk.shown().set_pid(Some(child.pid));
+        let logs = [
+            tokio::spawn(child_log::drain(child.stderr.take(), self.slot, self.desk.meter.clone())),
+            tokio::spawn(child_log::drain(child.stdout.take(), self.slot, self.desk.meter.clone())),
+        ]
+        .map(AbortOnDropHandle::new);
+        let stdin = child.stdin.take();
+        let feeding = AbortOnDropHandle::new(tokio::spawn(async move {
+            if let Some(mut stdin) = stdin {
+                // A command may end without reading its input; its exit code is what counts.
+                let _ = stdin.write_all(&body).await;
+            }
+        }));
+        let end = self.wait(&mut child, deadline).await;
+        drop(feeding);
+        // What it wrote last is in the pipes; somebody who escaped its group may hold them open.
+        for log in logs {
+            let _ = tokio::time::timeout(Duration::from_secs(1), log).await;
+        }
+        end
+    }
+
+    async fn wait(&mut self, child: &mut Child, deadline: Option<Instant>) -> End {
+        let (mut overdue, mut stopping, mut asked, mut killed) = (false, false, false, false);
+        // When the next harder word is due: first the signal, then the end.
+        let mut limit = deadline;
+        loop {
+            let timer = async {
+                match limit {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = self.stopping.kill.cancelled(), if !killed => {
+                    killed = true;
+                    let _ = child.kill_group();
+                }
+                exit = child.exited() => {
+                    return if overdue { End::Overdue } else { End::Exited(exit) };
+                }
+                () = self.stopping.drain.cancelled(), if !stopping => {
+                    stopping = true;
+                    let end = Instant::now() + self.spec.stop.grace.mul_f64(0.8);
+                    limit = Some(limit.map_or(end, |limit| limit.min(end)));
+                }
+                () = self.desk.turn() => {}
+                () = timer, if !killed => {
+                    overdue |= deadline.is_some_and(|deadline| deadline <= Instant::now());
+                    if asked {
+                        killed = true;
+                        let _ = child.kill_group();
+                    } else {
+                        asked = true;
+                        let _ = child.signal_group(self.spec.stop.signal);
+                        let patience =
+                            if stopping { self.spec.stop.grace.mul_f64(0.2) } else { OVERDUE_PATIENCE };
+                        limit = Some(Instant::now() + patience);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Looking at the broker, planning and applying, while running.
+
+use std::fmt::Write as _;
+
+use crate::broker::{ObserveError, Survey, apply, dial, survey};
+use crate::config::SourceMap;
+use crate::model::{Desired, ReconcileMode};
+use crate::plan::{ApplyReport, Approved, Plan, Style, render, render_report};
+
+/// Why the broker is not as the files say.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Shortfall {
+    /// It could not be reached; later it may.
+    #[error("{0}")]
+    Unreachable(String),
+    /// A person has to decide or mend something.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// What looking at the broker has come to.
+pub(super) enum Reconciled {
+    /// Not looked: the files say so.
+    Off,
+    /// As the files say already.
+    Unchanged,
+    /// Made so.
+    Applied(ApplyReport),
+    /// It differs, and the files say to leave it.
+    Drifted(Plan),
+}
+
+/// Compares and, where the mode says so, applies.
+pub(super) async fn reconcile(
+    desired: &Desired,
+    sources: &SourceMap,
+) -> Result<Reconciled, Shortfall> {
+    if desired.reconcile.mode == ReconcileMode::Off {
+        return Ok(Reconciled::Off);
+    }
+    let Survey { plan, management, wire } = survey(desired).await.map_err(|error| {
+        let text = with_hint(&error.to_string(), error.hint().as_deref());
+        match error {
+            ObserveError::NoWay { .. } => Shortfall::Unreachable(text),
+            _ => Shortfall::Refused(text),
+        }
+    })?;
+    let place = |origin| sources.place(origin);
+    let style = Style::default();
+    if plan.is_empty() {
+        return Ok(Reconciled::Unchanged);
+    }
+    if desired.reconcile.mode == ReconcileMode::Check {
+        return Ok(Reconciled::Drifted(plan));
+    }
+    let approved = Approved::new(plan).map_err(|refused| {
+        let plan = render(&refused.0, &place, style);
+        Shortfall::Refused(format!("{refused}\n{plan}"))
+    })?;
+    let wire = match wire {
+        Some(wire) => wire,
+        None => dial(&desired.broker, desired.stack.as_str()).await.map_err(|error| {
+            Shortfall::Unreachable(with_hint(&error.to_string(), Some(error.hint())))
+        })?,
+    };
+    let report =
+        apply(&approved, &desired.topology, &wire.connection, management.as_ref(), &|_| {}).await;
+    wire.close().await;
+    if report.is_complete() {
+        Ok(Reconciled::Applied(report))
+    } else {
+        Err(Shortfall::Refused(render_report(&report, &place, style)))
+    }
+}
+
+fn with_hint(text: &str, hint: Option<&str>) -> String {
+    let mut text = text.to_owned();
+    if let Some(hint) = hint {
+        let _ = write!(text, "\nhint: {hint}");
+    }
+    text
+}

@@ -1,0 +1,323 @@
+//! The engine's own task.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Context;
+use super::keeper::Keeper;
+use super::reconcile::{Reconciled, Shortfall, reconcile};
+use crate::broker::amqp::{Link, LinkPool, Publisher};
+use crate::files::{LoadError, Loaded, Watcher};
+use crate::model::{BrokerSpec, Desired, ReconcileMode};
+use crate::process::Spawner;
+use crate::supervise::Backoff;
+use crate::telemetry::{ConnectionRole, Registry};
+
+/// Pauses between attempts to bring about what the files say while the broker is away.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(3));
+
+/// The shortest time between two looks at the broker that workers ask for.
+const ASKED: Duration = Duration::from_secs(2);
+
+/// How long the connections may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(4);
+
+/// Loads the files; called at the start and at every change.
+pub type Loader = Box<dyn Fn() -> Result<Loaded, LoadError> + Send + Sync>;
+
+/// What a run needs.
+pub struct Options {
+    /// Where the files come from.
+    pub load: Loader,
+    /// Where everything is counted.
+    pub registry: Registry,
+    /// Whether to follow changes of the files by itself.
+    pub watch: bool,
+    /// Whether text for people may have colours.
+    pub color: bool,
+}
+
+/// How others steer a running engine.
+#[derive(Clone, Debug, Default)]
+pub struct Command {
+    /// Cancelled: take no more messages, answer what is held, end.
+    pub drain: CancellationToken,
+    /// Cancelled: end at once.
+    pub kill: CancellationToken,
+    /// Notified: load the files again.
+    pub reload: Arc<Notify>,
+}
+
+/// How a run ended.
+pub enum Outcome {
+    /// As it was told to.
+    Stopped,
+    /// It never began: the files cannot be used.
+    Refused(Box<LoadError>),
+    /// It never began: this machine does not let it.
+    Failed(std::io::Error),
+}
+
+/// What is shared by everything that talks to one broker.
+struct Links {
+    broker: BrokerSpec,
+    publisher: Publisher,
+    pool: LinkPool,
+}
+
+/// The state of a running supervisor.
+pub struct Engine {
+    options: Options,
+    command: Command,
+    spawner: Arc<Spawner>,
+    keeper: Keeper,
+    links: Option<Links>,
+    /// The tasks of all links there have ever been; each ends with a goodbye to the broker.
+    links_tasks: TaskTracker,
+    /// What is in force.
+    current: Option<Loaded>,
+    /// What is to be, once the broker can be reached.
+    pending: Option<Loaded>,
+    /// Requests of workers to look at the broker.
+    asked: (mpsc::Sender<()>, mpsc::Receiver<()>),
+}
+
+impl Engine {
+    /// Loads the files, brings about what they say, and keeps at it until told to stop.
+    pub async fn run(options: Options, command: Command) -> Outcome {
+        let loaded = match (options.load)() {
+            Ok(loaded) => loaded,
+            Err(error) => return Outcome::Refused(Box::new(error)),
+        };
+        let spawner = match Spawner::start() {
+            Ok(spawner) => Arc::new(spawner),
+            Err(error) => return Outcome::Failed(error),
+        };
+        warn(&loaded, options.color);
+        let mut watcher = options.watch.then(|| Watcher::start(loaded.watched.clone()));
+        let keeper = Keeper::new(options.registry.clone(), command.kill.clone());
+        let mut engine = Self {
+            options,
+            command,
+            spawner,
+            keeper,
+            links: None,
+            links_tasks: TaskTracker::new(),
+            current: None,
+            pending: Some(loaded),
+            asked: mpsc::channel(1),
+        };
+        engine.serve(&mut watcher).await;
+        engine.stop().await;
+        Outcome::Stopped
+    }
+
+    async fn serve(&mut self, watcher: &mut Option<Watcher>) {
+        let drain = self.command.drain.clone();
+        let reload = self.command.reload.clone();
+        let mut again = Backoff::new(AGAIN.0, AGAIN.1);
+        let mut look = tokio::time::Instant::now();
+        loop {
+            if let Some(next) = self.pending.take() {
+                // A stop does not wait for a broker that may never answer.
+                let done = tokio::select! {
+                    () = drain.cancelled() => return,
+                    done = self.bring_about(&next) => done,
+                };
+                look = tokio::time::Instant::now() + next.desired.reconcile.interval;
+                match done {
+                    Progress::Done => {
+                        again.reset();
+                        self.current = Some(next);
+                    }
+                    Progress::Refused => {}
+                    Progress::Later => {
+                        self.pending = Some(next);
+                        look = tokio::time::Instant::now() + again.next(fastrand::f64());
+                    }
+                }
+            }
+            let asked = &mut self.asked.1;
+            tokio::select! {
+                biased;
+                () = drain.cancelled() => return,
+                () = reload.notified() => self.load(watcher),
+                () = async {
+                    match watcher {
+                        Some(watcher) => watcher.changed().await,
+                        None => std::future::pending().await,
+                    }
+                } => self.load(watcher),
+                Some(()) = asked.recv() => look = look.min(tokio::time::Instant::now() + ASKED),
+                () = tokio::time::sleep_until(look) => {
+                    if self.pending.is_none() {
+                        look = tokio::time::Instant::now() + self.look().await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads the files again. Anything wrong is reported and changes nothing.
+    fn load(&mut self, watcher: &mut Option<Watcher>) {
+        let (watched, outcome) = match (self.options.load)() {
+            Ok(loaded) => (loaded.watched.clone(), Ok(loaded)),
+            Err(error) => (error.watched.clone(), Err(error)),
+        };
+        if let Some(watcher) = watcher {
+            watcher.set_paths(watched);
+        }
+        match outcome {
+            Err(error) => {
+                let text = error.render(self.options.color);
+                tracing::error!("the files cannot be used; everything goes on as it is\n{text}");
+                self.options.registry.reload_failed(text);
+            }
+            Ok(loaded) => {
+                warn(&loaded, self.options.color);
+                let before = self.pending.as_ref().or(self.current.as_ref());
+                if before.is_some_and(|before| before.desired == loaded.desired) {
+                    tracing::info!("the files say the same as before");
+                    self.options.registry.reload_succeeded("nothing changed");
+                } else {
+                    self.pending = Some(loaded);
+                }
+            }
+        }
+    }
+
+    /// Makes the broker and the processes as the files say.
+    async fn bring_about(&mut self, next: &Loaded) -> Progress {
+        let first = self.current.is_none();
+        let topology = match reconcile(&next.desired, &next.sources).await {
+            Ok(reconciled) => describe(&reconciled, &next.desired),
+            Err(Shortfall::Unreachable(why)) => {
+                tracing::warn!("waiting for the broker: {why}");
+                return Progress::Later;
+            }
+            Err(Shortfall::Refused(why)) if first => {
+                // Consumers whose queues are there can work while a person looks at the rest.
+                tracing::error!("the broker is not as the files say\n{why}");
+                "topology: refused".to_owned()
+            }
+            Err(Shortfall::Refused(why)) => {
+                tracing::error!("the change is refused; everything goes on as it is\n{why}");
+                self.options.registry.reload_failed(why);
+                return Progress::Refused;
+            }
+        };
+        let renewed = self.link(&next.desired);
+        let outcome = self.follow(&next.desired, renewed).await;
+        for (name, why) in &outcome.refused {
+            tracing::error!(consumer = %name, "the new version did not come up, the old one stays: {why}");
+        }
+        let what = if first { "started" } else { "reloaded" };
+        tracing::info!("{what}: {topology}; {outcome}");
+        if outcome.refused.is_empty() {
+            self.options.registry.reload_succeeded(format!("{topology}; {outcome}"));
+        } else {
+            self.options.registry.reload_failed(format!("{topology}; {outcome}"));
+        }
+        Progress::Done
+    }
+
+    /// Looks whether the broker still is as the files say; gives the time until the next look.
+    async fn look(&mut self) -> Duration {
+        let Some(current) = &self.current else { return AGAIN.1 };
+        let desired = &current.desired;
+        if desired.reconcile.mode == ReconcileMode::Off {
+            return desired.reconcile.interval;
+        }
+        match reconcile(desired, &current.sources).await {
+            Ok(Reconciled::Unchanged | Reconciled::Off) => {}
+            Ok(reconciled) => {
+                tracing::warn!("the broker had drifted: {}", describe(&reconciled, desired));
+            }
+            Err(Shortfall::Unreachable(why)) => {
+                tracing::debug!("cannot look at the broker: {why}");
+            }
+            Err(Shortfall::Refused(why)) => {
+                tracing::error!("the broker is not as the files say\n{why}");
+            }
+        }
+        desired.reconcile.interval
+    }
+
+    /// Connects to the broker of the files; true where that is another one than before.
+    fn link(&mut self, desired: &Desired) -> bool {
+        if self.links.as_ref().is_some_and(|links| links.broker == desired.broker) {
+            return false;
+        }
+        let endpoints = desired.broker.endpoints.clone();
+        let (name, registry) = (desired.stack.to_string(), self.options.registry.clone());
+        let publish = Arc::new(Link::start(
+            endpoints.clone(),
+            ConnectionRole::Publish,
+            name.clone(),
+            registry.clone(),
+            &self.links_tasks,
+        ));
+        let links = Links {
+            broker: desired.broker.clone(),
+            publisher: Publisher::start(&publish),
+            pool: LinkPool::new(endpoints, name, registry, self.links_tasks.clone()),
+        };
+        self.links.replace(links).is_some()
+    }
+
+    async fn follow(&mut self, desired: &Desired, renewed: bool) -> super::keeper::FleetOutcome {
+        let topology = Arc::new(desired.topology.clone());
+        let links = self.links.as_ref().expect("linked before");
+        let context = || Context {
+            registry: self.options.registry.clone(),
+            link: links.pool.acquire(),
+            publisher: links.publisher.clone(),
+            spawner: self.spawner.clone(),
+            topology: topology.clone(),
+            reconcile: self.asked.0.clone(),
+        };
+        self.keeper.follow(&desired.fleet, renewed, context).await
+    }
+
+    async fn stop(mut self) {
+        tracing::info!("stopping: no new messages; what is held is answered first");
+        self.keeper.stop().await;
+        drop(self.links.take());
+        self.links_tasks.close();
+        let _ = tokio::time::timeout(GOODBYE, self.links_tasks.wait()).await;
+    }
+}
+
+enum Progress {
+    Done,
+    Refused,
+    Later,
+}
+
+fn warn(loaded: &Loaded, color: bool) {
+    let text = loaded.sources.render(&loaded.warnings, color);
+    if !text.is_empty() {
+        tracing::warn!("{text}");
+    }
+}
+
+fn describe(reconciled: &Reconciled, desired: &Desired) -> String {
+    match reconciled {
+        Reconciled::Off => "topology: not looked at".into(),
+        Reconciled::Unchanged => "topology: nothing to do".into(),
+        Reconciled::Applied(report) => {
+            format!("topology: {} created, {} updated", report.done.create, report.done.update)
+        }
+        Reconciled::Drifted(plan) => {
+            let count = plan.changes().len();
+            format!(
+                "topology: {count} differences left alone (`reconcile.mode: check`), see `warrener plan` of stack `{}`",
+                desired.stack
+            )
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! A worker: one child that is fed messages and answers them, for the protocols with a stream.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::Context;
+use super::conversation::{Conversation, Talk};
+use super::desk::Desk;
+use crate::model::{ConsumerSpec, Delivery, duration_label};
+use crate::process::{Exit, SpawnRequest, find_program};
+use crate::protocol::Envelope;
+use crate::supervise::{Effect, Event, Lifecycle, State, Wish, first_address};
+use crate::telemetry::{ConsumerState, Reason, RestartReason, WorkerState};
+
+/// How far a worker has come, for whoever waits to put it in another's place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Readiness {
+    /// Not there yet.
+    Starting,
+    /// Its child runs and the broker has confirmed its consumer.
+    Ready,
+    /// It has failed to get there, at least once.
+    Failed(String),
+}
+
+/// What stops a worker.
+#[derive(Clone, Debug)]
+pub(super) struct Stopping {
+    /// Take no more, answer what is held, end.
+    pub(super) drain: CancellationToken,
+    /// End now.
+    pub(super) kill: CancellationToken,
+}
+
+pub(super) struct Worker {
+    spec: Arc<ConsumerSpec>,
+    slot: u16,
+    context: Context,
+    stopping: Stopping,
+    ready: watch::Sender<Readiness>,
+    desk: Desk,
+    lifecycle: Lifecycle,
+    child: Option<Conversation>,
+    over: bool,
+    /// Why the child is being replaced, where that is our doing.
+    replaced: Option<RestartReason>,
+}
+
+enum Happening {
+    Drain,
+    Kill,
+    Talk(Talk),
+    Desk,
+    Tick,
+}
+
+impl Worker {
+    pub(super) fn new(
+        spec: Arc<ConsumerSpec>,
+        slot: u16,
+        context: Context,
+        stopping: Stopping,
+        ready: watch::Sender<Readiness>,
+    ) -> Self {
+        let desk = Desk::new(spec.clone(), slot, context.clone(), stopping.drain.clone());
+        let lifecycle = Lifecycle::new(&spec.restart, &spec.stop, Instant::now());
+        Self {
+            spec,
+            slot,
+            context,
+            stopping,
+            ready,
+            desk,
+            lifecycle,
+            child: None,
+            over: false,
+            replaced: None,
+        }
+    }
+
+    /// Lives until stopped.
+    pub(super) async fn run(mut self) {
+        loop {
+            self.feed();
+            self.desk.flush();
+            if self.desk.consuming() && matches!(self.lifecycle.state(), State::Running { .. }) {
+                self.ready.send_if_modified(|ready| {
+                    std::mem::replace(ready, Readiness::Ready) != Readiness::Ready
+                });
+            }
+            if matches!(self.lifecycle.state(), State::Draining { .. }) && self.desk.is_clear() {
+                self.on(Event::Drained).await;
+            }
+            if self.over {
+                break;
+            }
+            match self.next().await {
+                Happening::Drain => self.on(Event::Stop).await,
+                Happening::Kill => self.on(Event::StopNow).await,
+                Happening::Talk(talk) => self.talked(talk).await,
+                Happening::Desk => {}
+                Happening::Tick => self.tick().await,
+            }
+        }
+        self.desk.close().await;
+    }
+
+    /// Waits for the next thing to happen. Cancel-safe in every branch.
+    async fn next(&mut self) -> Happening {
+        let now = Instant::now();
+        let overdue = self.desk.overdue_at(now).map(|(_, at)| at);
+        let replacing =
+            matches!(self.lifecycle.state(), State::Terminating { .. } | State::Killing);
+        let tick = match (self.lifecycle.next_tick(), overdue.filter(|_| !replacing)) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        let timer = async {
+            match tick {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let (drain, kill) = (&self.stopping.drain, &self.stopping.kill);
+        let state = self.lifecycle.state();
+        let draining =
+            !matches!(state, State::Waiting { .. } | State::Starting | State::Running { .. });
+        tokio::select! {
+            biased;
+            () = kill.cancelled(), if state != State::Killing && state != State::Stopped => Happening::Kill,
+            () = drain.cancelled(), if !draining => Happening::Drain,
+            talk = async {
+                match &mut self.child {
+                    Some(child) => child.next().await,
+                    None => std::future::pending().await,
+                }
+            } => Happening::Talk(talk),
+            () = self.desk.turn() => Happening::Desk,
+            () = timer => Happening::Tick,
+        }
+    }
+
+    /// Encodes what waits, as far as there is room, for a child that listens.
+    fn feed(&mut self) {
+        if !matches!(self.lifecycle.state(), State::Running { .. }) {
+            return;
+        }
+        while self.child.as_ref().is_some_and(Conversation::has_room) {
+            let Some(delivery) = self.desk.waiting.pop_front() else { return };
+            self.hand_over(delivery);
+        }
+    }
+
+    fn hand_over(&mut self, delivery: Delivery) {
+        let Some(id) = self.desk.book(delivery) else { return };
+        let (Some(child), Some(kept)) = (&mut self.child, self.desk.kept(id)) else { return };
+        let size = kept.delivery.body.len();
+        if size > self.spec.max_message.get() as usize {
+            let why =
+                format!("the body has {size} bytes, `max_message` is {}", self.spec.max_message);
+            return self.desk.fail_by_us(id, Wish::Never, Reason::TooLarge, &why);
+        }
+        let deadline = self.spec.timeout.and_then(|timeout| {
+            let deadline = jiff::Timestamp::now().checked_add(timeout).ok()?;
+            Some(format!("{deadline:.3}"))
+        });
+        let (exchange, routing_key) = first_address(&kept.delivery);
+        let envelope = Envelope {
+            id,
+            attempt: kept.attempt,
+            redelivered: kept.delivery.redelivered,
+            queue: self.spec.queue.as_str(),
+            exchange,
+            routing_key,
+            deadline: deadline.as_deref(),
+            properties: &kept.delivery.properties,
+            body: &kept.delivery.body,
+        };
+        if let Err(error) = child.hand_over(&envelope) {
+            self.desk.fail_by_us(id, Wish::Never, Reason::Unencodable, &error.to_string());
+        }
+    }
+
+    async fn talked(&mut self, talk: Talk) {
+        let Some(child) = &mut self.child else { return };
+        let replace = match talk {
+            Talk::Heard => false,
+            Talk::Said => child.take_answers(&mut self.desk),
+            // Without an output it can answer nothing more.
+            Talk::Silent => true,
+            Talk::Exited(exit) => return self.exited(exit).await,
+        };
+        if replace && matches!(self.lifecycle.state(), State::Running { .. }) {
+            self.replaced = Some(RestartReason::Protocol);
+            self.on(Event::Replace).await;
+        }
+    }
+
+    async fn exited(&mut self, exit: Exit) {
+        if let Some(child) = self.child.take() {
+            child.last_words(&mut self.desk).await;
+        }
+        self.desk.shown().set_pid(None);
+        let reason = self.replaced.take().unwrap_or(match exit {
+            Exit::Code(_) => RestartReason::Exit,
+            Exit::Signal(_) => RestartReason::Signal,
+        });
+        self.on(Event::Exited).await;
+        let (consumer, worker) = (&self.spec.name, self.slot);
+        if let State::Waiting { until } = self.lifecycle.state() {
+            self.desk.meter.restarted(reason);
+            let pause = until.saturating_duration_since(Instant::now());
+            let why = format!("its process ended with {exit}");
+            tracing::warn!(%consumer, worker, "{why}; restart in {pause:.1?}");
+            self.failed(why);
+        } else {
+            tracing::info!(%consumer, worker, "its process ended with {exit}");
+        }
+    }
+
+    async fn tick(&mut self) {
+        let now = Instant::now();
+        if let Some((id, at)) = self.desk.overdue_at(now)
+            && at <= now
+            && matches!(self.lifecycle.state(), State::Running { .. } | State::Draining { .. })
+        {
+            let timeout = duration_label(self.spec.timeout.unwrap_or_default());
+            tracing::warn!(consumer = %self.spec.name, worker = self.slot, %id, "no answer within {timeout}: the worker is replaced");
+            let why = format!("no answer within {timeout}");
+            self.desk.fail_by_us(id, Wish::Later, Reason::Timeout, &why);
+            self.replaced = Some(RestartReason::Timeout);
+            self.on(Event::Replace).await;
+        }
+        self.on(Event::Tick).await;
+    }
+
+    async fn on(&mut self, event: Event) {
+        let mut next = Some(event);
+        while let Some(event) = next.take() {
+            let effects = self.lifecycle.on(event, Instant::now(), fastrand::f64());
+            for effect in effects {
+                match effect {
+                    Effect::Spawn => next = Some(self.spawn().await),
+                    Effect::Consume => self.desk.open(),
+                    Effect::Pause => self.desk.pause().await,
+                    Effect::CloseInput => {
+                        if let Some(child) = &mut self.child {
+                            child.close_input();
+                        }
+                    }
+                    Effect::Signal => self.signal(false),
+                    Effect::Kill => self.signal(true),
+                    Effect::Release => self.desk.release(),
+                    Effect::Finish => self.over = true,
+                }
+            }
+        }
+        self.show();
+    }
+
+    fn signal(&self, kill: bool) {
+        let Some(child) = &self.child else { return };
+        let sent = if kill { child.kill() } else { child.signal(self.spec.stop.signal) };
+        if let Err(error) = sent {
+            tracing::debug!(consumer = %self.spec.name, %error, "cannot signal the process group");
+        }
+    }
+
+    async fn spawn(&mut self) -> Event {
+        let spec = &self.spec;
+        let spawned = match find_program(&spec.program, &spec.cwd, &spec.env) {
+            Ok(()) => {
+                let request = SpawnRequest::for_consumer(spec);
+                self.context.spawner.spawn(request).await.map_err(|error| error.to_string())
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        let child = match spawned {
+            Ok(child) => child,
+            Err(why) => {
+                tracing::error!(consumer = %spec.name, worker = self.slot, "cannot start: {why}");
+                self.desk.meter.restarted(RestartReason::Spawn);
+                self.failed(why);
+                return Event::CannotSpawn;
+            }
+        };
+        tracing::info!(consumer = %spec.name, worker = self.slot, pid = child.pid, "started");
+        self.desk.shown().set_pid(Some(child.pid));
+        self.child = Some(Conversation::begin(child, spec, self.slot, &self.desk.meter));
+        Event::Spawned
+    }
+
+    fn failed(&self, why: String) {
+        self.desk.meter.set_state(ConsumerState::Down { why: why.clone() });
+        self.ready.send_replace(Readiness::Failed(why));
+    }
+
+    fn show(&self) {
+        let shown = self.desk.shown();
+        match self.lifecycle.state() {
+            State::Waiting { .. } => {
+                shown.set_state(WorkerState::Waiting { why: "restart".into() });
+            }
+            State::Starting => shown.set_state(WorkerState::Starting),
+            State::Running { .. } => {
+                shown.set_state(WorkerState::Running);
+                self.desk.meter.set_state(ConsumerState::Running);
+            }
+            State::Draining { .. } | State::Closing { .. } => {
+                shown.set_state(WorkerState::Draining);
+            }
+            State::Terminating { .. } | State::Killing | State::Stopped => {
+                shown.set_state(WorkerState::Stopping);
+            }
+        }
+    }
+}

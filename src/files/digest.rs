@@ -1,0 +1,58 @@
+//! What a path holds, in 32 bytes: two equal digests mean that nothing needs to be read again.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use blake3::{Hash, Hasher};
+
+/// The digest of a file's content and of who may write it, for a change of owner or mode can make
+/// a file acceptable or not. Of a directory: of every source file in it. Whatever cannot be read
+/// has a digest as well, by the kind of failure, so that "gone" differs from "empty".
+pub(super) fn digest(path: &Path) -> Hash {
+    let mut hasher = Hasher::new();
+    if let Err(error) = feed(path, &mut hasher) {
+        hasher.update(format!("failed: {:?}", error.kind()).as_bytes());
+    }
+    hasher.finalize()
+}
+
+fn feed(path: &Path, hasher: &mut Hasher) -> io::Result<()> {
+    let meta = fs::metadata(path)?;
+    if meta.is_dir() {
+        hasher.update(b"directory");
+        for source in sources_in(path)? {
+            // Names cannot contain a zero byte, which makes it a separator, and a digest has one
+            // length: no two listings look the same.
+            hasher.update(source.as_os_str().as_encoded_bytes());
+            hasher.update(&[0]);
+            hasher.update(digest(&source).as_bytes());
+        }
+    } else if meta.is_file() {
+        hasher.update(b"file");
+        hasher.update(&meta.mode().to_le_bytes());
+        hasher.update(&meta.uid().to_le_bytes());
+        hasher.update_reader(File::open(path)?)?;
+    } else {
+        // Opening a pipe would wait for a writer.
+        hasher.update(b"neither file nor directory");
+    }
+    Ok(())
+}
+
+/// The source files of a directory, sorted: what ends in `.yaml` or `.yml` and is not hidden.
+/// Backup and swap files of editors are neither.
+pub(super) fn sources_in(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        let yaml = path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
+        if yaml && !hidden && !path.is_dir() {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}

@@ -1,0 +1,159 @@
+//! Notices that files have changed, however they were changed.
+//!
+//! Events come from directories, never from the files: a watch on a file follows the inode, and an
+//! editor that saves by renaming, or a `ConfigMap` that swaps a link, leaves such a watch on the
+//! old one for ever. An event says only that it is worth a look; a digest of the content decides.
+//! So reading a file, touching it or saving it unchanged is no change.
+//!
+//! Where no events come (the limit of watches is reached, a network file system) a look every few
+//! seconds takes their place.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use blake3::Hash;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::arms::{Arms, Signal};
+use super::digest::digest;
+
+/// So long must nothing happen before a look: a save is often several steps.
+const QUIET: Duration = Duration::from_millis(150);
+/// So long at most is a look put off while things go on happening.
+const LONGEST: Duration = Duration::from_secs(1);
+/// How often to look without any event, because some file systems never tell.
+const RESCAN: Duration = Duration::from_secs(10);
+/// The same where a directory is not watched.
+const POLL: Duration = Duration::from_secs(1);
+
+/// Watches files and directories for changes of content. A directory stands for the files in it
+/// that end in `.yaml` or `.yml` and are not hidden; folders inside it do not count.
+///
+/// Start it, and name new paths, before reading the files: only what changes afterwards is noticed.
+#[derive(Debug)]
+pub struct Watcher {
+    paths: Arc<[PathBuf]>,
+    /// What the one who waits was last told of, or what was there when a path was named.
+    seen: BTreeMap<PathBuf, Hash>,
+    /// Behind a lock because looking happens on a thread that may block.
+    arms: Arc<Mutex<Arms>>,
+    signal: Arc<Signal>,
+    /// When the first event came that has not led to a look yet. It stands here and not on the
+    /// stack of `changed`, which may be dropped at any await.
+    pending: Option<Instant>,
+    next_look: Instant,
+}
+
+impl Watcher {
+    /// Watches these paths, which need not exist. Reads them once, so it blocks for as long as
+    /// that takes.
+    ///
+    /// It cannot fail: where the operating system refuses to tell of changes, a warning is logged
+    /// and the paths are looked at every second.
+    pub fn start(paths: Vec<PathBuf>) -> Self {
+        Self::new(paths, true)
+    }
+
+    /// The same, without ever asking the operating system for events: looks every second.
+    pub fn polling(paths: Vec<PathBuf>) -> Self {
+        Self::new(paths, false)
+    }
+
+    fn new(paths: Vec<PathBuf>, notified: bool) -> Self {
+        let signal = Arc::new(Signal::default());
+        let arms = Arc::new(Mutex::new(Arms::new(Arc::clone(&signal), notified)));
+        let mut watcher = Self {
+            paths: [].into(),
+            seen: BTreeMap::new(),
+            arms,
+            signal,
+            pending: None,
+            next_look: Instant::now(),
+        };
+        watcher.set_paths(paths);
+        watcher
+    }
+
+    /// Watches these paths instead. A change of a path that was watched before is still noticed.
+    ///
+    /// True where a path is new. What changes in it between an earlier reading and this call goes
+    /// unnoticed, so read once more then.
+    pub fn set_paths(&mut self, paths: Vec<PathBuf>) -> bool {
+        let paths: Arc<[PathBuf]> =
+            paths.into_iter().map(|path| std::path::absolute(&path).unwrap_or(path)).collect();
+        let found = look(&self.arms, &paths);
+        let mut any_new = false;
+        let before = std::mem::take(&mut self.seen);
+        for (path, now) in found {
+            let known = before.get(&path).copied();
+            any_new |= known.is_none();
+            if known.is_some_and(|known| known != now) {
+                self.pending.get_or_insert_with(Instant::now);
+            }
+            self.seen.insert(path, known.unwrap_or(now));
+        }
+        self.paths = paths;
+        self.next_look = Instant::now() + self.interval();
+        any_new
+    }
+
+    /// Waits until the content of a watched path differs from what it was when this last returned,
+    /// or when the path was named. Comes about 150 ms after the last write, and after a second at
+    /// the latest however busy the writers are: the files may be half-written then, and it returns
+    /// again when they are complete.
+    ///
+    /// Nothing is lost when the returned future is dropped before it is ready.
+    pub async fn changed(&mut self) {
+        loop {
+            if self.pending.is_none() {
+                tokio::select! {
+                    () = self.signal.happened.notified() => {}
+                    () = sleep_until(self.next_look) => {}
+                }
+            }
+            let first = *self.pending.get_or_insert_with(Instant::now);
+            self.quiet(first + LONGEST).await;
+
+            let (arms, paths) = (Arc::clone(&self.arms), Arc::clone(&self.paths));
+            let found = tokio::task::spawn_blocking(move || look(&arms, &paths)).await;
+            self.pending = None;
+            self.next_look = Instant::now() + self.interval();
+            // It fails only where the runtime is ending, and everyone who waits with it.
+            if let Ok(found) = found
+                && found != self.seen
+            {
+                self.seen = found;
+                return;
+            }
+        }
+    }
+
+    /// Waits for a pause of [`QUIET`] between events, or until `latest`.
+    async fn quiet(&self, latest: Instant) {
+        while Instant::now() < latest {
+            let pause = latest.min(Instant::now() + QUIET);
+            if timeout_at(pause, self.signal.happened.notified()).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn interval(&self) -> Duration {
+        if lock(&self.arms).blind() { POLL } else { RESCAN }
+    }
+}
+
+fn lock(arms: &Mutex<Arms>) -> MutexGuard<'_, Arms> {
+    arms.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Watches first and reads then, so that what happens in between leads to another look.
+fn look(arms: &Mutex<Arms>, paths: &[PathBuf]) -> BTreeMap<PathBuf, Hash> {
+    lock(arms).watch(paths);
+    paths.iter().map(|path| (path.clone(), digest(path))).collect()
+}
+
+#[cfg(test)]
+mod tests;

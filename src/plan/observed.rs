@@ -1,0 +1,155 @@
+//! What the broker has, as far as anyone could see it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::{
+    ArgValue, Arguments, Binding, Destination, ExchangeName, PolicyName, QueueName, RoutingKey,
+    VhostName,
+};
+
+/// Which broker this is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BrokerIdentity {
+    /// The cluster's name; `None` where only the management API would tell.
+    pub cluster: Option<String>,
+    /// RabbitMQ's version, such as `4.0.5`.
+    pub version: Option<String>,
+}
+
+/// How much of an object is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen<T> {
+    /// All of it.
+    Whole(T),
+    /// It exists; its type and arguments are not known.
+    NameOnly,
+}
+
+/// An exchange on the broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedExchange {
+    /// How it routes.
+    pub kind: String,
+    /// Whether it survives a restart of the broker.
+    pub durable: bool,
+    /// Whether it goes when its last binding goes.
+    pub auto_delete: bool,
+    /// Whether only other exchanges may publish to it.
+    pub internal: bool,
+    /// Its arguments.
+    pub arguments: Arguments,
+}
+
+/// A queue or stream on the broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedQueue {
+    /// Its type. Text, because plugins bring types that no file can ask for.
+    pub kind: String,
+    /// Whether it survives a restart of the broker.
+    pub durable: bool,
+    /// Whether it goes when its last consumer goes.
+    pub auto_delete: bool,
+    /// Every argument but `x-queue-type`.
+    pub arguments: Arguments,
+}
+
+impl ObservedQueue {
+    /// Takes the type out of the arguments as the broker stores them. A queue stored without one
+    /// is classic: a vhost's default type is written into the arguments when it takes effect.
+    pub fn new(durable: bool, auto_delete: bool, mut arguments: Arguments) -> Self {
+        let kind = match arguments.remove("x-queue-type") {
+            Some(ArgValue::Str(kind)) => kind,
+            Some(other) => other.to_string(),
+            None => "classic".into(),
+        };
+        Self { kind, durable, auto_delete, arguments }
+    }
+}
+
+/// A policy on the broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedPolicy {
+    /// An unanchored regular expression over names.
+    pub pattern: String,
+    /// What it applies to, in the management API's words.
+    pub apply_to: String,
+    /// The highest one that matches wins.
+    pub priority: i64,
+    /// Keys and values.
+    pub definition: Arguments,
+}
+
+/// Everything that makes a binding the binding it is, in a form that can be ordered.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BindingKey {
+    vhost: VhostName,
+    source: ExchangeName,
+    destination: Destination,
+    routing_key: RoutingKey,
+    /// Compact JSON with sorted keys, which tells `1` from `1.0` as the broker does.
+    arguments: String,
+}
+
+impl From<&Binding> for BindingKey {
+    fn from(binding: &Binding) -> Self {
+        Self {
+            vhost: binding.vhost.clone(),
+            source: binding.source.clone(),
+            destination: binding.destination.clone(),
+            routing_key: binding.routing_key.clone(),
+            arguments: ArgValue::Map(binding.arguments.clone()).to_string(),
+        }
+    }
+}
+
+/// What part of the broker could not be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// The types and arguments of exchanges and queues that exist.
+    Attributes,
+    /// Which bindings there are.
+    Bindings,
+    /// Which policies there are.
+    Policies,
+}
+
+impl Subject {
+    /// The subject in words, to stand before "cannot be known".
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Attributes => "the types and arguments of what exists",
+            Self::Bindings => "which bindings exist",
+            Self::Policies => "which policies exist",
+        }
+    }
+}
+
+/// Something that cannot be known, why, and the mend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// What is missing.
+    pub subjects: BTreeSet<Subject>,
+    /// Why: a lowercase fragment.
+    pub reason: String,
+    /// How to mend it.
+    pub hint: String,
+}
+
+/// The broker as it was seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// Which broker.
+    pub broker: BrokerIdentity,
+    /// The exchange types it can create; `None` where it does not say.
+    pub exchange_types: Option<BTreeSet<String>>,
+    /// Exchanges, the broker's own among them.
+    pub exchanges: BTreeMap<(VhostName, ExchangeName), Seen<ObservedExchange>>,
+    /// Queues and streams that do not belong to one connection alone.
+    pub queues: BTreeMap<(VhostName, QueueName), Seen<ObservedQueue>>,
+    /// Bindings; `None` where they cannot be listed.
+    pub bindings: Option<BTreeSet<BindingKey>>,
+    /// Policies; `None` where they cannot be listed.
+    pub policies: Option<BTreeMap<(VhostName, PolicyName), ObservedPolicy>>,
+    /// Why something above is unknown; `None` where all of it is known.
+    pub gap: Option<Gap>,
+}

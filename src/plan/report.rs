@@ -1,0 +1,47 @@
+//! What came of a plan.
+
+use super::approved::{Plan, Summary};
+use super::change::Change;
+
+/// A step that was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The step.
+    pub change: Change,
+    /// Why: a lowercase fragment, or the broker's own words.
+    pub reason: String,
+    /// The mend, where there is one.
+    pub hint: Option<String>,
+}
+
+/// What a second look at the broker found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remaining {
+    /// The broker is as the files say.
+    Nothing,
+    /// This is still to be done.
+    Plan(Box<Plan>),
+    /// Nobody could look; why.
+    Unseen(String),
+}
+
+/// What came of applying a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApplyReport {
+    /// The steps that were taken.
+    pub done: Summary,
+    /// The steps that were not.
+    pub failed: Vec<Failure>,
+    /// Whether anything on the broker may have been changed. Declaring again what exists, only to
+    /// find out whether it is equivalent, changes nothing.
+    pub changed: bool,
+    /// What a second look found.
+    pub remaining: Remaining,
+}
+
+impl ApplyReport {
+    /// Whether every step was taken and nothing was found undone afterwards.
+    pub fn is_complete(&self) -> bool {
+        self.failed.is_empty() && !matches!(self.remaining, Remaining::Plan(_))
+    }
+}

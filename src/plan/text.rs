@@ -1,0 +1,242 @@
+//! A plan, and what came of it, for people.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use anstyle::AnsiColor;
+
+use super::approved::{Plan, Summary};
+use super::change::{Action, Change, Difference, Target};
+use super::report::{ApplyReport, Failure, Remaining};
+use crate::model::{ArgValue, Arguments, Origin, VhostName};
+
+/// Failures shown one by one. A lost connection fails every later step for the same reason.
+const FAILURES_SHOWN: usize = 20;
+
+/// How a text looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Style {
+    /// Whether it has colours, as ANSI sequences.
+    pub colour: bool,
+}
+
+impl Action {
+    fn sign(self) -> (char, AnsiColor) {
+        match self {
+            Self::Create => ('+', AnsiColor::Green),
+            Self::Update => ('~', AnsiColor::Yellow),
+            Self::Verify => ('?', AnsiColor::Cyan),
+            Self::Conflict => ('!', AnsiColor::Red),
+        }
+    }
+}
+
+impl Difference {
+    /// Both values, the files being called `place`.
+    pub(super) fn in_words(&self, place: &str) -> String {
+        format!(
+            "{} is {} on the broker, {} in {place}",
+            self.attribute,
+            value(self.broker.as_ref()),
+            value(self.file.as_ref())
+        )
+    }
+}
+
+/// The plan: one line a step in the order of execution, what cannot be known, and a sum. `place`
+/// tells where in the files a resource was declared.
+pub fn render(plan: &Plan, place: &dyn Fn(Origin) -> String, style: Style) -> String {
+    let mut text = String::new();
+    steps(&mut text, plan, place, style);
+    if let Some(gap) = plan.gap() {
+        let subjects: Vec<_> = gap.subjects.iter().map(|subject| subject.words()).collect();
+        let _ = writeln!(text, "cannot be known: {}: {}", subjects.join(", "), gap.reason);
+        let _ = writeln!(text, "  hint: {}", gap.hint);
+    }
+    if plan.is_empty() {
+        text.push_str("nothing to do: the broker is as the files say\n");
+    } else {
+        let _ = writeln!(text, "{}", sum(plan.summary()));
+    }
+    text
+}
+
+/// What came of applying: failures with their reasons, what is still undone, and a sum.
+pub fn render_report(
+    report: &ApplyReport,
+    place: &dyn Fn(Origin) -> String,
+    style: Style,
+) -> String {
+    let mut text = String::new();
+    for Failure { change, reason, hint } in report.failed.iter().take(FAILURES_SHOWN) {
+        line(&mut text, change.action, &title(change), style);
+        let place = place(change.target.origin());
+        let _ = writeln!(text, "  not done: {reason} ({place})");
+        hint_line(&mut text, hint.as_deref());
+    }
+    if report.failed.len() > FAILURES_SHOWN {
+        let _ = writeln!(text, "and {} more not done", report.failed.len() - FAILURES_SHOWN);
+    }
+    match &report.remaining {
+        Remaining::Nothing => {}
+        Remaining::Plan(plan) => {
+            text.push_str("still to do when the broker was looked at again:\n");
+            steps(&mut text, plan, place, style);
+        }
+        Remaining::Unseen(why) => {
+            let _ = writeln!(text, "the broker was not looked at again: {why}");
+        }
+    }
+    let Summary { create, update, verify, .. } = report.done;
+    let _ = write!(text, "{create} created, {update} updated");
+    if verify > 0 {
+        let _ = write!(text, ", {verify} declared again");
+    }
+    if !report.failed.is_empty() {
+        let _ = write!(text, ", {} not done", report.failed.len());
+    }
+    text.push('\n');
+    text
+}
+
+fn steps(text: &mut String, plan: &Plan, place: &dyn Fn(Origin) -> String, style: Style) {
+    let vhosts: BTreeSet<&VhostName> =
+        plan.changes().iter().map(|change| change.target.vhost()).collect();
+    for vhost in &vhosts {
+        if vhosts.len() > 1 {
+            let _ = writeln!(text, "vhost {vhost}");
+        }
+        for change in plan.changes().iter().filter(|change| change.target.vhost() == *vhost) {
+            step(text, change, place, style);
+        }
+    }
+}
+
+fn step(text: &mut String, change: &Change, place: &dyn Fn(Origin) -> String, style: Style) {
+    let title = title(change);
+    match change.action {
+        Action::Create => line(text, change.action, &title, style),
+        Action::Verify => {
+            line(text, change.action, &format!("{title}: {}", change.reason), style);
+        }
+        Action::Update => {
+            let differences: Vec<_> = change
+                .differences
+                .iter()
+                .map(|Difference { attribute, broker, file }| {
+                    format!("{attribute} {} → {}", value(broker.as_ref()), value(file.as_ref()))
+                })
+                .collect();
+            line(text, change.action, &format!("{title}: {}", differences.join(", ")), style);
+        }
+        Action::Conflict => {
+            let place = place(change.target.origin());
+            let mut why = change.differences.iter().map(|difference| difference.in_words(&place));
+            let first = why.next().unwrap_or_else(|| format!("{} ({place})", change.reason));
+            line(text, change.action, &format!("{title}: {first}"), style);
+            for more in why {
+                let _ = writeln!(text, "  {more}");
+            }
+            hint_line(text, change.hint.as_deref());
+        }
+    }
+}
+
+fn line(text: &mut String, action: Action, words: &str, style: Style) {
+    let (sign, colour) = action.sign();
+    if style.colour {
+        let colour = colour.on_default();
+        let _ = writeln!(text, "{colour}{sign} {words}{colour:#}");
+    } else {
+        let _ = writeln!(text, "{sign} {words}");
+    }
+}
+
+fn hint_line(text: &mut String, hint: Option<&str>) {
+    if let Some(hint) = hint {
+        let _ = writeln!(text, "  hint: {hint}");
+    }
+}
+
+/// The resource in a few words, with what matters most about one that is to be created.
+fn title(change: &Change) -> String {
+    let target = &change.target;
+    let mut title = format!("{} {}", target.kind(), target.name());
+    let about = match target {
+        Target::Binding(binding) => {
+            let mut about = Vec::new();
+            if !binding.routing_key.as_str().is_empty() {
+                about.push(format!("key {}", binding.routing_key));
+            }
+            if !binding.arguments.is_empty() {
+                about.push(table(&binding.arguments));
+            }
+            about
+        }
+        _ if change.action != Action::Create => Vec::new(),
+        Target::Exchange(exchange) => {
+            let mut about = vec![exchange.kind.to_string()];
+            about.extend((!exchange.durable).then(|| "not durable".into()));
+            about.extend(exchange.auto_delete.then(|| "auto-delete".into()));
+            about.extend(exchange.internal.then(|| "internal".into()));
+            about.extend(pairs(&exchange.arguments));
+            about
+        }
+        Target::Queue(queue) => {
+            let mut about = vec![queue.kind.to_string()];
+            about.extend((!queue.durable).then(|| "not durable".into()));
+            about.extend(queue.auto_delete.then(|| "auto-delete".into()));
+            about.extend(pairs(&queue.arguments));
+            about
+        }
+        Target::Policy(policy) => {
+            let pattern = printable(&policy.pattern);
+            let mut about = vec![format!("{} matching {pattern}", policy.apply_to.as_str())];
+            about.extend((policy.priority != 0).then(|| format!("priority {}", policy.priority)));
+            about.extend(pairs(&policy.definition));
+            about
+        }
+    };
+    if !about.is_empty() {
+        let _ = write!(title, " ({})", about.join(", "));
+    }
+    title
+}
+
+fn pairs(arguments: &Arguments) -> impl Iterator<Item = String> {
+    arguments.iter().map(|(key, argument)| format!("{key} {}", value(Some(argument))))
+}
+
+fn table(arguments: &Arguments) -> String {
+    ArgValue::Map(arguments.clone()).to_string()
+}
+
+fn sum(Summary { create, update, verify, conflict }: Summary) -> String {
+    let mut sum = format!("{create} to create, {update} to update, {conflict} in conflict");
+    if verify > 0 {
+        let _ = write!(sum, ", {verify} cannot be known");
+    }
+    sum
+}
+
+/// A value as the file would spell it; text that could be taken for something else is quoted, and
+/// the broker's control characters are escaped.
+fn value(value: Option<&ArgValue>) -> String {
+    match value {
+        None => "absent".into(),
+        Some(ArgValue::Str(text)) if plain(text) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+fn plain(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_alphabetic())
+        && !matches!(text, "true" | "false" | "null" | "absent")
+        && text.chars().all(|c| c.is_alphanumeric() || "._-/:@".contains(c))
+}
+
+fn printable(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
+        .collect()
+}

@@ -1,0 +1,126 @@
+//! JSON text straight into the output, with no string in between.
+//!
+//! `serde_json` would write the same strings but for one thing: U+2028 and U+2029 are legal inside
+//! JSON strings, yet some line readers (Node's among them) take them for the end of a line.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+/// What stands for a byte in a JSON string: itself, or how it is escaped.
+const PLAIN: u8 = 0;
+/// `\u00XX`.
+const HEX: u8 = b'u';
+/// Perhaps the beginning of U+2028 or U+2029.
+const SEPARATOR: u8 = 0xe2;
+
+/// By byte: [`PLAIN`], [`HEX`], [`SEPARATOR`], or the letter after the backslash.
+const ESCAPES: [u8; 256] = {
+    let mut table = [PLAIN; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        table[byte] = HEX;
+        byte += 1;
+    }
+    table[0x7f] = HEX;
+    table[0x08] = b'b';
+    table[b'\t' as usize] = b't';
+    table[b'\n' as usize] = b'n';
+    table[0x0c] = b'f';
+    table[b'\r' as usize] = b'r';
+    table[b'"' as usize] = b'"';
+    table[b'\\' as usize] = b'\\';
+    table[SEPARATOR as usize] = SEPARATOR;
+    table
+};
+
+/// Appends a JSON string.
+pub(super) fn string(text: &str, out: &mut Vec<u8>) {
+    let bytes = text.as_bytes();
+    // One allocation in the common case of nothing to escape.
+    out.reserve(bytes.len() + 2);
+    out.push(b'"');
+    let mut start = 0;
+    let mut at = 0;
+    while let Some(found) = bytes[at..].iter().position(|&byte| ESCAPES[usize::from(byte)] != PLAIN)
+    {
+        at += found;
+        match ESCAPES[usize::from(bytes[at])] {
+            SEPARATOR => {
+                if let Some(escape) = separator(&bytes[at..]) {
+                    out.extend_from_slice(&bytes[start..at]);
+                    out.extend_from_slice(escape);
+                    start = at + 3;
+                }
+                at += 3;
+            }
+            HEX => {
+                const DIGITS: &[u8; 16] = b"0123456789abcdef";
+                let (high, low) = (bytes[at] >> 4, bytes[at] & 15);
+                out.extend_from_slice(&bytes[start..at]);
+                out.extend_from_slice(b"\\u00");
+                out.push(DIGITS[usize::from(high)]);
+                out.push(DIGITS[usize::from(low)]);
+                at += 1;
+                start = at;
+            }
+            letter => {
+                out.extend_from_slice(&bytes[start..at]);
+                out.extend_from_slice(&[b'\\', letter]);
+                at += 1;
+                start = at;
+            }
+        }
+    }
+    out.extend_from_slice(&bytes[start..]);
+    out.push(b'"');
+}
+
+/// The escape of a line or paragraph separator, if the bytes begin with one.
+fn separator(bytes: &[u8]) -> Option<&'static [u8]> {
+    match bytes {
+        [0xe2, 0x80, 0xa8, ..] => Some(b"\\u2028"),
+        [0xe2, 0x80, 0xa9, ..] => Some(b"\\u2029"),
+        _ => None,
+    }
+}
+
+/// Appends a valid JSON text as it is, but on one line. Outside strings a line end can only be
+/// blank space, so a space takes its place; a separator can only be in a string, where its escape
+/// means the same.
+pub(super) fn verbatim(text: &str, out: &mut Vec<u8>) {
+    let from = out.len();
+    let bytes = text.as_bytes();
+    out.reserve(bytes.len());
+    let mut start = 0;
+    for at in memchr::memchr_iter(SEPARATOR, bytes) {
+        if let Some(escape) = separator(&bytes[at..]) {
+            out.extend_from_slice(&bytes[start..at]);
+            out.extend_from_slice(escape);
+            start = at + 3;
+        }
+    }
+    out.extend_from_slice(&bytes[start..]);
+    for byte in &mut out[from..] {
+        if matches!(byte, b'\n' | b'\r') {
+            *byte = b' ';
+        }
+    }
+}
+
+/// Appends a JSON string of the bytes in base64.
+pub(super) fn base64(bytes: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    let from = out.len();
+    // Four characters for every three bytes begun: more than this cannot be asked for.
+    out.resize(from + bytes.len().div_ceil(3) * 4, 0);
+    let written = STANDARD
+        .encode_slice(bytes, &mut out[from..])
+        .expect("base64 writes four characters for every three bytes begun");
+    out.truncate(from + written);
+    out.push(b'"');
+}
+
+/// Appends a number as JSON has it.
+pub(super) fn number(number: impl serde::Serialize, out: &mut Vec<u8>) {
+    serde_json::to_writer(out, &number).expect("a number can be serialized and a Vec written to");
+}

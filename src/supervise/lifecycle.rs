@@ -1,0 +1,230 @@
+//! The life of a worker, as a total function.
+//!
+//! ```text
+//!            due            spawned           stop             drained
+//! Waiting ─────▶ Starting ─────────▶ Running ─────▶ Draining ─────────▶ Closing
+//!    ▲              │                 │   │             │ time               │ time
+//!    │   cannot     │                 │   │ replace     ▼                    ▼
+//!    ├──────────────┘    exited       │   └─────────▶ Terminating ◀──────────┘
+//!    ├────────────────────────────────┘                 │ time
+//!    │                                                  ▼
+//!    └── exited, unless it is to stop: Stopped ◀───── Killing
+//! ```
+//!
+//! "Stop now" leads to Killing from everywhere. Whatever the state, the exit of the child releases
+//! what it held.
+
+use std::time::{Duration, Instant};
+
+use super::Backoff;
+use crate::model::{RestartSpec, StopSpec};
+
+/// Between the stop signal and `SIGKILL` for a worker that is replaced because it misbehaved.
+const REPLACE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the child is doing, as far as we know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// No child; the next one is due at that time.
+    Waiting {
+        /// When to start.
+        until: Instant,
+    },
+    /// A child is being spawned.
+    Starting,
+    /// A child runs and is fed.
+    Running {
+        /// Since when.
+        since: Instant,
+    },
+    /// It is fed no more, and answers what it holds.
+    Draining {
+        /// Until when it may.
+        deadline: Instant,
+        /// When the whole stop must be over.
+        end: Instant,
+    },
+    /// It has answered everything, its input is closed, and it should exit by itself.
+    Closing {
+        /// Until when it may.
+        deadline: Instant,
+        /// When the whole stop must be over.
+        end: Instant,
+    },
+    /// It has been asked to end by a signal.
+    Terminating {
+        /// When it is killed.
+        deadline: Instant,
+    },
+    /// It has been killed; the kernel has the word.
+    Killing,
+    /// Over.
+    Stopped,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The child was spawned.
+    Spawned,
+    /// It could not be.
+    CannotSpawn,
+    /// The child has ended.
+    Exited,
+    /// Nothing is held any more.
+    Drained,
+    /// Stop, without hurry.
+    Stop,
+    /// Stop at once.
+    StopNow,
+    /// This child is no good (overdue, deaf, babbling): have another.
+    Replace,
+    /// Time has passed.
+    Tick,
+}
+
+/// What to do about it, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Spawn the child.
+    Spawn,
+    /// Ask the broker for messages.
+    Consume,
+    /// Ask for none any more.
+    Pause,
+    /// Close the child's input.
+    CloseInput,
+    /// Send the stop signal to the child's group.
+    Signal,
+    /// Kill the group.
+    Kill,
+    /// Give everything unanswered back to the queue.
+    Release,
+    /// The worker is over.
+    Finish,
+}
+
+/// One worker's state with what it needs to decide.
+#[derive(Clone, Debug)]
+pub struct Lifecycle {
+    state: State,
+    finishing: bool,
+    backoff: Backoff,
+    reset_after: Duration,
+    grace: Duration,
+}
+
+impl Lifecycle {
+    /// A worker whose first child is due at once.
+    pub fn new(restart: &RestartSpec, stop: &StopSpec, now: Instant) -> Self {
+        Self {
+            state: State::Waiting { until: now },
+            finishing: false,
+            backoff: Backoff::new(restart.backoff, restart.backoff_max),
+            reset_after: restart.reset_after,
+            grace: stop.grace,
+        }
+    }
+
+    /// The state.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Failures in a row.
+    pub fn failures(&self) -> u32 {
+        self.backoff.failures()
+    }
+
+    /// When a [`Event::Tick`] will next change something.
+    pub fn next_tick(&self) -> Option<Instant> {
+        match self.state {
+            State::Waiting { until } => Some(until),
+            State::Draining { deadline, .. }
+            | State::Closing { deadline, .. }
+            | State::Terminating { deadline } => Some(deadline),
+            State::Starting | State::Running { .. } | State::Killing | State::Stopped => None,
+        }
+    }
+
+    /// Takes an event; `chance` between 0 and 1 spreads the restarts.
+    pub fn on(&mut self, event: Event, now: Instant, chance: f64) -> &'static [Effect] {
+        use Effect::{CloseInput, Consume, Finish, Kill, Pause, Signal, Spawn};
+        self.finishing |= matches!(event, Event::Stop | Event::StopNow);
+        let (state, effects): (State, &'static [Effect]) = match (self.state, event) {
+            (State::Stopped, _) => return &[],
+
+            (State::Waiting { .. }, Event::Stop | Event::StopNow) => (State::Stopped, &[Finish]),
+            (State::Waiting { until }, Event::Tick) if now >= until => (State::Starting, &[Spawn]),
+            (State::Waiting { .. }, _) => return &[],
+
+            (State::Starting, Event::Spawned) if self.finishing => (self.draining(now), &[]),
+            (State::Starting, Event::Spawned) => (State::Running { since: now }, &[Consume]),
+            (State::Starting, Event::CannotSpawn | Event::Exited) => self.ended(now, chance),
+            (State::Starting, _) => return &[],
+
+            (State::Running { since }, Event::Exited) => {
+                if now.saturating_duration_since(since) >= self.reset_after {
+                    self.backoff.reset();
+                }
+                self.ended(now, chance)
+            }
+            (State::Running { .. }, Event::Stop) => (self.draining(now), &[Pause]),
+            (State::Running { .. }, Event::Replace) => {
+                (State::Terminating { deadline: now + REPLACE_PATIENCE }, &[Pause, Signal])
+            }
+            (State::Running { .. }, Event::StopNow) => (State::Killing, &[Pause, Kill]),
+            (State::Running { .. }, _) => return &[],
+
+            (State::Draining { deadline, end }, Event::Drained) => {
+                (State::Closing { deadline, end }, &[CloseInput])
+            }
+            (State::Draining { deadline, end }, Event::Tick) if now >= deadline => {
+                (State::Terminating { deadline: end }, &[CloseInput, Signal])
+            }
+            (State::Draining { end, .. }, Event::Replace) => {
+                (State::Terminating { deadline: end }, &[CloseInput, Signal])
+            }
+            (State::Closing { deadline, end }, Event::Tick) if now >= deadline => {
+                (State::Terminating { deadline: end }, &[Signal])
+            }
+            (State::Terminating { deadline }, Event::Tick) if now >= deadline => {
+                (State::Killing, &[Kill])
+            }
+            (
+                State::Draining { .. } | State::Closing { .. } | State::Terminating { .. },
+                Event::StopNow,
+            ) => (State::Killing, &[Kill]),
+            (
+                State::Draining { .. }
+                | State::Closing { .. }
+                | State::Terminating { .. }
+                | State::Killing,
+                Event::Exited,
+            ) => self.ended(now, chance),
+            (
+                State::Draining { .. }
+                | State::Closing { .. }
+                | State::Terminating { .. }
+                | State::Killing,
+                _,
+            ) => return &[],
+        };
+        self.state = state;
+        effects
+    }
+
+    /// The child is gone: over, or to be replaced after a pause.
+    fn ended(&mut self, now: Instant, chance: f64) -> (State, &'static [Effect]) {
+        if self.finishing {
+            return (State::Stopped, &[Effect::Pause, Effect::Release, Effect::Finish]);
+        }
+        let until = now + self.backoff.next(chance);
+        (State::Waiting { until }, &[Effect::Pause, Effect::Release])
+    }
+
+    /// Four fifths of the grace time are for answering; the rest is for those that would not end.
+    fn draining(&self, now: Instant) -> State {
+        State::Draining { deadline: now + self.grace.mul_f64(0.8), end: now + self.grace }
+    }
+}

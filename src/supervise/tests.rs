@@ -1,0 +1,5 @@
+//! Tables and properties of the decisions.
+
+mod disposition;
+mod lifecycle;
+mod republish;

@@ -1,0 +1,107 @@
+//! What becomes of a failed message, case by case.
+
+use std::collections::BTreeMap;
+use std::num::{NonZeroU16, NonZeroU32};
+use std::time::Duration;
+
+use crate::model::{
+    BodyAs, ConsumerName, ConsumerSpec, DeadLetterTarget, ExchangeName, ExitCodes, Origin, Program,
+    QueueName, QueueType, RestartSpec, RetrySpec, RoutingKey, StopSpec, VhostName, WireProtocol,
+};
+use crate::supervise::{DeadLetterRoute, Disposition, Failure, Wish, dispose};
+
+fn spec(delays: &[u64], discard: bool) -> ConsumerSpec {
+    let delays: Vec<_> = delays.iter().map(|delay| Duration::from_secs(*delay)).collect();
+    ConsumerSpec {
+        name: ConsumerName::new("billing").unwrap(),
+        vhost: VhostName::new("/").unwrap(),
+        queue: QueueName::new("billing").unwrap(),
+        queue_type: QueueType::Classic,
+        dead_letters: true,
+        program: Program::Command(vec!["true".into()]),
+        protocol: WireProtocol::Json { body_as: BodyAs::String },
+        workers: NonZeroU16::MIN,
+        prefetch: NonZeroU16::MIN,
+        timeout: None,
+        retry: (!delays.is_empty()).then_some(RetrySpec { delays }),
+        discard,
+        exit_codes: ExitCodes::default(),
+        env: BTreeMap::new(),
+        cwd: "/".into(),
+        restart: RestartSpec::default(),
+        stop: StopSpec::default(),
+        max_message: NonZeroU32::MAX,
+        max_reply: NonZeroU32::MAX,
+        arguments: BTreeMap::new(),
+        origin: Origin::default(),
+    }
+}
+
+/// `1s` for a retry, `dead`, `broker`, `gone` or `back`, with `!` where tries were used up.
+fn word(disposition: &Disposition) -> String {
+    let mark = |word: &str, exhausted: bool| format!("{word}{}", if exhausted { "!" } else { "" });
+    match disposition {
+        Disposition::Retry { delay } => crate::model::duration_label(*delay),
+        Disposition::DeadLetter { exhausted, .. } => mark("dead", *exhausted),
+        Disposition::RejectByBroker { exhausted } => mark("broker", *exhausted),
+        Disposition::Discard { exhausted } => mark("gone", *exhausted),
+        Disposition::Requeue => "back".into(),
+    }
+}
+
+fn target() -> DeadLetterRoute {
+    DeadLetterRoute::Publish(DeadLetterTarget {
+        exchange: ExchangeName::default_exchange(),
+        routing_key: RoutingKey::new("billing.dead").ok(),
+    })
+}
+
+#[test]
+fn the_first_tries_take_the_tiers_in_order_and_then_it_is_dead() {
+    let spec = spec(&[1, 30, 300], false);
+    let words: Vec<_> = (1..=5)
+        .map(|attempt| word(&dispose(&spec, &target(), Failure { attempt, wish: Wish::Later })))
+        .collect();
+    assert_eq!(words, ["1s", "30s", "5m", "dead!", "dead!"]);
+}
+
+#[test]
+fn an_asked_for_delay_takes_the_nearest_tier_that_is_not_shorter() {
+    let spec = spec(&[1, 30, 300], false);
+    let wish = |seconds, attempt| {
+        let wish = Wish::After(Duration::from_secs(seconds));
+        word(&dispose(&spec, &target(), Failure { attempt, wish }))
+    };
+    assert_eq!(wish(0, 1), "1s");
+    assert_eq!(wish(1, 1), "1s");
+    assert_eq!(wish(2, 1), "30s");
+    assert_eq!(wish(86_400, 1), "5m");
+    assert_eq!(wish(1, 3), "1s");
+    // Asking does not give more tries than the policy has.
+    assert_eq!(wish(1, 4), "dead!");
+}
+
+#[test]
+fn without_a_policy_or_a_target_nothing_is_lost_in_silence() {
+    let cases = [
+        // (delays, discard, route, wish, expected)
+        (&[][..], false, target(), Wish::Later, "dead!"),
+        (&[], false, DeadLetterRoute::Nowhere, Wish::Later, "back"),
+        (&[], false, DeadLetterRoute::Nowhere, Wish::Never, "back"),
+        (&[], true, DeadLetterRoute::Nowhere, Wish::Never, "gone"),
+        // `discard` is about rejects and about retries used up, not about a first failure.
+        (&[], true, DeadLetterRoute::Nowhere, Wish::Later, "back"),
+        (&[1], true, DeadLetterRoute::Nowhere, Wish::Later, "1s"),
+        (&[1], false, DeadLetterRoute::ByBroker, Wish::Never, "broker"),
+        (&[1], false, target(), Wish::Never, "dead"),
+    ];
+    for (delays, discard, route, wish, expected) in cases {
+        let failure = Failure { attempt: 1, wish };
+        let disposition = dispose(&spec(delays, discard), &route, failure);
+        assert_eq!(word(&disposition), expected, "{delays:?} {discard} {route:?} {wish:?}");
+    }
+    let failure = Failure { attempt: 2, wish: Wish::Later };
+    let nowhere = DeadLetterRoute::Nowhere;
+    assert_eq!(word(&dispose(&spec(&[1], true), &nowhere, failure)), "gone!");
+    assert_eq!(word(&dispose(&spec(&[1], false), &nowhere, failure)), "back");
+}

@@ -1,0 +1,160 @@
+//! The worker's life: single stories, and a property over all of them.
+
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
+use crate::model::{RestartSpec, StopSpec};
+use crate::supervise::{Effect, Event, Lifecycle, State};
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+fn lifecycle(now: Instant) -> Lifecycle {
+    let stop = StopSpec { grace: seconds(10), ..StopSpec::default() };
+    Lifecycle::new(&RestartSpec::default(), &stop, now)
+}
+
+/// Plays events at seconds since the start, and gives the effects of each.
+fn play(events: &[(u64, Event)]) -> Vec<Vec<Effect>> {
+    let start = Instant::now();
+    let mut lifecycle = lifecycle(start);
+    let play =
+        |(at, event): &(u64, Event)| lifecycle.on(*event, start + seconds(*at), 0.5).to_vec();
+    events.iter().map(play).collect()
+}
+
+#[test]
+fn a_quiet_life_ends_with_its_input() {
+    use Effect::{CloseInput, Consume, Finish, Pause, Release, Spawn};
+    let effects = play(&[
+        (0, Event::Tick),
+        (0, Event::Spawned),
+        (5, Event::Stop),
+        (6, Event::Drained),
+        (7, Event::Exited),
+    ]);
+    let expected: [&[Effect]; 5] =
+        [&[Spawn], &[Consume], &[Pause], &[CloseInput], &[Pause, Release, Finish]];
+    assert_eq!(effects, expected);
+}
+
+#[test]
+fn a_child_that_will_not_go_is_asked_and_then_killed_within_the_grace() {
+    use Effect::{CloseInput, Kill, Signal};
+    let effects = play(&[
+        (0, Event::Tick),
+        (0, Event::Spawned),
+        (5, Event::Stop),
+        (12, Event::Tick),
+        (13, Event::Tick),
+        (14, Event::Tick),
+        (15, Event::Tick),
+    ]);
+    let expected: [&[Effect]; 4] = [&[], &[CloseInput, Signal], &[], &[Kill]];
+    assert_eq!(effects[3..], expected);
+}
+
+#[test]
+fn a_crash_loop_pauses_longer_each_time_and_a_long_life_is_forgiven() {
+    let start = Instant::now();
+    let mut lifecycle = lifecycle(start);
+    let mut now = start;
+    let mut pauses = Vec::new();
+    for _ in 0..8 {
+        lifecycle.on(Event::Tick, now, 0.5);
+        lifecycle.on(Event::Spawned, now, 0.5);
+        lifecycle.on(Event::Exited, now, 0.5);
+        let State::Waiting { until } = lifecycle.state() else { panic!("waits") };
+        pauses.push(until.duration_since(now).as_secs());
+        now = until;
+    }
+    assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
+
+    lifecycle.on(Event::Tick, now, 0.5);
+    lifecycle.on(Event::Spawned, now, 0.5);
+    now += seconds(61);
+    lifecycle.on(Event::Exited, now, 0.5);
+    assert_eq!(lifecycle.state(), State::Waiting { until: now + seconds(1) });
+}
+
+#[test]
+fn at_most_twelve_spawns_in_five_minutes_of_crashing_whatever_the_jitter() {
+    for chance in [0.0, 0.5, 1.0] {
+        let start = Instant::now();
+        let mut lifecycle = lifecycle(start);
+        let (mut now, mut spawns) = (start, 0);
+        while now < start + seconds(300) {
+            lifecycle.on(Event::Tick, now, chance);
+            lifecycle.on(Event::Spawned, now, chance);
+            lifecycle.on(Event::Exited, now, chance);
+            spawns += 1;
+            now = lifecycle.next_tick().expect("waits");
+        }
+        assert!(spawns <= 12, "{spawns} spawns at {chance}");
+    }
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        1 => Just(Event::Spawned),
+        1 => Just(Event::CannotSpawn),
+        1 => Just(Event::Exited),
+        1 => Just(Event::Drained),
+        1 => Just(Event::Stop),
+        1 => Just(Event::StopNow),
+        1 => Just(Event::Replace),
+        3 => Just(Event::Tick),
+    ]
+}
+
+proptest! {
+    /// Whatever happens in whatever order: after a stop nothing is spawned and the worker is over
+    /// once its child is; it finishes once; and nothing is consumed without a child.
+    #[test]
+    fn every_story_can_be_ended(events in prop::collection::vec((0_u64..20, event()), 0..60)) {
+        let mut now = Instant::now();
+        let mut lifecycle = lifecycle(now);
+        let (mut child, mut finished) = (false, 0);
+        let mut stopping = false;
+        let end = [(0, Event::Stop), (11, Event::Tick), (11, Event::Tick), (11, Event::Tick)];
+        for (wait, event) in events.into_iter().chain(end) {
+            now += seconds(wait);
+            // Only what can happen: a child must be there to exit and be asked for to come.
+            let possible = match event {
+                Event::Exited => child,
+                Event::Spawned | Event::CannotSpawn => lifecycle.state() == State::Starting,
+                _ => true,
+            };
+            if !possible {
+                continue;
+            }
+            stopping |= matches!(event, Event::Stop | Event::StopNow);
+            child = match event {
+                Event::Spawned => true,
+                Event::Exited => false,
+                _ => child,
+            };
+            for effect in lifecycle.on(event, now, 0.5) {
+                match effect {
+                    Effect::Spawn => prop_assert!(!child && !stopping),
+                    Effect::Consume => prop_assert!(child && !stopping),
+                    Effect::Finish => finished += 1,
+                    _ => {}
+                }
+            }
+        }
+        if lifecycle.state() == State::Starting {
+            lifecycle.on(Event::CannotSpawn, now, 0.5);
+            finished += 1;
+        }
+        if child {
+            let effects = lifecycle.on(Event::Exited, now, 0.5);
+            prop_assert!(effects.contains(&Effect::Finish));
+            finished += 1;
+        }
+        prop_assert_eq!(lifecycle.state(), State::Stopped);
+        prop_assert_eq!(finished, 1);
+    }
+}

@@ -1,0 +1,96 @@
+//! What is kept and what is changed when a message is published again.
+
+use amq_protocol::protocol::BasicProperties;
+use amq_protocol::types::{AMQPValue, FieldTable};
+
+use crate::model::{ConsumerName, Delivery, QueueName};
+use crate::supervise::{Epitaph, failed_tries, first_address, republished};
+
+fn delivery(properties: BasicProperties) -> Delivery {
+    Delivery {
+        tag: 1,
+        redelivered: false,
+        exchange: "orders".into(),
+        routing_key: "order.created".into(),
+        properties,
+        body: b"{}".to_vec(),
+    }
+}
+
+fn again(delivery: &Delivery, failed: u32) -> BasicProperties {
+    let consumer = ConsumerName::new("billing").unwrap();
+    let queue = QueueName::new("billing").unwrap();
+    let epitaph = Epitaph {
+        failed,
+        reason: "failed",
+        error: Some("no such customer"),
+        consumer: &consumer,
+        queue: &queue,
+        at: "2026-01-31T12:00:00Z",
+    };
+    republished(delivery, &epitaph)
+}
+
+fn header(properties: &BasicProperties, name: &str) -> Option<String> {
+    match properties.headers().as_ref()?.inner().get(name)? {
+        AMQPValue::LongString(text) => Some(text.to_string()),
+        other => Some(format!("{other:?}")),
+    }
+}
+
+#[test]
+fn what_would_do_harm_is_taken_off_and_kept_under_another_name() {
+    let mut table = FieldTable::default();
+    table.insert("CC".into(), AMQPValue::LongString("elsewhere".into()));
+    table.insert("BCC".into(), AMQPValue::LongString("elsewhere".into()));
+    table.insert("traceparent".into(), AMQPValue::LongString("00-ab-cd-01".into()));
+    let properties = BasicProperties::default()
+        .with_headers(table)
+        .with_expiration("5000".into())
+        .with_user_id("alice".into())
+        .with_message_id("m-1".into())
+        .with_priority(7)
+        .with_type("order".into());
+    let new = again(&delivery(properties), 1);
+    assert_eq!(header(&new, "CC"), None);
+    assert_eq!(header(&new, "BCC"), None);
+    assert_eq!(header(&new, "traceparent").as_deref(), Some("00-ab-cd-01"));
+    assert_eq!(new.expiration(), &None);
+    assert_eq!(new.user_id(), &None);
+    assert_eq!(header(&new, "warrener-original-expiration").as_deref(), Some("5000"));
+    assert_eq!(header(&new, "warrener-original-user-id").as_deref(), Some("alice"));
+    assert_eq!(new.message_id().as_ref().map(|id| id.as_str()), Some("m-1"));
+    assert_eq!(new.priority(), &Some(7));
+    assert_eq!(new.kind().as_ref().map(|kind| kind.as_str()), Some("order"));
+    assert_eq!(new.delivery_mode(), &Some(2));
+    assert_eq!(header(&new, "warrener-reason").as_deref(), Some("failed"));
+    assert_eq!(header(&new, "warrener-error").as_deref(), Some("no such customer"));
+}
+
+#[test]
+fn the_first_address_and_queue_survive_any_number_of_retries() {
+    let mut message = delivery(BasicProperties::default());
+    for failed in 1..4 {
+        message.properties = again(&message, failed);
+        message.exchange = String::new();
+        message.routing_key = "somewhere".into();
+        assert_eq!(first_address(&message), ("orders", "order.created"));
+        assert_eq!(header(&message.properties, "warrener-first-queue").as_deref(), Some("billing"));
+        assert_eq!(failed_tries(&message.properties, 10), failed);
+    }
+}
+
+#[test]
+fn a_forged_count_is_believed_only_as_far_as_the_policy_goes() {
+    let with = |value: AMQPValue| {
+        let mut table = FieldTable::default();
+        table.insert("warrener-attempt".into(), value);
+        failed_tries(&BasicProperties::default().with_headers(table), 3)
+    };
+    assert_eq!(with(AMQPValue::LongInt(2)), 2);
+    assert_eq!(with(AMQPValue::LongLongInt(i64::MAX)), 3);
+    assert_eq!(with(AMQPValue::LongInt(-5)), 0);
+    assert_eq!(with(AMQPValue::LongString("2".into())), 0);
+    assert_eq!(with(AMQPValue::ShortShortUInt(1)), 1);
+    assert_eq!(failed_tries(&BasicProperties::default(), 3), 0);
+}

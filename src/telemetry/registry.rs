@@ -1,0 +1,88 @@
+//! Who is counted, and the one place where a reader asks.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::meter::ConsumerMeter;
+use super::status::{ConfigStatus, ConnectionState, Status};
+use super::words::ConnectionRole;
+use crate::model::ConsumerName;
+
+/// Every meter of one supervisor. A clone is the same registry.
+///
+/// Its lock guards only the lists: a meter is taken once and then counts without it.
+#[derive(Clone, Debug, Default)]
+pub struct Registry(Arc<Mutex<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    consumers: BTreeMap<ConsumerName, ConsumerMeter>,
+    connections: BTreeMap<ConnectionRole, ConnectionState>,
+    config: ConfigStatus,
+}
+
+impl Registry {
+    /// An empty registry.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The meter of a consumer: a new one where the name is new, else the one it already has, so
+    /// that a reload goes on counting.
+    pub fn consumer(&self, name: &ConsumerName) -> ConsumerMeter {
+        self.known()
+            .consumers
+            .entry(name.clone())
+            .or_insert_with(|| ConsumerMeter::new(name.clone()))
+            .clone()
+    }
+
+    /// Leaves a consumer out of the status from now on. Meters of it that still live count for
+    /// nobody.
+    pub fn forget(&self, name: &ConsumerName) {
+        self.known().consumers.remove(name);
+    }
+
+    /// The connection of that role is now in this state.
+    pub fn set_connection(&self, role: ConnectionRole, state: ConnectionState) {
+        self.known().connections.insert(role, state);
+    }
+
+    /// The files were loaded, and this is what came of it.
+    pub fn reload_succeeded(&self, message: impl Into<String>) {
+        let now = jiff::Timestamp::now().to_string();
+        self.known().config = ConfigStatus {
+            last_reload_ok: Some(true),
+            message: message.into(),
+            last_reload_at: Some(now.clone()),
+            last_success_at: Some(now),
+        };
+    }
+
+    /// The files could not be used; what ran before runs on.
+    pub fn reload_failed(&self, message: impl Into<String>) {
+        let now = jiff::Timestamp::now().to_string();
+        let config = &mut self.known().config;
+        config.last_reload_ok = Some(false);
+        config.message = message.into();
+        config.last_reload_at = Some(now);
+    }
+
+    /// Everything as it is now.
+    pub fn status(&self) -> Status {
+        // Copied out first, so that no meter waits for the list while it is read.
+        let (consumers, connections, config) = {
+            let known = self.known();
+            (known.consumers.clone(), known.connections.clone(), known.config.clone())
+        };
+        Status {
+            consumers: consumers.into_iter().map(|(name, meter)| (name, meter.status())).collect(),
+            connections,
+            config,
+        }
+    }
+}

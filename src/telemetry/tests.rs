@@ -1,0 +1,4 @@
+//! Tests of the counters and of the log formats.
+
+mod counting;
+mod logging;

@@ -1,0 +1,103 @@
+//! The RabbitMQ of this test run.
+//!
+//! Starting a node takes some seconds, so one node serves all tests of the process, each test with
+//! a vhost of its own. Nobody stops that node: it goes when the process ends, in whatever way. A
+//! test that stops or breaks its broker takes [`own_node`] instead.
+//!
+//! With `WARRENER_TEST_RABBITMQ_ROOT` set, every node is the RabbitMQ installed under that root
+//! directory (see `tests/matrix.sh`).
+
+use std::future::Future;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use warrener::sandbox::{Sandbox, SandboxOptions};
+
+static SHARED: OnceLock<Sandbox> = OnceLock::new();
+static VHOSTS: AtomicU32 = AtomicU32::new(0);
+
+/// The node that all tests share. The first caller starts it; works in sync and async tests.
+pub(crate) fn shared() -> &'static Sandbox {
+    SHARED.get_or_init(|| on_own_runtime(own_node()))
+}
+
+/// A node for one test alone.
+pub(crate) async fn own_node() -> Sandbox {
+    match Sandbox::start(options()).await {
+        Ok(sandbox) => sandbox,
+        Err(error) => panic!("the tests need a RabbitMQ: {error}"),
+    }
+}
+
+/// The node that this test run asks for.
+pub(crate) fn options() -> SandboxOptions {
+    let root = std::env::var_os("WARRENER_TEST_RABBITMQ_ROOT").map(Into::into);
+    SandboxOptions { root, ..SandboxOptions::default() }
+}
+
+/// The address of the management API of the shared node; user and password are `guest`.
+pub(crate) fn management_url() -> String {
+    shared().management_url()
+}
+
+/// The address of that vhost of the shared node.
+pub(crate) fn amqp_url(vhost: &Vhost) -> String {
+    format!("amqp://guest:guest@127.0.0.1:{}/{}", shared().amqp_port(), vhost.name())
+}
+
+/// An empty vhost of the shared node that nobody else uses.
+pub(crate) fn fresh_vhost() -> Vhost {
+    let number = VHOSTS.fetch_add(1, Ordering::Relaxed);
+    let vhost = Vhost { name: format!("test-{}-{number}", std::process::id()) };
+    let request = |http: reqwest::Client| http.put(vhost.api());
+    let status = on_own_runtime(management(request)).expect("the management API answers");
+    assert!(status.is_success(), "cannot create vhost {}: {status}", vhost.name);
+    vhost
+}
+
+/// A vhost of the shared node; dropping it deletes it with everything in it.
+pub(crate) struct Vhost {
+    name: String,
+}
+
+impl Vhost {
+    /// Its name, which needs no escaping in addresses.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn api(&self) -> String {
+        format!("{}/api/vhosts/{}", management_url(), self.name)
+    }
+}
+
+impl Drop for Vhost {
+    fn drop(&mut self) {
+        let request = |http: reqwest::Client| http.delete(self.api());
+        // In a failing test a second panic would abort; what is left goes with the node.
+        let _ = on_own_runtime(management(request));
+    }
+}
+
+async fn management(
+    request: impl FnOnce(reqwest::Client) -> reqwest::RequestBuilder,
+) -> reqwest::Result<reqwest::StatusCode> {
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let request = request(http).basic_auth("guest", Some("guest"));
+    Ok(request.header("content-type", "application/json").send().await?.status())
+}
+
+/// Runs the future on a thread and runtime of its own: callers may or may not be in a runtime, and
+/// that of the first caller ends with its test.
+fn on_own_runtime<T: Send>(future: impl Future<Output = T> + Send) -> T {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime can be built")
+                .block_on(future)
+        });
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
