@@ -24,7 +24,7 @@ fn defaults() {
     assert_eq!(spec.program, Program::Command(vec!["./x.py".into(), "5".into(), "no".into()]));
     assert_eq!(spec.protocol, WireProtocol::Json { body_as: BodyAs::String });
     assert_eq!((spec.workers.get(), spec.prefetch.get()), (1, 64));
-    assert_eq!(spec.timeout, Some(Duration::from_secs(25 * 60)));
+    assert_eq!(spec.timeout, Some(Duration::from_mins(25)));
     assert_eq!((spec.max_message.get(), spec.max_reply.get()), (16 << 20, 1 << 20));
     assert_eq!(spec.cwd, Path::new("/stack"));
     assert_eq!(
