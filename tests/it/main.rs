@@ -2,9 +2,8 @@
 //! of contents.
 
 mod check;
+mod endure;
 mod lint;
-mod reconcile;
-mod reconcile_amqp;
 mod sandbox;
 mod supervise;
 mod support;

@@ -2,5 +2,4 @@
 
 pub(crate) mod broker;
 pub(crate) mod queue;
-pub(crate) mod stack;
 pub(crate) mod supervisor;
