@@ -125,7 +125,7 @@ fn policies() {
 fn broker_addresses() {
     let broker = |text: &str| desired(&format!("stack: s\nbroker: {text}\n")).broker;
     let default = desired("stack: s\n").broker;
-    assert_eq!(default.endpoints[0].to_string(), "amqp://localhost:5672//");
+    assert_eq!(default.endpoints[0].to_string(), "amqp://localhost:5672/%2F");
     assert_eq!(default.vhost.as_str(), "/");
     let list = broker("{ url: [\"amqp://u:p@a/v\", \"amqps://u:p@[::1]:7/v?heartbeat=5\"] }");
     let shown: Vec<_> = list.endpoints.iter().map(ToString::to_string).collect();
