@@ -1,7 +1,9 @@
 //! Tests of the whole: real files, real processes, a real RabbitMQ. One binary; this is its table
 //! of contents.
 
+mod check;
 mod endure;
+mod lint;
 mod reload;
 mod sandbox;
 mod supervise;
