@@ -22,4 +22,4 @@ pub mod telemetry;
 
 // Wiring.
 pub mod cli;
-//pub mod engine;
+pub mod engine;

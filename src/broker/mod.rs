@@ -6,8 +6,10 @@ pub mod management;
 mod apply;
 mod declare;
 mod observe;
+mod survey;
 
 pub use apply::apply;
 pub(crate) use declare::field_table;
 pub use declare::{DeclareError, Declarer};
 pub use observe::{ObserveError, Sight, look, observe, observe_over_amqp};
+pub use survey::{Survey, dial, survey};

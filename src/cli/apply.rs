@@ -3,17 +3,15 @@
 //! Exit codes: 0 done; 3 partly done; 1 nothing was changed: an error, a conflict, or the answer to
 //! the question was no. `--dry-run` ends as `warrener plan` does.
 
-use std::borrow::Borrow;
 use std::io::{self, BufRead};
 use std::path::PathBuf;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use lapin::Connection;
 
 use super::exit::Exit;
-use super::plan::{Looked, prepare, show};
+use super::plan::show;
 use super::screen::Screen;
-use crate::broker;
+use crate::broker::{self, Survey};
 use crate::model::Desired;
 use crate::plan::{Approved, render, render_report};
 
@@ -22,28 +20,27 @@ use crate::plan::{Approved, render, render_report};
 pub struct ApplyArgs {
     /// Files, directories or globs; what they say together is one stack.
     #[arg(required = true, value_name = "FILE")]
-    pub files: Vec<PathBuf>,
+    pub(super) files: Vec<PathBuf>,
     /// Do not ask. Nobody is asked either where input or output is no terminal.
     #[arg(long, short)]
-    pub yes: bool,
+    pub(super) yes: bool,
     /// Only show the plan, as `warrener plan` does.
     #[arg(long)]
-    pub dry_run: bool,
+    pub(super) dry_run: bool,
 }
 
 /// Observes, compares, shows the plan, asks where `answers` can be asked, performs, looks again,
 /// reports.
 ///
-/// `connect` makes an AMQP connection. `answers` is the person at the terminal; `None` asks nobody.
-pub async fn run<C: Borrow<Connection>>(
+/// `answers` is the person at the terminal; `None` asks nobody.
+pub(super) async fn run(
     args: &ApplyArgs,
     desired: &Desired,
-    connect: impl AsyncFn() -> Result<C, String>,
     answers: Option<&mut (dyn BufRead + Send)>,
     screen: &mut Screen<'_>,
 ) -> io::Result<Exit> {
-    let Looked { plan, management, connection } = match prepare(desired, &connect).await {
-        Ok(looked) => looked,
+    let Survey { plan, management, wire } = match broker::survey(desired).await {
+        Ok(survey) => survey,
         Err(error) => {
             screen.error(&error, error.hint().as_deref())?;
             return Ok(Exit::Failed);
@@ -67,12 +64,12 @@ pub async fn run<C: Borrow<Connection>>(
         writeln!(screen.err, "nothing was changed")?;
         return Ok(Exit::Failed);
     }
-    let connection = match connection {
-        Some(connection) => connection,
-        None => match connect().await {
-            Ok(connection) => connection,
+    let wire = match wire {
+        Some(wire) => wire,
+        None => match broker::dial(&desired.broker, desired.stack.as_str()).await {
+            Ok(wire) => wire,
             Err(error) => {
-                writeln!(screen.err, "error: {error}")?;
+                screen.error(&error, Some(error.hint()))?;
                 return Ok(Exit::Failed);
             }
         },
@@ -86,12 +83,13 @@ pub async fn run<C: Borrow<Connection>>(
     let report = broker::apply(
         &approved,
         &desired.topology,
-        connection.borrow(),
+        &wire.connection,
         management.as_ref(),
         &|dealt_with| bar.set_position(dealt_with as u64),
     )
     .await;
     bar.finish_and_clear();
+    wire.close().await;
 
     write!(screen.out, "{}", render_report(&report, screen.place, screen.style))?;
     screen.out.flush()?;

@@ -1,8 +1,13 @@
 //! What can be typed.
 
-use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, ColorChoice, Parser, Subcommand};
 
+use super::apply::ApplyArgs;
 use super::check::Check;
+use super::plan::PlanArgs;
+use super::run::RunArgs;
+use crate::telemetry::LogFormat;
 
 /// Keeps RabbitMQ and its consumers the way a YAML file says they should be.
 #[derive(Debug, Parser)]
@@ -21,7 +26,7 @@ pub struct Cli {
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// How log lines are written
-    #[arg(long, global = true, value_enum, default_value = "text", env = "WARRENER_LOG_FORMAT")]
+    #[arg(long, global = true, value_parser = log_format(), default_value = "text", env = "WARRENER_LOG_FORMAT")]
     pub log_format: LogFormat,
     /// When to use colour; `auto` respects `NO_COLOR` and asks for a terminal
     #[arg(long, global = true, value_enum, default_value = "auto", env = "WARRENER_COLOR")]
@@ -34,19 +39,27 @@ pub struct Global {
     pub verbose: u8,
 }
 
-/// How log lines are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Read the files and report every problem, without a broker
     Check(Check),
+    /// Show what `apply` would do; exit 0 when there is nothing to do, 2 when there are changes
+    Plan(PlanArgs),
+    /// Make the broker what the files say
+    Apply(ApplyArgs),
+    /// Reconcile, run the consumers and follow the files, until stopped by a signal
+    Run(RunArgs),
+}
+
+fn log_format() -> impl TypedValueParser<Value = LogFormat> {
+    PossibleValuesParser::new(["text", "json"])
+        .map(|word| if word == "json" { LogFormat::Json } else { LogFormat::Text })
+}
+
+impl Global {
+    /// How much to say: 0 by default, more for each `-v`, only errors for `-q`.
+    pub(super) fn verbosity(&self) -> i8 {
+        if self.quiet { -2 } else { i8::try_from(self.verbose).unwrap_or(i8::MAX) }
+    }
 }

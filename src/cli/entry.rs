@@ -1,12 +1,19 @@
 //! From the command line to an exit code.
 
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{ColorChoice, Parser};
 
 use super::args::{Cli, Command};
-use super::check;
 use super::exit::Exit;
+use super::screen::Screen;
+use super::{apply, check, diagnostics, plan, run};
+use crate::files;
+use crate::model::Desired;
+use crate::plan::Style;
+use crate::telemetry;
 
 /// Parses the command line of this process, runs the command and gives its exit code.
 pub fn main() -> ExitCode {
@@ -26,12 +33,68 @@ pub fn main() -> ExitCode {
         ColorChoice::Never => anstream::ColorChoice::Never,
     }
     .write_global();
-    run(cli).into()
+    perform(cli).into()
 }
 
-fn run(cli: Cli) -> Exit {
+fn perform(cli: Cli) -> Exit {
     let Cli { global, command } = cli;
+    let color = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
+    telemetry::init(global.log_format, global.verbosity(), color);
     match command {
         Command::Check(command) => check::run(&global, &command),
+        Command::Plan(command) => on_desired(&command.files, async |desired, screen| {
+            plan::run(&command, desired, screen).await
+        }),
+        Command::Apply(command) => on_desired(&command.files, async |desired, screen| {
+            // Nobody is asked where nobody could answer, or would not see the question.
+            let asked = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+            let mut stdin = std::io::BufReader::new(std::io::stdin());
+            let answers = asked.then_some(&mut stdin as &mut (dyn std::io::BufRead + Send));
+            apply::run(&command, desired, answers, screen).await
+        }),
+        Command::Run(command) => block_on(run::run(command, color)),
+    }
+}
+
+/// Loads the files, and gives them to a command that speaks to a broker.
+fn on_desired(
+    files: &[PathBuf],
+    command: impl AsyncFnOnce(&Desired, &mut Screen<'_>) -> std::io::Result<Exit>,
+) -> Exit {
+    let loaded = match files::load(files) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            diagnostics::print(&error.sources, &error.problems);
+            return Exit::Failed;
+        }
+    };
+    diagnostics::print(&loaded.sources, &loaded.warnings);
+    let (mut out, mut err) = (anstream::stdout(), anstream::stderr());
+    let place = |origin| loaded.sources.place(origin);
+    let mut screen = Screen {
+        out: &mut out,
+        err: &mut err,
+        // The stream takes colours out again where they are not wanted.
+        style: Style { colour: true },
+        place: &place,
+    };
+    block_on(async {
+        // A reader that has gone away, such as `head`, is no reason to complain.
+        command(&loaded.desired, &mut screen).await.unwrap_or(Exit::Failed)
+    })
+}
+
+fn block_on(command: impl Future<Output = Exit>) -> Exit {
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => {
+            let exit = runtime.block_on(command);
+            // Whatever still hangs in a blocking call is not waited for.
+            runtime.shutdown_background();
+            exit
+        }
+        Err(error) => {
+            tracing::error!("cannot start: {error}");
+            Exit::Failed
+        }
     }
 }

@@ -10,13 +10,13 @@ mod diagnostics;
 mod entry;
 mod exit;
 mod plan;
-//mod run;
+mod run;
 mod screen;
-//mod signals;
+mod signals;
 
 #[cfg(test)]
 mod tests;
 
-pub use args::{Cli, Command, Global, LogFormat};
+pub use args::{Cli, Command, Global};
 pub use entry::main;
 pub use exit::Exit;

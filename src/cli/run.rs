@@ -21,7 +21,7 @@ pub struct RunArgs {
 }
 
 /// Runs until stopped.
-pub async fn run(args: RunArgs, color: bool) -> Exit {
+pub(super) async fn run(args: RunArgs, color: bool) -> Exit {
     let command = Command::default();
     if let Err(error) = signals::obey(command.clone()) {
         tracing::error!("cannot take signals: {error}");

@@ -6,15 +6,15 @@ use crate::model::Origin;
 use crate::plan::Style;
 
 /// Where a command writes, and how it names places in the files.
-pub struct Screen<'a> {
+pub(super) struct Screen<'a> {
     /// What was asked for; standard output.
-    pub out: &'a mut (dyn Write + Send),
+    pub(super) out: &'a mut (dyn Write + Send),
     /// Everything else; standard error.
-    pub err: &'a mut (dyn Write + Send),
+    pub(super) err: &'a mut (dyn Write + Send),
     /// How texts look on `out`.
-    pub style: Style,
+    pub(super) style: Style,
     /// Where in the files a resource was declared: `orders.yaml:12:3`.
-    pub place: &'a (dyn Fn(Origin) -> String + Sync),
+    pub(super) place: &'a (dyn Fn(Origin) -> String + Sync),
 }
 
 impl Screen<'_> {

@@ -16,7 +16,7 @@ const IMMEDIATE: Duration = Duration::from_secs(8);
 
 /// `TERM` and `INT` drain, a second one stops at once; `HUP` reloads. Children of a process that
 /// is ended the hard way are killed by the kernel.
-pub fn obey(command: Command) -> io::Result<()> {
+pub(super) fn obey(command: Command) -> io::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     let listen = move || {
         for signal in signals.forever() {

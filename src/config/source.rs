@@ -69,6 +69,13 @@ impl SourceMap {
     }
 }
 
+impl SourceMap {
+    /// `file:line:column` of the first byte, or words for a place that no file has.
+    pub fn place(&self, origin: Origin) -> String {
+        self.locate(origin).map_or_else(|| "the files".into(), |place| place.to_string())
+    }
+}
+
 impl Source {
     /// The nearest character boundary at or before the offset.
     pub(super) fn clamp(&self, offset: u32) -> usize {

@@ -44,8 +44,13 @@ pub(super) fn child_line(consumer: &ConsumerName, worker: u16, stream: &str, lin
     tracing::info!(target: CHILD_TARGET, %consumer, worker, stream, "{}", excerpt(line));
 }
 
-/// Drains a stream to its end.
-pub(super) async fn drain(mut stream: impl AsyncRead + Unpin, worker: u16, meter: ConsumerMeter) {
+/// Drains a stream, where there is one, to its end.
+pub(super) async fn drain(
+    stream: Option<impl AsyncRead + Unpin>,
+    worker: u16,
+    meter: ConsumerMeter,
+) {
+    let Some(mut stream) = stream else { return };
     let mut valve = Valve::new();
     let mut write = |line: &[u8]| {
         let line = line.trim_ascii_end();

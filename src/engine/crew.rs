@@ -105,8 +105,7 @@ impl Crew {
 
 impl Member {
     fn start(spec: Arc<ConsumerSpec>, slot: u16, context: Context) -> Self {
-        let stopping =
-            Stopping { drain: CancellationToken::new(), kill: CancellationToken::new() };
+        let stopping = Stopping { drain: CancellationToken::new(), kill: CancellationToken::new() };
         let (tx, ready) = watch::channel(Readiness::Starting);
         let task = if spec.protocol == WireProtocol::Exec {
             tokio::spawn(ExecWorker::new(spec, slot, context, stopping.clone(), tx).run())

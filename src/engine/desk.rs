@@ -14,21 +14,19 @@ use futures_util::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 
 use super::Context;
-use crate::broker::amqp::{Incoming, Outgoing, PublishError, SubscribeError, Subscription};
+use crate::broker::amqp::{Incoming, SubscribeError, Subscription};
 use crate::broker::field_table;
 use crate::model::{ConsumerSpec, Delivery, Epoch};
 use crate::protocol::{Answer, DeliveryId, Ledger, Reply, SettleOp, Settlement, Verdict};
-use crate::supervise::{
-    Backoff, DeadLetterRoute, Disposition, Epitaph, Failure, Wish, dispose, failed_tries,
-    republished,
-};
+use crate::supervise::{Backoff, DeadLetterRoute, Wish, failed_tries};
 use crate::telemetry::{ConsumerMeter, Outcome, Reason, WorkerMeter};
 
 /// Most messages taken from the channel in one turn, so that settling is never starved.
 const BATCH: usize = 256;
 
 /// Pauses before a message is given back for which there is no retry policy and no target.
-const REQUEUE_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+pub(super) const REQUEUE_PAUSE: (Duration, Duration) =
+    (Duration::from_secs(1), Duration::from_mins(1));
 
 /// Pauses between attempts to consume a queue that the broker refuses.
 const SUBSCRIBE_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -43,8 +41,8 @@ pub(super) struct Kept {
     pub(super) extended: Option<Instant>,
 }
 
-type Settled = (DeliveryId, Settlement, Outcome);
-type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+pub(super) type Settled = (DeliveryId, Settlement, Outcome);
+pub(super) type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// See the module's text.
 pub(super) struct Desk {
@@ -54,18 +52,18 @@ pub(super) struct Desk {
     pub(super) waiting: VecDeque<Delivery>,
     /// Whether messages are wanted.
     wanted: bool,
-    context: Context,
-    route: DeadLetterRoute,
+    pub(super) context: Context,
+    pub(super) route: DeadLetterRoute,
     shown: WorkerMeter,
-    slot: u16,
+    pub(super) slot: u16,
     ledger: Ledger<Kept>,
     epoch: Epoch,
     subscription: Option<Subscription>,
     subscribing: Option<Pending<Result<Subscription, SubscribeError>>>,
     refusals: Backoff,
-    failures: Backoff,
-    outcomes: FuturesUnordered<Pending<Settled>>,
-    hurry: CancellationToken,
+    pub(super) failures: Backoff,
+    pub(super) outcomes: FuturesUnordered<Pending<Settled>>,
+    pub(super) hurry: CancellationToken,
     ops: Vec<SettleOp>,
     answered: Vec<(DeliveryId, Kept)>,
     front: Option<(DeliveryId, Instant)>,
@@ -209,7 +207,8 @@ impl Desk {
                     tracing::warn!(consumer = %self.spec.name, "{why}");
                     self.context.ask_to_reconcile();
                 }
-                self.again_after(self.refusals_pause(refused));
+                let pause = self.refusals_pause(refused);
+                self.again_after(pause);
             }
         }
     }
@@ -236,7 +235,7 @@ impl Desk {
         let mut incoming = Some(first);
         for _ in 0..BATCH {
             match incoming {
-                Some(Incoming::Delivery(delivery)) => self.waiting.push_back(delivery),
+                Some(Incoming::Delivery(delivery)) => self.waiting.push_back(*delivery),
                 Some(Incoming::Cancelled) => {
                     tracing::warn!(consumer = %self.spec.name, queue = %self.spec.queue, "the broker ended the consumer: the queue was deleted or its leader moved");
                     self.context.ask_to_reconcile();
@@ -253,7 +252,7 @@ impl Desk {
         }
         // The batch is full, but what was taken from the channel must not be dropped.
         match incoming {
-            Some(Incoming::Delivery(delivery)) => self.waiting.push_back(delivery),
+            Some(Incoming::Delivery(delivery)) => self.waiting.push_back(*delivery),
             Some(end) => self.take_in(end),
             None => {}
         }
@@ -324,14 +323,14 @@ impl Desk {
                 for (id, kept) in answered.drain(..) {
                     match verdict {
                         Verdict::Reject { reason } => {
-                            self.fail(id, kept, Wish::Never, Reason::Rejected, reason.as_deref());
+                            self.fail(id, &kept, Wish::Never, Reason::Rejected, reason.as_deref());
                         }
                         Verdict::Retry { delay, reason } => {
                             let wish = Wish::After(*delay);
-                            self.fail(id, kept, wish, Reason::Failed, reason.as_deref());
+                            self.fail(id, &kept, wish, Reason::Failed, reason.as_deref());
                         }
                         Verdict::Nack { reason } => {
-                            self.fail(id, kept, Wish::Later, Reason::Failed, reason.as_deref());
+                            self.fail(id, &kept, Wish::Later, Reason::Failed, reason.as_deref());
                         }
                         Verdict::Ack | Verdict::Requeue | Verdict::Extend(_) => {}
                     }
@@ -348,7 +347,7 @@ impl Desk {
     /// Takes one message back from the child and fails it.
     pub(super) fn fail_by_us(&mut self, id: DeliveryId, wish: Wish, reason: Reason, why: &str) {
         if let Some(kept) = self.ledger.take(id) {
-            self.fail(id, kept, wish, reason, Some(why));
+            self.fail(id, &kept, wish, reason, Some(why));
         }
     }
 
@@ -425,126 +424,5 @@ impl Desk {
         }
         let lost = self.ledger.close();
         self.meter.lost_to_channel((lost.unanswered + lost.resolving + lost.unflushed) as u64);
-    }
-
-    fn fail(
-        &mut self,
-        id: DeliveryId,
-        kept: Kept,
-        wish: Wish,
-        reason: Reason,
-        words: Option<&str>,
-    ) {
-        let failure = Failure { attempt: kept.attempt, wish };
-        let disposition = dispose(&self.spec, &self.route, failure);
-        let why = |exhausted: bool| match reason {
-            Reason::Failed if exhausted && self.spec.retry.is_some() => Reason::Exhausted,
-            reason => reason,
-        };
-        tracing::info!(
-            consumer = %self.spec.name,
-            worker = self.slot,
-            id = %id,
-            attempt = kept.attempt,
-            reason = reason.as_str(),
-            words = words.unwrap_or_default(),
-            "message failed: {}", Words(&disposition)
-        );
-        let publish = |exchange: String, routing_key: String, reason: Reason| {
-            let at = jiff::Timestamp::now().to_string();
-            let epitaph = Epitaph {
-                failed: kept.attempt,
-                reason: reason.as_str(),
-                error: words,
-                consumer: &self.spec.name,
-                queue: &self.spec.queue,
-                at: &at,
-            };
-            let properties = republished(&kept.delivery, &epitaph);
-            Outgoing { exchange, routing_key, properties, body: kept.delivery.body.clone() }
-        };
-        let work: Pending<Settled> = match disposition {
-            Disposition::Retry { delay } => {
-                let queue = crate::model::RetrySpec::queue_name(&self.spec.queue, delay);
-                let message = publish(String::new(), queue, reason);
-                Box::pin(self.move_on(id, message, Outcome::Retried))
-            }
-            Disposition::DeadLetter { target, exhausted } => {
-                let reason = why(exhausted);
-                let key = target.routing_key.map_or_else(
-                    || crate::supervise::first_address(&kept.delivery).1.to_owned(),
-                    |key| key.to_string(),
-                );
-                let message = publish(target.exchange.to_string(), key, reason);
-                Box::pin(self.move_on(id, message, Outcome::DeadLettered(reason)))
-            }
-            Disposition::RejectByBroker { exhausted } => {
-                let outcome = Outcome::DeadLettered(why(exhausted));
-                Box::pin(std::future::ready((id, Settlement::Reject, outcome)))
-            }
-            Disposition::Discard { exhausted } => {
-                let outcome = Outcome::Discarded(why(exhausted));
-                Box::pin(std::future::ready((id, Settlement::Ack, outcome)))
-            }
-            Disposition::Requeue => {
-                let pause = self.failures.next(fastrand::f64());
-                Box::pin(after_pause(id, pause, self.hurry.clone()))
-            }
-        };
-        self.outcomes.push(work);
-    }
-
-    /// Publishes and, once that is confirmed, acks; where it is not, gives the original back.
-    fn move_on(
-        &self,
-        id: DeliveryId,
-        message: Outgoing,
-        outcome: Outcome,
-    ) -> impl Future<Output = Settled> + Send + use<> {
-        let publisher = self.context.publisher.clone();
-        let (consumer, key) = (self.spec.name.clone(), message.routing_key.clone());
-        let back = after_pause(id, REQUEUE_PAUSE.0, self.hurry.clone());
-        async move {
-            match publisher.publish(message).await {
-                Ok(()) => (id, Settlement::Ack, outcome),
-                Err(error) => {
-                    let hint = match error {
-                        PublishError::Returned(_) => {
-                            "is the queue there? `warrener plan` shows what is missing"
-                        }
-                        _ => "the message goes back to its queue, and may be delivered twice",
-                    };
-                    tracing::warn!(%consumer, %key, hint, "cannot move a failed message on: {error}");
-                    back.await
-                }
-            }
-        }
-    }
-}
-
-/// Gives a message back when the pause, or the patience of whoever stops the worker, is over.
-async fn after_pause(id: DeliveryId, pause: Duration, hurry: CancellationToken) -> Settled {
-    tokio::select! {
-        () = hurry.cancelled() => {}
-        () = tokio::time::sleep(pause) => {}
-    }
-    (id, Settlement::Requeue, Outcome::Requeued)
-}
-
-/// A disposition in a few words, for the log.
-struct Words<'a>(&'a Disposition);
-
-impl std::fmt::Display for Words<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Disposition::Retry { delay } => {
-                write!(f, "to be retried in {}", crate::model::duration_label(*delay))
-            }
-            Disposition::DeadLetter { .. } | Disposition::RejectByBroker { .. } => {
-                f.write_str("dead-lettered")
-            }
-            Disposition::Discard { .. } => f.write_str("discarded"),
-            Disposition::Requeue => f.write_str("given back to its queue"),
-        }
     }
 }

@@ -78,12 +78,12 @@ impl Keeper {
             self.crews.iter().map(|(name, crew)| (name.clone(), crew.spec().clone())).collect();
         for change in fleet_changes(&running, new) {
             match change {
-                FleetChange::Keep(spec) if everything => coming.push(self.recruit(spec, &context)),
-                FleetChange::Replace(spec) => coming.push(self.recruit(spec, &context)),
+                FleetChange::Keep(spec) if everything => coming.push(Self::recruit(spec, &context)),
+                FleetChange::Replace(spec) => coming.push(Self::recruit(spec, &context)),
                 FleetChange::Keep(_) => outcome.kept += 1,
                 FleetChange::Start(spec) => {
                     outcome.started += 1;
-                    let (name, crew) = self.recruit(spec, &context);
+                    let (name, crew) = Self::recruit(spec, &context);
                     self.crews.insert(name, crew);
                 }
                 FleetChange::Resize(spec) => {
@@ -126,11 +126,7 @@ impl Keeper {
         outcome
     }
 
-    fn recruit(
-        &self,
-        spec: &ConsumerSpec,
-        context: &impl Fn() -> Context,
-    ) -> (ConsumerName, Crew) {
+    fn recruit(spec: &ConsumerSpec, context: &impl Fn() -> Context) -> (ConsumerName, Crew) {
         let mut crew = Crew::new(spec.clone());
         let nobody = crew.resize(spec.clone(), context);
         debug_assert!(nobody.is_empty(), "a new crew has nobody to spare");

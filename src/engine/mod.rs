@@ -40,13 +40,15 @@
 
 mod child_log;
 mod context;
+mod conversation;
 mod crew;
 mod desk;
-mod engine;
 mod exec;
+mod failures;
 mod keeper;
 mod reconcile;
+mod run;
 mod worker;
 
 pub use context::Context;
-pub use engine::{Command, Engine, Loader, Options, Outcome};
+pub use run::{Command, Engine, Loader, Options, Outcome};

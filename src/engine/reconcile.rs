@@ -2,13 +2,10 @@
 
 use std::fmt::Write as _;
 
-use crate::broker::amqp::{ConnectError, Wire, connect};
-use crate::broker::management::{ManagementClient, Timeouts};
-use crate::broker::{ObserveError, Sight, apply, look};
+use crate::broker::{ObserveError, Survey, apply, dial, survey};
 use crate::config::SourceMap;
-use crate::model::{BrokerSpec, Desired, ReconcileMode};
-use crate::plan::{ApplyReport, Approved, Plan, Style, diff, render, render_report};
-use crate::telemetry::ConnectionRole;
+use crate::model::{Desired, ReconcileMode};
+use crate::plan::{ApplyReport, Approved, Plan, Style, render, render_report};
 
 /// Why the broker is not as the files say.
 #[derive(Debug, thiserror::Error)]
@@ -33,18 +30,6 @@ pub(super) enum Reconciled {
     Drifted(Plan),
 }
 
-/// A connection to the first endpoint that answers; the last error where none does.
-pub(super) async fn connect_any(broker: &BrokerSpec, name: &str) -> Result<Wire, ConnectError> {
-    let mut last = None;
-    for endpoint in &broker.endpoints {
-        match connect(endpoint, ConnectionRole::Topology, name).await {
-            Ok(wire) => return Ok(wire),
-            Err(error) => last = Some(error),
-        }
-    }
-    Err(last.expect("a broker has at least one endpoint"))
-}
-
 /// Compares and, where the mode says so, applies.
 pub(super) async fn reconcile(
     desired: &Desired,
@@ -53,25 +38,15 @@ pub(super) async fn reconcile(
     if desired.reconcile.mode == ReconcileMode::Off {
         return Ok(Reconciled::Off);
     }
-    let name = desired.stack.as_str();
-    let management = ManagementClient::new(&desired.broker.management, Timeouts::default())
-        .map_err(|error| Shortfall::Refused(error.to_string()))?;
-    let dial = async || connect_any(&desired.broker, name).await;
-    let sight: Sight<Wire> =
-        look(&desired.topology, management.as_ref(), async || {
-            dial().await.map_err(|error| error.to_string())
-        })
-        .await
-        .map_err(|error| {
-            let text = with_hint(&error.to_string(), error.hint().as_deref());
-            match error {
-                ObserveError::NoWay { .. } => Shortfall::Unreachable(text),
-                _ => Shortfall::Refused(text),
-            }
-        })?;
-    let place = |origin| sources.locate(origin).to_string();
+    let Survey { plan, management, wire } = survey(desired).await.map_err(|error| {
+        let text = with_hint(&error.to_string(), error.hint().as_deref());
+        match error {
+            ObserveError::NoWay { .. } => Shortfall::Unreachable(text),
+            _ => Shortfall::Refused(text),
+        }
+    })?;
+    let place = |origin| sources.place(origin);
     let style = Style::default();
-    let plan = diff(&desired.topology, &sight.observed);
     if plan.is_empty() {
         return Ok(Reconciled::Unchanged);
     }
@@ -82,15 +57,14 @@ pub(super) async fn reconcile(
         let plan = render(&refused.0, &place, style);
         Shortfall::Refused(format!("{refused}\n{plan}"))
     })?;
-    let wire = match sight.connection {
+    let wire = match wire {
         Some(wire) => wire,
-        None => dial().await.map_err(|error| {
+        None => dial(&desired.broker, desired.stack.as_str()).await.map_err(|error| {
             Shortfall::Unreachable(with_hint(&error.to_string(), Some(error.hint())))
         })?,
     };
-    let client = management.as_ref().filter(|_| sight.through_management);
     let report =
-        apply(&approved, &desired.topology, &wire.connection, client, &|_| {}).await;
+        apply(&approved, &desired.topology, &wire.connection, management.as_ref(), &|_| {}).await;
     wire.close().await;
     if report.is_complete() {
         Ok(Reconciled::Applied(report))

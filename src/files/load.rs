@@ -40,6 +40,13 @@ pub struct LoadError {
     pub digest: String,
 }
 
+impl LoadError {
+    /// All problems, for people.
+    pub fn render(&self, color: bool) -> String {
+        self.sources.render(&self.problems, color)
+    }
+}
+
 /// Reads files and directories together as one stack, with the environment of this process.
 ///
 /// Of a directory, all `*.yaml` and `*.yml` in it are read, in the order of their names; hidden

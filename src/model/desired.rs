@@ -112,7 +112,7 @@ pub struct ReconcileSpec {
 
 impl Default for ReconcileSpec {
     fn default() -> Self {
-        Self { mode: ReconcileMode::Apply, interval: Duration::from_secs(300) }
+        Self { mode: ReconcileMode::Apply, interval: Duration::from_mins(5) }
     }
 }
 

@@ -112,8 +112,8 @@ impl Default for RestartSpec {
     fn default() -> Self {
         Self {
             backoff: Duration::from_secs(1),
-            backoff_max: Duration::from_secs(60),
-            reset_after: Duration::from_secs(60),
+            backoff_max: Duration::from_mins(1),
+            reset_after: Duration::from_mins(1),
         }
     }
 }

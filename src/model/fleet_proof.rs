@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use super::proof::{Proof, undeclared};
 use super::{
-    ConsumerSpec, Fleet, Origin, PolicyIndex, Problem, QueueName, QueueType, RetrySpec, Spots,
-    Topology, TopologyParts, codes, duration_label,
+    ConsumerSpec, Destination, Fleet, Origin, PolicyIndex, Problem, QueueName, QueueType,
+    RetrySpec, Spots, Topology, TopologyParts, codes, duration_label,
 };
 
 /// After how long without an ack the broker takes messages back: `consumer_timeout`, by default.
-pub const BROKER_ACK_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+pub const BROKER_ACK_TIMEOUT: Duration = Duration::from_mins(30);
 
 /// The first timeout that is too long: the broker looks once a minute, so a minute is kept.
-const TOO_LONG: Duration = Duration::from_secs(29 * 60);
+const TOO_LONG: Duration = Duration::from_mins(29);
 
 /// Proves a topology and its consumers together, so that the problems of both come out at once.
 /// With the places of single values for the problems to point at.
@@ -44,10 +44,9 @@ pub(super) fn run(
                 queue.kind != QueueType::Stream && policies.dead_letter(queue).is_some();
             check(&consumer, topology, spots, &mut problems);
         } else {
-            let names = topology.queues().map(|queue| queue.name.as_str());
             let place = spots.find(consumer.origin, "queue");
-            let problem =
-                undeclared(codes::NO_QUEUE, place, "queue", consumer.queue.as_str(), names);
+            let what = Destination::Queue(consumer.queue.clone());
+            let problem = undeclared(topology, codes::NO_QUEUE, place, &what, problems.len());
             let message = format!(
                 "consumer `{}` wants queue `{}`, which is not declared",
                 consumer.name, consumer.queue

@@ -36,7 +36,7 @@ pub struct SandboxOptions {
 
 impl Default for SandboxOptions {
     fn default() -> Self {
-        Self { root: None, plugins: Vec::new(), ready_timeout: Duration::from_secs(120) }
+        Self { root: None, plugins: Vec::new(), ready_timeout: Duration::from_mins(2) }
     }
 }
 

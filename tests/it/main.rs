@@ -2,7 +2,10 @@
 //! of contents.
 
 mod proxy;
+mod reconcile;
+mod reconcile_amqp;
 mod sandbox;
+mod supervise;
 mod support;
 mod tidy;
 mod watch;

@@ -128,7 +128,8 @@ impl Keeper {
                     self.registry.set_connection(self.role, ConnectionState::Down { why });
                     self.tx.send_replace(LinkState::Down(None));
                     if since.elapsed() > UNREACHABLE.1 {
-                        (soon.reset(), late.reset());
+                        soon.reset();
+                        late.reset();
                     }
                     soon.next(fastrand::f64())
                 }

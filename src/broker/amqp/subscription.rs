@@ -31,7 +31,7 @@ pub enum SubscribeError {
 #[derive(Debug)]
 pub enum Incoming {
     /// A message.
-    Delivery(Delivery),
+    Delivery(Box<Delivery>),
     /// The broker has ended the consumer, because its queue is gone. The channel lives on.
     Cancelled,
     /// The channel is gone, and with it everything unsettled.
@@ -106,7 +106,7 @@ impl Subscription {
 
     fn incoming(&mut self, item: Option<lapin::Result<lapin::message::Delivery>>) -> Incoming {
         match item {
-            Some(Ok(delivery)) => Incoming::Delivery(from_lapin(delivery)),
+            Some(Ok(delivery)) => Incoming::Delivery(Box::new(from_lapin(delivery))),
             Some(Err(error)) => {
                 self.consumer = None;
                 Incoming::Lost(error.to_string())

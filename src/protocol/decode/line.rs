@@ -9,7 +9,7 @@ use crate::protocol::DeliveryId;
 
 /// The longest pause a reply can ask for; longer ones are cut to it. A queue's TTL in milliseconds
 /// then fits a signed 32-bit number, the narrowest that any broker keeps it in.
-pub const MAX_DELAY: Duration = Duration::from_secs(24 * 24 * 60 * 60);
+pub const MAX_DELAY: Duration = Duration::from_hours(576);
 
 /// The longest reason kept of a reply, bytes, after escaping.
 pub const MAX_REASON: usize = 1024;

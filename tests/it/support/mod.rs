@@ -1,5 +1,9 @@
-//! What several topics need: a real broker, and a proxy in front of it for faults.
+//! What several topics need: a real broker, a proxy in front of it for faults, a running
+//! supervisor, a look at queues from outside, and the count of what was handled.
 
 pub(crate) mod broker;
 pub(crate) mod frames;
 pub(crate) mod proxy;
+pub(crate) mod queue;
+pub(crate) mod stack;
+pub(crate) mod supervisor;

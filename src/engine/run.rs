@@ -98,8 +98,7 @@ impl Engine {
             Err(error) => return Outcome::Failed(error),
         };
         warn(&loaded, options.color);
-        let mut watcher =
-            options.watch.then(|| Watcher::start(loaded.watched.clone()));
+        let mut watcher = options.watch.then(|| Watcher::start(loaded.watched.clone()));
         let keeper = Keeper::new(options.registry.clone(), command.kill.clone());
         let mut engine = Self {
             options,
@@ -235,7 +234,9 @@ impl Engine {
         }
         match reconcile(desired, &current.sources).await {
             Ok(Reconciled::Unchanged | Reconciled::Off) => {}
-            Ok(reconciled) => tracing::warn!("the broker had drifted: {}", describe(&reconciled, desired)),
+            Ok(reconciled) => {
+                tracing::warn!("the broker had drifted: {}", describe(&reconciled, desired));
+            }
             Err(Shortfall::Unreachable(why)) => {
                 tracing::debug!("cannot look at the broker: {why}");
             }
@@ -268,11 +269,7 @@ impl Engine {
         self.links.replace(links).is_some()
     }
 
-    async fn follow(
-        &mut self,
-        desired: &Desired,
-        renewed: bool,
-    ) -> super::keeper::FleetOutcome {
+    async fn follow(&mut self, desired: &Desired, renewed: bool) -> super::keeper::FleetOutcome {
         let topology = Arc::new(desired.topology.clone());
         let links = self.links.as_ref().expect("linked before");
         let context = || Context {
@@ -317,7 +314,10 @@ fn describe(reconciled: &Reconciled, desired: &Desired) -> String {
         }
         Reconciled::Drifted(plan) => {
             let count = plan.changes().len();
-            format!("topology: {count} differences left alone (`reconcile.mode: check`), see `warrener plan` of stack `{}`", desired.stack)
+            format!(
+                "topology: {count} differences left alone (`reconcile.mode: check`), see `warrener plan` of stack `{}`",
+                desired.stack
+            )
         }
     }
 }
