@@ -1,5 +1,5 @@
 //! What several topics need: a real broker, a proxy in front of it for faults, a running
-//! supervisor, a look at queues from outside, and the count of what was handled.
+//! supervisor, a look at queues from outside.
 
 pub(crate) mod broker;
 pub(crate) mod frames;
