@@ -2,6 +2,8 @@
 //! of contents.
 
 mod children;
+mod docs;
+mod endure;
 mod proxy;
 mod reconcile;
 mod reconcile_amqp;

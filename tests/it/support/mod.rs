@@ -5,5 +5,4 @@ pub(crate) mod broker;
 pub(crate) mod frames;
 pub(crate) mod proxy;
 pub(crate) mod queue;
-pub(crate) mod stack;
 pub(crate) mod supervisor;
