@@ -256,7 +256,7 @@ impl Walk<'_> {
 }
 
 /// Whether a file of a directory belongs to the stack.
-fn is_source(path: &Path) -> bool {
+pub(super) fn is_source(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let extension = path.extension().and_then(|extension| extension.to_str());
     matches!(extension, Some("yaml" | "yml")) && !name.starts_with(['.', '#', '~'])

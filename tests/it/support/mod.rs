@@ -1,5 +1,8 @@
-//! What several topics need: a real broker, a running supervisor, a look at queues from outside.
+//! What several topics need: a real broker, a proxy in front of it for faults, a running
+//! supervisor, a look at queues from outside.
 
 pub(crate) mod broker;
+pub(crate) mod frames;
+pub(crate) mod proxy;
 pub(crate) mod queue;
 pub(crate) mod supervisor;
