@@ -1,6 +1,8 @@
 //! Tests of the whole: real files, real processes, a real RabbitMQ. One binary; this is its table
 //! of contents.
 
+mod reconcile;
+mod reconcile_amqp;
 mod sandbox;
 mod supervise;
 mod support;

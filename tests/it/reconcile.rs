@@ -267,9 +267,12 @@ fn an_argument_that_the_broker_never_compares_is_still_a_difference() {
 #[test]
 fn the_default_type_of_the_vhost_does_not_decide() {
     let stack = Stack::new(json!({"queues": {"classic": {}}}));
-    // The key was renamed in RabbitMQ 3.12.
+    // The key was renamed in RabbitMQ 3.12; before that, only a new vhost takes it.
     let body = json!({"defaultqueuetype": "quorum", "default_queue_type": "quorum"});
-    api(Method::PUT, &format!("vhosts/{}", stack.vhost()), Some(&body));
+    let vhost = format!("vhosts/{}", stack.vhost());
+    api(Method::DELETE, &vhost, None);
+    api(Method::PUT, &vhost, Some(&body));
+    assert_eq!(get(&vhost)["default_queue_type"], "quorum");
     settles(&stack);
     assert_eq!(get(&format!("queues/{}/classic", stack.vhost()))["type"], "classic");
 }

@@ -2,4 +2,5 @@
 
 pub(crate) mod broker;
 pub(crate) mod queue;
+pub(crate) mod stack;
 pub(crate) mod supervisor;
