@@ -91,6 +91,7 @@ fn plan_apply_plan() {
     let applied = stack.apply();
     assert_eq!(applied.code, Some(0), "{applied:?}");
     assert!(applied.out.ends_with("\n5 created, 0 updated\n"), "{}", applied.out);
+    assert_eq!(applied.err, "");
     let again = stack.plan();
     assert_eq!(again.code, Some(0));
     assert_snapshot!(again.out, @"nothing to do: the broker is as the files say");
