@@ -18,6 +18,7 @@ mod place;
 mod policies;
 mod proof;
 mod resources;
+mod routing;
 mod spots;
 mod suggestions;
 mod topology;
@@ -44,6 +45,7 @@ pub use resources::{
     ApplyTo, Binding, DeadLetterTarget, Destination, Exchange, ExchangeType, Policy, Queue,
     QueueType,
 };
+pub use routing::{Router, RoutingFault};
 pub use spots::Spots;
 pub use suggestions::suggest;
 pub use topology::{Topology, TopologyParts};

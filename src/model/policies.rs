@@ -8,7 +8,8 @@
 use regex::Regex;
 
 use super::{
-    ApplyTo, ArgValue, DeadLetterTarget, ExchangeName, Policy, Queue, QueueType, RoutingKey,
+    ApplyTo, ArgValue, DeadLetterTarget, Exchange, ExchangeName, Policy, Queue, QueueType,
+    RoutingKey,
 };
 
 /// Constructs of PCRE that the `regex` crate does not have.
@@ -70,6 +71,23 @@ impl<'a> PolicyIndex<'a> {
             exchange: ExchangeName::new(exchange).ok()?,
             routing_key: key.and_then(|key| RoutingKey::new(key).ok()),
         })
+    }
+
+    /// Where an exchange sends what none of its bindings takes, by its argument or by the policy
+    /// that applies.
+    pub fn alternate_exchange(&self, exchange: &Exchange) -> Option<ExchangeName> {
+        let by_policy = || {
+            self.policies
+                .iter()
+                .find(|(policy, pattern)| {
+                    policy.vhost == exchange.vhost
+                        && matches!(policy.apply_to, ApplyTo::All | ApplyTo::Exchanges)
+                        && pattern.is_match(exchange.name.as_str())
+                })
+                .and_then(|(policy, _)| policy.definition.get("alternate-exchange"))
+        };
+        let name = exchange.arguments.get("alternate-exchange").or_else(by_policy)?;
+        ExchangeName::new(name.as_str()?).ok()
     }
 
     /// Whether an argument or the policy that applies sets any of these, given without their `x-`.

@@ -3,6 +3,7 @@
 
 mod process;
 mod sandbox;
+mod supervise;
 mod support;
 mod tidy;
 mod watch;
