@@ -11,6 +11,7 @@ mod endure;
 mod proxy;
 mod reconcile;
 mod reconcile_amqp;
+mod process;
 mod sandbox;
 mod supervise;
 mod support;
