@@ -8,7 +8,7 @@ use amq_protocol::types::{AMQPValue, FieldTable, ShortString};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use warrener::model::{BodyAs, Delimiter, Epoch, WireProtocol};
 use warrener::protocol::{
-    Decoder, DeliveryId, Encoder, Envelope, Ledger, Line, Reply, Target, Verdict,
+    Answer, Decoder, DeliveryId, Encoder, Envelope, Ledger, Line, Reply, Target, Verdict,
 };
 
 /// Messages in flight: the prefetch of a busy worker.
@@ -120,7 +120,7 @@ fn ledger(c: &mut Criterion) {
                         multiple: false,
                         verdict: Verdict::Ack,
                     };
-                    black_box(ledger.answer(&reply, &mut items));
+                    assert_eq!(ledger.answer(&reply, &mut items), Answer::Settled);
                     items.clear();
                 }
                 next += WINDOW;
@@ -141,7 +141,7 @@ fn ledger(c: &mut Criterion) {
                         multiple: false,
                         verdict: Verdict::Ack,
                     };
-                    black_box(ledger.answer(&reply, &mut items));
+                    assert_eq!(ledger.answer(&reply, &mut items), Answer::Settled);
                     items.clear();
                     black_box(ledger.flush(&mut ops));
                     ops.clear();

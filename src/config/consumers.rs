@@ -119,13 +119,14 @@ impl Reading {
             // Settled by the fleet, which sees the queue and the policies.
             queue_type: QueueType::Classic,
             dead_letters: false,
-            program: program?,
+            // What could not be read is reported already; a stand-in lets the rest be judged too.
+            program: program.unwrap_or(Program::Command(Vec::new())),
             protocol,
             workers: workers.unwrap_or(one),
             prefetch: prefetch.unwrap_or(if exec { one } else { DEFAULT_PREFETCH }),
             timeout: timeout.unwrap_or(Some(DEFAULT_TIMEOUT)),
             retry,
-            discard: discard.unwrap_or(false),
+            discard: discard.unwrap_or_else(|| self.noted(origin, "discard")),
             exit_codes,
             env: env.unwrap_or_default(),
             cwd: cwd.map_or_else(|| folder.to_owned(), |cwd| folder.join(cwd)),

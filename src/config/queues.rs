@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::node::Entry;
+use super::node::{Entry, Node};
 use super::read::{Fields, Reading, misshapen};
 use super::resources::LATER;
 use crate::model::{
@@ -113,7 +113,7 @@ impl Reading {
     }
 
     /// A duration as the broker's timers take it.
-    fn millis(&mut self, key: &str, node: &super::node::Node, least: Duration) -> Option<ArgValue> {
+    fn millis(&mut self, key: &str, node: &Node, least: Duration) -> Option<ArgValue> {
         let duration = self.duration_from(key, node, least)?;
         match i64::try_from(duration.as_millis()) {
             Ok(millis) if millis <= MAX_TTL_MS => Some(ArgValue::Int(millis)),
@@ -128,7 +128,7 @@ impl Reading {
 
     /// An age as streams take it: one number with one unit, the largest that fits exactly, which
     /// is how people write it and so what an existing stream probably has.
-    fn age(&mut self, key: &str, node: &super::node::Node, age: Duration) -> Option<ArgValue> {
+    fn age(&mut self, key: &str, node: &Node, age: Duration) -> Option<ArgValue> {
         let seconds = age.as_secs();
         if age.subsec_millis() != 0 {
             let problem = misshapen(key, "whole seconds", node);
@@ -148,51 +148,54 @@ impl Reading {
         let Some(entry) = fields.take("dead_letter") else { return };
         let place = entry.value.origin;
         self.spots.note(owner, "dead_letter", place);
-        let Some(mut inner) = self.fields("dead_letter", place, entry.value) else { return };
-        let queue = inner.read("queue", self, |r, key, node| r.name(key, node, QueueName::new));
+        let target = self.dead_letter_target(place, entry.value);
+        // One that cannot be read is reported already. The default exchange stands in for it, so
+        // that the consumers of this queue are not told that it has no target.
+        let (exchange, key, part) = target.unwrap_or_default();
+        for (argument, value) in
+            [("x-dead-letter-exchange", Some(exchange)), ("x-dead-letter-routing-key", key)]
+        {
+            if let Some(value) = value {
+                self.dedicated(owner, arguments, "dead_letter", argument, ArgValue::Str(value));
+            }
+        }
+        let exact = self.spots.find(place, part);
+        self.spots.note(owner, "x-dead-letter-exchange", exact);
+    }
+
+    /// The exchange, the routing key, and which part of the declaration names the target.
+    fn dead_letter_target(
+        &mut self,
+        place: Origin,
+        node: Node,
+    ) -> Option<(String, Option<String>, &'static str)> {
+        let mut fields = self.fields("dead_letter", place, node)?;
+        let queue = fields.read("queue", self, |r, key, node| r.name(key, node, QueueName::new));
         let exchange =
-            inner.read("exchange", self, |r, key, node| r.name(key, node, ExchangeName::new));
-        let key = inner.read("key", self, |r, key, node| r.name(key, node, RoutingKey::new));
-        inner.finish(self, &["by"]);
-        let (exchange, key, part) = match (queue, exchange, key) {
+            fields.read("exchange", self, |r, key, node| r.name(key, node, ExchangeName::new));
+        let key = fields.read("key", self, |r, key, node| r.name(key, node, RoutingKey::new));
+        let complete = fields.finish(self, &["by"]);
+        match (queue, exchange, key) {
             (Some(_), Some(_), _) | (Some(_), _, Some(_)) => {
                 let message = "`dead_letter` takes either `queue`, or `exchange` and `key`";
                 self.push(Problem::error(codes::EXCLUSIVE, place, message));
-                return;
+                None
             }
-            (Some(queue), None, None) => (String::new(), Some(queue.to_string()), "queue"),
+            (Some(queue), None, None) => Some((String::new(), Some(queue.to_string()), "queue")),
             (None, Some(exchange), key) => {
-                (exchange.to_string(), key.map(|key| key.to_string()), "exchange")
+                Some((exchange.to_string(), key.map(|key| key.to_string()), "exchange"))
             }
             (None, None, _) => {
-                if !self.noted(place, "queue") && !self.noted(place, "exchange") {
+                if complete && !self.noted(place, "queue") && !self.noted(place, "exchange") {
                     let message = "`dead_letter` names neither a `queue` nor an `exchange`";
                     self.push(
                         Problem::error(codes::MISSING, place, message)
                             .hint("write `dead_letter: { queue: NAME }`"),
                     );
                 }
-                return;
+                None
             }
-        };
-        self.dedicated(
-            owner,
-            arguments,
-            "dead_letter",
-            "x-dead-letter-exchange",
-            ArgValue::Str(exchange),
-        );
-        if let Some(key) = key {
-            self.dedicated(
-                owner,
-                arguments,
-                "dead_letter",
-                "x-dead-letter-routing-key",
-                ArgValue::Str(key),
-            );
         }
-        let exact = self.spots.find(place, part);
-        self.spots.note(owner, "x-dead-letter-exchange", exact);
     }
 }
 

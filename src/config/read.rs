@@ -48,7 +48,9 @@ impl Fields {
     }
 
     /// Reports the keys that nobody asked for; those in `later` are known but do nothing yet.
-    pub(super) fn finish(self, reading: &mut Reading, later: &[&'static str]) {
+    /// Whether there were none.
+    pub(super) fn finish(self, reading: &mut Reading, later: &[&'static str]) -> bool {
+        let complete = self.entries.is_empty();
         for entry in self.entries {
             let key = entry.key.as_str();
             let problem = if later.contains(&key) {
@@ -66,6 +68,7 @@ impl Fields {
             };
             reading.problems.push(problem);
         }
+        complete
     }
 }
 

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::pipe;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::child_log::{self, Valve};
 use super::desk::Desk;
 use crate::model::{ConsumerName, ConsumerSpec, StopSignal};
-use crate::process::{Child, ChildInput, ChildOutput, Exit};
+use crate::process::{Child, Exit};
 use crate::protocol::{Answer, Decoder, Encoder, Envelope, Level, Line, Unencodable, excerpt};
 use crate::telemetry::{CHILD_TARGET, ConsumerMeter};
 
@@ -29,8 +30,8 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub(super) struct Conversation {
     child: Child,
     slot: u16,
-    stdin: Option<ChildInput>,
-    stdout: Option<ChildOutput>,
+    stdin: Option<pipe::Sender>,
+    stdout: Option<pipe::Receiver>,
     encoder: Encoder,
     out: Vec<u8>,
     written: usize,

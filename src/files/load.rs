@@ -72,7 +72,7 @@ pub fn load_with(paths: &[PathBuf], environment: &dyn Environment) -> Result<Loa
     let result = loader.finish();
     for (path, text) in environment.files.into_inner() {
         hash.update(text.unwrap_or_default().as_bytes()).update(&[0xff]);
-        watch_file(&mut watched, &path);
+        watched.insert(path);
     }
     let digest = hash.finalize().to_hex().to_string();
     let watched = watched.into_iter().collect();
@@ -130,8 +130,6 @@ impl Walk<'_> {
 
     fn directory(&mut self, path: &Path, because: Option<Origin>) {
         self.watched.insert(path.to_owned());
-        // The directory itself may be replaced, as a link or by a new one of its name.
-        watch_file(&mut self.watched, path);
         let mut files = Vec::new();
         match fs::read_dir(path) {
             Ok(entries) => files.extend(entries.flatten().map(|entry| entry.path())),
@@ -161,7 +159,7 @@ impl Walk<'_> {
     }
 
     fn file(&mut self, path: &Path, because: Option<Origin>) {
-        watch_file(&mut self.watched, path);
+        self.watched.insert(path.to_owned());
         let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         if !self.seen.insert(real) {
             return;
@@ -210,7 +208,7 @@ impl Walk<'_> {
                     self.file(&path, Some(include.origin));
                 }
             } else {
-                watch_file(&mut self.watched, &path);
+                self.watched.insert(path.clone());
                 let message = format!("`{}` is not there", path.display());
                 let problem = Problem::error(codes::INCLUDE, include.origin, message)
                     .hint("paths are relative to the folder of the file that includes them");
@@ -252,22 +250,6 @@ impl Walk<'_> {
             let message = format!("`{}` matches no file", include.pattern);
             self.loader.report(Problem::warning(codes::EMPTY_INCLUDE, include.origin, message));
         }
-    }
-}
-
-/// Watches a file: itself, its folder (editors and mounts replace files, they do not write them)
-/// and the folder that it really is in.
-fn watch_file(watched: &mut BTreeSet<PathBuf>, path: &Path) {
-    let folder = |path: &Path| match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-        _ => PathBuf::from("."),
-    };
-    watched.insert(path.to_owned());
-    watched.insert(folder(path));
-    if let Ok(real) = fs::canonicalize(path)
-        && std::path::absolute(path).is_ok_and(|absolute| absolute != real)
-    {
-        watched.insert(folder(&real));
     }
 }
 

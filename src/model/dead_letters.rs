@@ -19,7 +19,7 @@ enum Stop {
     Exchange(VhostName, ExchangeName, Option<String>),
 }
 
-/// One problem for each cycle in which nothing waits or ends.
+/// A problem for each separate cycle in which nothing waits or ends.
 pub(super) fn cycles(
     topology: &Topology,
     policies: &PolicyIndex<'_>,
@@ -28,6 +28,8 @@ pub(super) fn cycles(
     let graph = Graph::new(topology, policies);
     let mut problems = Vec::new();
     let mut done: HashSet<Stop> = HashSet::new();
+    // Cycles that share a stop have one cause; the first of them is reported.
+    let mut reported: HashSet<Stop> = HashSet::new();
     for queue in topology.queues() {
         let start = Stop::Queue(queue.vhost.clone(), queue.name.clone());
         if done.contains(&start) {
@@ -44,7 +46,11 @@ pub(super) fn cycles(
                 continue;
             };
             if let Some(&from) = on_path.get(&next) {
-                problems.extend(problem(topology, spots, path.iter().skip(from).map(|(s, _)| s)));
+                let cycle: Vec<_> = path[from..].iter().map(|(stop, _)| stop.clone()).collect();
+                if !cycle.iter().any(|stop| reported.contains(stop)) {
+                    problems.extend(problem(topology, spots, &cycle));
+                    reported.extend(cycle);
+                }
             } else if !done.contains(&next) {
                 on_path.insert(next.clone(), path.len());
                 let after = graph.next(&next);
@@ -55,12 +61,9 @@ pub(super) fn cycles(
     problems
 }
 
-fn problem<'s>(
-    topology: &Topology,
-    spots: &Spots,
-    stops: impl Iterator<Item = &'s Stop>,
-) -> Option<Problem> {
+fn problem(topology: &Topology, spots: &Spots, stops: &[Stop]) -> Option<Problem> {
     let queues: Vec<&Queue> = stops
+        .iter()
         .filter_map(|stop| match stop {
             Stop::Queue(vhost, name) => topology.queue(vhost, name),
             Stop::Exchange(..) => None,

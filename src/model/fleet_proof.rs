@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::proof::{Proof, undeclared};
 use super::{
-    ConsumerSpec, Fleet, Origin, PolicyIndex, Problem, QueueName, QueueType, RetrySpec, Spots,
-    Topology, TopologyParts, codes, duration_label,
+    ConsumerSpec, Destination, Fleet, Origin, PolicyIndex, Problem, QueueName, QueueType,
+    RetrySpec, Spots, Topology, TopologyParts, codes, duration_label,
 };
 
 /// After how long without an ack the broker takes messages back: `consumer_timeout`, by default.
@@ -44,10 +44,9 @@ pub(super) fn run(
                 queue.kind != QueueType::Stream && policies.dead_letter(queue).is_some();
             check(&consumer, topology, spots, &mut problems);
         } else {
-            let names = topology.queues().map(|queue| queue.name.as_str());
             let place = spots.find(consumer.origin, "queue");
-            let problem =
-                undeclared(codes::NO_QUEUE, place, "queue", consumer.queue.as_str(), names);
+            let what = Destination::Queue(consumer.queue.clone());
+            let problem = undeclared(topology, codes::NO_QUEUE, place, &what, problems.len());
             let message = format!(
                 "consumer `{}` wants queue `{}`, which is not declared",
                 consumer.name, consumer.queue

@@ -3,9 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::{
-    ArgRule, ArgValue, Binding, Destination, Exchange, PatternFault, Policy, PolicyIndex, Problem,
-    Queue, QueueName, QueueType, Spots, Topology, TopologyParts, codes, dead_letters, suggest,
+    ArgRule, ArgValue, Binding, Destination, Exchange, ExchangeName, Origin, PatternFault, Policy,
+    PolicyIndex, Problem, Queue, QueueName, QueueType, RoutingKey, Spots, Topology, TopologyParts,
+    VhostName, codes, dead_letters, suggest,
 };
+
+/// How many references to nothing get a suggestion. Comparing every name with every other takes
+/// long where thousands are wrong, and then they are wrong for one reason.
+const SUGGESTIONS: usize = 50;
 
 /// Looks at everything and collects what is wrong.
 pub(super) struct Proof<'a> {
@@ -73,7 +78,7 @@ impl<'a> Proof<'a> {
         key: K,
         value: V,
         kind: &str,
-        about: impl Fn(&V) -> (String, super::Origin),
+        about: impl Fn(&V) -> (String, Origin),
     ) {
         use std::collections::btree_map::Entry;
         match map.entry(key) {
@@ -198,93 +203,77 @@ impl<'a> Proof<'a> {
     }
 
     fn binding(&mut self, binding: &Binding, topology: &Topology) {
-        let source = (binding.vhost.clone(), binding.source.clone());
+        let place = self.spots.find(binding.origin, "source");
         if binding.source.as_str().is_empty() {
             let message = "nothing can be bound to the default exchange";
-            let place = self.spots.find(binding.origin, "source");
             self.problems.push(
                 Problem::error(codes::RESERVED, place, message)
                     .hint("every queue is bound to it already, by its own name"),
             );
-        } else if !binding.source.is_reserved() && !topology.exchanges.contains_key(&source) {
-            let names = topology.exchanges.values().map(|exchange| exchange.name.as_str());
-            let problem = undeclared(
-                codes::NO_EXCHANGE,
-                self.spots.find(binding.origin, "source"),
-                "exchange",
-                binding.source.as_str(),
-                names,
-            );
-            self.problems.push(problem);
+        } else {
+            let source = Destination::Exchange(binding.source.clone());
+            if !exists(topology, &binding.vhost, &source) {
+                self.undeclared(topology, codes::NO_EXCHANGE, place, &source);
+            }
         }
         let place = self.spots.find(binding.origin, "destination");
-        match &binding.destination {
-            Destination::Queue(name) => {
-                if !topology.queues.contains_key(&(binding.vhost.clone(), name.clone())) {
-                    let names = topology.queues.values().map(|queue| queue.name.as_str());
-                    self.problems.push(undeclared(
-                        codes::NO_QUEUE,
-                        place,
-                        "queue",
-                        name.as_str(),
-                        names,
-                    ));
-                }
-            }
-            Destination::Exchange(name) => {
-                if name.as_str().is_empty() {
-                    let message = "the default exchange cannot be a destination";
-                    self.problems.push(Problem::error(codes::RESERVED, place, message));
-                } else if !name.is_reserved()
-                    && !topology.exchanges.contains_key(&(binding.vhost.clone(), name.clone()))
-                {
-                    let names = topology.exchanges.values().map(|exchange| exchange.name.as_str());
-                    self.problems.push(undeclared(
-                        codes::NO_EXCHANGE,
-                        place,
-                        "exchange",
-                        name.as_str(),
-                        names,
-                    ));
-                }
-            }
+        if binding.destination.name().is_empty() {
+            let message = "the default exchange cannot be a destination";
+            self.problems.push(Problem::error(codes::RESERVED, place, message));
+        } else if !exists(topology, &binding.vhost, &binding.destination) {
+            let code = match binding.destination {
+                Destination::Queue(_) => codes::NO_QUEUE,
+                Destination::Exchange(_) => codes::NO_EXCHANGE,
+            };
+            self.undeclared(topology, code, place, &binding.destination);
         }
+    }
+
+    fn undeclared(
+        &mut self,
+        topology: &Topology,
+        code: &'static str,
+        place: Origin,
+        what: &Destination,
+    ) {
+        let problem = undeclared(topology, code, place, what, self.problems.len());
+        self.problems.push(problem);
     }
 
     fn dead_letters(&mut self, topology: &Topology) {
         let policies = PolicyIndex::new(topology.policies());
         for queue in topology.queues() {
+            self.strategy(queue, &policies);
             let Some(target) = policies.dead_letter(queue) else { continue };
-            // A policy may be the one that says so; then its definition is to blame.
-            let owner = match policies.matching(queue).next() {
+            let what = match target.routing_key {
+                _ if !target.exchange.as_str().is_empty() => Destination::Exchange(target.exchange),
+                // Through the default exchange a routing key is the name of a queue.
+                Some(key) => match QueueName::new(key.as_str()) {
+                    Ok(name) => Destination::Queue(name),
+                    Err(_) => continue,
+                },
+                None => continue,
+            };
+            if exists(topology, &queue.vhost, &what) {
+                continue;
+            }
+            // Where a policy says so, its definition is to blame.
+            let place = match policies.matching(queue).next() {
                 Some(policy) if !queue.arguments.contains_key("x-dead-letter-exchange") => {
                     self.spots.find(policy.origin, "dead-letter-exchange")
                 }
                 _ => self.spots.find(queue.origin, "x-dead-letter-exchange"),
             };
-            if target.exchange.as_str().is_empty() {
-                let Some(key) = &target.routing_key else { continue };
-                let known = QueueName::new(key.as_str())
-                    .is_ok_and(|name| topology.queue(&queue.vhost, &name).is_some());
-                if !known {
-                    let names = topology.queues().map(|queue| queue.name.as_str());
-                    self.problems.push(target_problem(queue, owner, "queue", key.as_str(), names));
-                }
-            } else if !target.exchange.is_reserved()
-                && topology.exchange(&queue.vhost, &target.exchange).is_none()
-            {
-                let names = topology.exchanges().map(|exchange| exchange.name.as_str());
-                self.problems.push(target_problem(
-                    queue,
-                    owner,
-                    "exchange",
-                    target.exchange.as_str(),
-                    names,
-                ));
-            }
-        }
-        for queue in topology.queues() {
-            self.strategy(queue, &policies);
+            let before = self.problems.len();
+            let problem = undeclared(topology, codes::NO_TARGET, place, &what, before);
+            let message = format!(
+                "queue `{}` dead-letters to {} `{}`, which is not declared",
+                queue.name,
+                what.kind(),
+                what.name()
+            );
+            let problem = Problem { message, ..problem };
+            self.problems.push(problem.label("the broker would drop these messages"));
         }
         self.problems.extend(dead_letters::cycles(topology, &policies, self.spots));
     }
@@ -318,9 +307,7 @@ impl<'a> Proof<'a> {
     }
 }
 
-fn identity(
-    binding: &Binding,
-) -> (&super::VhostName, &super::ExchangeName, &Destination, &super::RoutingKey, String) {
+fn identity(binding: &Binding) -> (&VhostName, &ExchangeName, &Destination, &RoutingKey, String) {
     // Argument values have floats among them and so no order of their own; their JSON has one.
     let arguments = ArgValue::Map(binding.arguments.clone()).to_string();
     (&binding.vhost, &binding.source, &binding.destination, &binding.routing_key, arguments)
@@ -332,32 +319,36 @@ fn shown(binding: &Binding) -> String {
     format!("the binding of {kind} `{name}` to exchange `{}` with key `{key}`", binding.source)
 }
 
-fn target_problem<'n>(
-    queue: &Queue,
-    place: super::Origin,
-    kind: &str,
-    name: &str,
-    names: impl Iterator<Item = &'n str>,
-) -> Problem {
-    let problem = undeclared(codes::NO_TARGET, place, kind, name, names);
-    let message =
-        format!("queue `{}` dead-letters to {kind} `{name}`, which is not declared", queue.name);
-    Problem { message, ..problem }.label("the broker would drop these messages")
+fn exists(topology: &Topology, vhost: &VhostName, what: &Destination) -> bool {
+    match what {
+        Destination::Queue(name) => topology.queue(vhost, name).is_some(),
+        Destination::Exchange(name) => {
+            name.is_reserved() || topology.exchange(vhost, name).is_some()
+        }
+    }
 }
 
-/// A reference to what nobody declares, with the name that was probably meant.
-pub(super) fn undeclared<'n>(
+/// A reference to what nobody declares, with the name that was probably meant; `before` is how many
+/// problems there are already.
+pub(super) fn undeclared(
+    topology: &Topology,
     code: &'static str,
-    place: super::Origin,
-    kind: &str,
-    name: &str,
-    names: impl Iterator<Item = &'n str>,
+    place: Origin,
+    what: &Destination,
+    before: usize,
 ) -> Problem {
-    let section = if kind == "queue" { "queues" } else { "exchanges" };
+    let (kind, name) = (what.kind(), what.name());
+    let names: Vec<&str> = match what {
+        _ if before >= SUGGESTIONS => Vec::new(),
+        Destination::Queue(_) => topology.queues().map(|queue| queue.name.as_str()).collect(),
+        Destination::Exchange(_) => {
+            topology.exchanges().map(|exchange| exchange.name.as_str()).collect()
+        }
+    };
     let hint = match suggest(name, names) {
         Some(other) => format!("did you mean `{other}`?"),
         None => format!(
-            "declare it under `{section}:`, with `manage: false` if it belongs to someone else"
+            "declare it under `{kind}s:`, with `manage: false` if it belongs to someone else"
         ),
     };
     Problem::error(code, place, format!("{kind} `{name}` is not declared")).hint(hint)

@@ -28,6 +28,7 @@ const ROOMS: &[(&str, &[(&str, &str)])] = &[
             ("model", "resources and deliveries"),
             ("plan", "what it observed, and what it is to apply"),
             ("protocol", "settlements"),
+            ("supervise", "pauses between attempts to connect"),
         ],
     ),
     ("process", &[("model", "what to execute"), ("protocol", "the bytes of both directions")]),

@@ -110,7 +110,9 @@ pub(super) fn paths(code: &str) -> Vec<Mention> {
     let mut found = Vec::new();
     let mut at = 0;
     while at < tokens.len() {
-        at = if tokens[at].1 == "use" {
+        let captures = tokens.get(at + 1).is_some_and(|(_, token)| token == "<");
+        // `impl Trait + use<'a>` names what a type captures and nothing that is imported.
+        at = if tokens[at].1 == "use" && !captures {
             tree(&tokens, at + 1, "", &mut found)
         } else if is_word(&tokens[at].1) {
             let (path, next) = path(&tokens, at);
@@ -138,7 +140,7 @@ fn tree(
                 at += 1;
                 while tokens.get(at).is_some_and(|(_, token)| token != "}") {
                     at = tree(tokens, at, &whole, found);
-                    if tokens.get(at).is_some_and(|(_, token)| token == ",") {
+                    if tokens.get(at).is_some_and(|(_, token)| token != "}") {
                         at += 1;
                     }
                 }
@@ -211,5 +213,6 @@ fn paths_are_written_out() {
     check("use std::{fs, io::{self, Read as _}};", &["std::fs", "std::io::self", "std::io::Read"]);
     check("pub use a::b; x(std::env::var(y))", &["pub", "a::b", "x", "std::env::var", "y"]);
     check("use crate::{model::*, plan as p};", &["crate::model::*", "crate::plan"]);
+    check("X + use<'_, T> { a; b }", &["X", "use", "_", "T", "a", "b"]);
     assert_eq!(paths("a\n  ::b\n c")[1], Mention { line: 3, path: "c".into() });
 }

@@ -1,0 +1,170 @@
+//! A running child: its pipes, its end, its group.
+
+use std::fmt;
+use std::io;
+use std::sync::mpsc;
+
+use nix::sys::signal::Signal as Named;
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, waitid,
+};
+use tokio::net::unix::pipe;
+use tokio::signal::unix::{self, SignalKind};
+
+use super::spawner::Order;
+use crate::model::StopSignal;
+
+/// How a child ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself, with that exit code.
+    Code(i32),
+    /// By that signal.
+    Signal(i32),
+}
+
+/// `exit code 3`, `signal 11 (SIGSEGV)`.
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Code(code) => write!(f, "exit code {code}"),
+            Self::Signal(number) => match Named::try_from(number) {
+                Ok(name) => write!(f, "signal {number} ({name})"),
+                Err(_) => write!(f, "signal {number}"),
+            },
+        }
+    }
+}
+
+/// A child process and its group. Dropping it kills the group.
+#[derive(Debug)]
+pub struct Child {
+    /// Process id, which is also the id of its group.
+    pub pid: u32,
+    /// Where it reads; dropping it is the end of its input.
+    pub stdin: Option<pipe::Sender>,
+    /// What it writes.
+    pub stdout: Option<pipe::Receiver>,
+    /// What it writes beside that.
+    pub stderr: Option<pipe::Receiver>,
+    leader: Leader,
+    sigchld: unix::Signal,
+}
+
+impl Child {
+    /// Takes over a child that was just spawned. Must be called within a runtime.
+    pub(super) fn new(leader: Leader, pipes: Pipes) -> io::Result<Self> {
+        Ok(Self {
+            pid: leader.pid.as_raw_nonzero().get().unsigned_abs(),
+            stdin: Some(pipe::Sender::from_owned_fd(pipes.stdin)?),
+            stdout: Some(pipe::Receiver::from_owned_fd(pipes.stdout)?),
+            stderr: Some(pipe::Receiver::from_owned_fd(pipes.stderr)?),
+            // From here on no end is missed: one that came before is seen by the first look.
+            sigchld: unix::signal(SignalKind::child())?,
+            leader,
+        })
+    }
+
+    /// Waits until the child has ended, kills what is left of its group and frees its process id.
+    /// Can be dropped and called again at any time; once it has ended, it says the same again.
+    ///
+    /// Its output may still hold what it wrote last. Its pipes end soon after, unless a process
+    /// that left the group has them: do not wait for that without a limit.
+    pub async fn exited(&mut self) -> Exit {
+        loop {
+            if let Some(exit) = self.leader.poll() {
+                return exit;
+            }
+            // One signal may stand for several children, so each looks after its own.
+            self.sigchld.recv().await;
+        }
+    }
+
+    /// Sends a signal to the child and to all of its group; nothing once it has ended.
+    pub fn signal_group(&self, signal: StopSignal) -> io::Result<()> {
+        self.leader.signal(match signal {
+            StopSignal::Term => Signal::TERM,
+            StopSignal::Int => Signal::INT,
+            StopSignal::Quit => Signal::QUIT,
+            StopSignal::Hup => Signal::HUP,
+            StopSignal::Usr1 => Signal::USR1,
+            StopSignal::Usr2 => Signal::USR2,
+        })
+    }
+
+    /// Kills the child and all of its group; nothing once it has ended.
+    pub fn kill_group(&self) -> io::Result<()> {
+        self.leader.signal(Signal::KILL)
+    }
+}
+
+/// Our ends of a child's standard files.
+#[derive(Debug)]
+pub(super) struct Pipes {
+    pub(super) stdin: std::os::fd::OwnedFd,
+    pub(super) stdout: std::os::fd::OwnedFd,
+    pub(super) stderr: std::os::fd::OwnedFd,
+}
+
+/// The right to signal and to reap one process group. As long as the leader is not reaped, its id
+/// can name no other process and no other group.
+#[derive(Debug)]
+pub(super) struct Leader {
+    pid: Pid,
+    exit: Option<Exit>,
+    /// Keeps the spawning thread alive, on whose death the child would be killed, and reaps what
+    /// is dropped.
+    orders: mpsc::Sender<Order>,
+}
+
+impl Leader {
+    pub(super) fn new(pid: Pid, orders: mpsc::Sender<Order>) -> Self {
+        Self { pid, exit: None, orders }
+    }
+
+    fn poll(&mut self) -> Option<Exit> {
+        if self.exit.is_none() {
+            self.exit = reap(self.pid);
+        }
+        self.exit
+    }
+
+    fn signal(&self, signal: Signal) -> io::Result<()> {
+        match self.exit {
+            Some(_) => Ok(()),
+            None => Ok(kill_process_group(self.pid, signal)?),
+        }
+    }
+}
+
+impl Drop for Leader {
+    fn drop(&mut self) {
+        if self.poll().is_none() {
+            let _ = self.signal(Signal::KILL);
+            // Without the thread, the kernel has killed the child already.
+            let _ = self.orders.send(Order::Reap(self.pid));
+        }
+    }
+}
+
+/// If the leader of a group has ended: kills the rest of the group, and only then frees the id.
+pub(super) fn reap(pid: Pid) -> Option<Exit> {
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+    let exit = match waitid(WaitId::Pid(pid), look | WaitIdOptions::NOWAIT) {
+        Ok(None) => return None,
+        Ok(Some(status)) => exit_of(&status),
+        // Nobody else reaps our children. Should it happen, the message must not count as done.
+        Err(_) => return Some(Exit::Signal(Signal::KILL.as_raw())),
+    };
+    let _ = kill_process_group(pid, Signal::KILL);
+    let _ = waitid(WaitId::Pid(pid), look);
+    Some(exit)
+}
+
+fn exit_of(status: &WaitIdStatus) -> Exit {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => Exit::Code(code),
+        (None, Some(signal)) => Exit::Signal(signal),
+        (None, None) => Exit::Signal(Signal::KILL.as_raw()),
+    }
+}

@@ -1,0 +1,195 @@
+//! The thread that spawns.
+//!
+//! One thread for the life of the program, since the kernel kills a child when the *thread* that
+//! spawned it ends, and the threads of a runtime come and go. It also reaps the children that were
+//! dropped while they ran.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use rustix::pipe::fcntl_setpipe_size;
+use rustix::process::Pid;
+use tokio::sync::oneshot;
+
+use super::child::{Child, Leader, Pipes, reap};
+use super::{environment, prelude};
+use crate::model::{ConsumerSpec, Program};
+
+/// How much of its input lies ready for a child while it works. The kernel's own 64 KiB hold a few
+/// messages; beyond 64 MiB for all pipes of a user it gives out crippled ones.
+const STDIN_PIPE: usize = 256 * 1024;
+
+/// How often a killed child that nobody waits for is looked at.
+const REAP_PAUSE: Duration = Duration::from_millis(20);
+
+/// What to start.
+#[derive(Clone, Debug)]
+pub struct SpawnRequest {
+    /// The program.
+    pub program: Program,
+    /// Its working directory.
+    pub cwd: PathBuf,
+    /// Variables on top of those it inherits.
+    pub env: BTreeMap<String, String>,
+}
+
+impl SpawnRequest {
+    /// A process of that consumer. Its variables are those of the consumer, and
+    /// `WARRENER_CONSUMER` and `WARRENER_QUEUE`.
+    pub fn for_consumer(spec: &ConsumerSpec) -> Self {
+        let mut env = spec.env.clone();
+        env.insert("WARRENER_CONSUMER".to_owned(), spec.name.as_str().to_owned());
+        env.insert("WARRENER_QUEUE".to_owned(), spec.queue.as_str().to_owned());
+        Self { program: spec.program.clone(), cwd: spec.cwd.clone(), env }
+    }
+}
+
+/// Why a child could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum SpawnError {
+    /// The system refused.
+    #[error("cannot start `{program}` in `{}`: {error}", cwd.display())]
+    Refused {
+        /// The program, without its arguments.
+        program: String,
+        /// Its working directory.
+        cwd: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// It was started, but its pipes could not be set up; it is killed.
+    #[error("cannot talk to the child that was started: {0}")]
+    Pipes(io::Error),
+    /// The thread that spawns is gone.
+    #[error("the thread that starts children has ended")]
+    Gone,
+}
+
+/// What the thread is asked for.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// Start something.
+    Spawn(Box<Start>),
+    /// Wait for this one, which was killed.
+    Reap(Pid),
+}
+
+/// What to start, and whom to tell how it went.
+#[derive(Debug)]
+pub(super) struct Start {
+    request: SpawnRequest,
+    answer: oneshot::Sender<Result<(Leader, Pipes), SpawnError>>,
+    /// For the child, see [`Leader`].
+    orders: mpsc::Sender<Order>,
+}
+
+/// Starts children.
+#[derive(Debug)]
+pub struct Spawner {
+    orders: mpsc::Sender<Order>,
+}
+
+impl Spawner {
+    /// Starts the thread. It ends when the spawner and all of its children are dropped.
+    ///
+    /// # Errors
+    /// The system has no thread to give, or no `/proc`.
+    pub fn start() -> io::Result<Self> {
+        prelude::seal_inherited_descriptors()?;
+        let (orders, inbox) = mpsc::channel();
+        // With a sender of its own the thread would never end: each order brings one along.
+        thread::Builder::new().name("spawner".to_owned()).spawn(move || serve(&inbox))?;
+        Ok(Self { orders })
+    }
+
+    /// Starts a child in a process group of its own. Must be called within a runtime.
+    ///
+    /// # Errors
+    /// [`SpawnError`]. A future that is dropped leaves no child behind.
+    pub async fn spawn(&self, request: SpawnRequest) -> Result<Child, SpawnError> {
+        let (answer, answered) = oneshot::channel();
+        let orders = self.orders.clone();
+        let start = Box::new(Start { request, answer, orders });
+        self.orders.send(Order::Spawn(start)).map_err(|_| SpawnError::Gone)?;
+        let (leader, pipes) = answered.await.map_err(|_| SpawnError::Gone)??;
+        Child::new(leader, pipes).map_err(SpawnError::Pipes)
+    }
+}
+
+/// The thread: carries out orders until nobody is left to give any.
+fn serve(inbox: &mpsc::Receiver<Order>) {
+    let mut orphans: Vec<Pid> = Vec::new();
+    loop {
+        let order = if orphans.is_empty() {
+            inbox.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected)
+        } else {
+            inbox.recv_timeout(REAP_PAUSE)
+        };
+        match order {
+            Ok(Order::Spawn(start)) => {
+                let Start { request, answer, orders } = *start;
+                // What nobody waits for any more is killed by being dropped here.
+                let _ = answer.send(spawn(&request, orders));
+            }
+            Ok(Order::Reap(pid)) => orphans.push(pid),
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            Err(mpsc::RecvTimeoutError::Disconnected) if orphans.is_empty() => return,
+            Err(mpsc::RecvTimeoutError::Disconnected) => thread::sleep(REAP_PAUSE),
+        }
+        orphans.retain(|&pid| reap(pid).is_none());
+    }
+}
+
+fn spawn(
+    request: &SpawnRequest,
+    orders: mpsc::Sender<Order>,
+) -> Result<(Leader, Pipes), SpawnError> {
+    let (program, arguments): (&str, &[String]) = match &request.program {
+        Program::Shell(_) => ("/bin/sh", &[]),
+        Program::Command(words) => match words.split_first() {
+            Some((program, arguments)) => (program, arguments),
+            None => ("", &[]),
+        },
+    };
+    let mut command = Command::new(program);
+    command.args(arguments);
+    if let Program::Shell(text) = &request.program {
+        command.arg("-c").arg(text);
+    }
+    for (name, _) in env::vars_os() {
+        if name.to_str().is_some_and(environment::is_withheld) {
+            command.env_remove(name);
+        }
+    }
+    command
+        .envs(&request.env)
+        .current_dir(&request.cwd)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    prelude::prepare(&mut command);
+    let refused = |error| SpawnError::Refused {
+        program: program.to_owned(),
+        cwd: request.cwd.clone(),
+        error,
+    };
+    let mut child = command.spawn().map_err(refused)?;
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let leader = Leader::new(pid.expect("a process id is a positive `pid_t`"), orders);
+    let missing = || SpawnError::Pipes(io::Error::other("a pipe is missing"));
+    let pipes = Pipes {
+        stdin: OwnedFd::from(child.stdin.take().ok_or_else(missing)?),
+        stdout: OwnedFd::from(child.stdout.take().ok_or_else(missing)?),
+        stderr: OwnedFd::from(child.stderr.take().ok_or_else(missing)?),
+    };
+    // Where the limit of the user is reached, the usual size does as well.
+    let _ = fcntl_setpipe_size(&pipes.stdin, STDIN_PIPE);
+    Ok((leader, pipes))
+}

@@ -1,0 +1,130 @@
+//! A running `warrener run`, as a user would start it.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a test waits for anything at all.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until the condition holds, and says what was waited for where it never does.
+pub(crate) fn wait_until(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < limit, "waited {limit:?} in vain: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A stack in a folder of its own (whose path has a space in it), and its supervisor.
+pub(crate) struct Supervisor {
+    folder: tempfile::TempDir,
+    child: Option<Child>,
+}
+
+impl Supervisor {
+    /// A folder without a supervisor yet. Children find the programs of the tests in `$CHILDREN`.
+    pub(crate) fn prepare() -> Self {
+        let folder = tempfile::Builder::new().prefix("warrener test ").tempdir().unwrap();
+        Self { folder, child: None }
+    }
+
+    /// A file of the folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file of the folder in place.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    /// Starts `warrener run stack.yaml` in the folder.
+    pub(crate) fn start(&mut self) {
+        let log = File::options().create(true).append(true).open(self.path("log")).unwrap();
+        let children = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/children");
+        let child = Command::new(env!("CARGO_BIN_EXE_warrener"))
+            .args(["run", "stack.yaml"])
+            .current_dir(self.folder.path())
+            .env("CHILDREN", children)
+            // It hides the commonest mistake of consumers: forgetting to flush.
+            .env_remove("PYTHONUNBUFFERED")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.child = Some(child);
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    /// Waits until the log has that text.
+    pub(crate) fn wait_for(&self, text: &str) {
+        let start = Instant::now();
+        while !self.log().contains(text) {
+            let log = self.log();
+            assert!(start.elapsed() < PATIENCE, "`{text}` never came in the log:\n{log}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// The supervisor's process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().expect("started").id()
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
+        let pid = i32::try_from(self.pid()).unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).unwrap();
+    }
+
+    /// The processes of its consumers: its children that lead a process group of their own.
+    pub(crate) fn children(&self) -> Vec<u32> {
+        children_of(self.pid())
+    }
+
+    /// Waits for its end.
+    pub(crate) fn exited(&mut self, limit: Duration) -> ExitStatus {
+        let child = self.child.as_mut().expect("started");
+        let mut status = None;
+        wait_until("the supervisor's end", limit, || {
+            status = child.try_wait().unwrap();
+            status.is_some()
+        });
+        self.child = None;
+        status.unwrap()
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("the supervisor's log:\n{}", self.log());
+        }
+    }
+}
+
+/// The direct children of a process.
+pub(crate) fn children_of(pid: u32) -> Vec<u32> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    tasks
+        .filter_map(|task| fs::read_to_string(task.path().join("children")).ok())
+        .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+        .collect()
+}
+
+/// Whether a process exists and is no zombie.
+pub(crate) fn alive(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z'))
+}
