@@ -164,7 +164,10 @@ impl<'a> Declarer<'a> {
         call: impl AsyncFnOnce(&Channel) -> lapin::Result<T>,
     ) -> Result<T, DeclareError> {
         let work = async {
-            let channel = match self.idle().pop() {
+            // In a statement of its own: the lock of a `match` on it would be held until the
+            // channel is open, with every other call waiting for it on the same thread.
+            let idle = self.idle().pop();
+            let channel = match idle {
                 Some(channel) => channel,
                 None => self.connection.create_channel().await?,
             };

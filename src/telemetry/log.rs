@@ -17,6 +17,8 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter}
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 
+use super::screen::AboveProgress;
+
 /// The target of events that carry a line a child wrote. Their fields: `consumer`, `worker` (its
 /// slot) and `stream` (`stderr` or `stdout`).
 pub const CHILD_TARGET: &str = "warrener::child";
@@ -54,7 +56,7 @@ impl FromStr for LogFormat {
 /// of ours, 2 and more also the libraries' steps; −1 warnings and errors, −2 and less errors only.
 /// `color` is for a terminal, and for text alone.
 pub fn init(format: LogFormat, verbosity: i8, color: bool) {
-    let subscriber = subscriber(format, verbosity, color, std::io::stderr);
+    let subscriber = subscriber(format, verbosity, color, AboveProgress::default);
     // The only error is that there is a log already: see above.
     let _ = tracing::subscriber::set_global_default(subscriber);
 }

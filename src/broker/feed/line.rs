@@ -38,7 +38,7 @@ pub struct FeedLine {
 /// Why a line is no message.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct BadLine(String);
+pub struct BadLine(pub String);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -62,13 +62,13 @@ pub enum FeedError {
 /// Publishes every line of `source`, those without an exchange to `exchange`, and waits for all
 /// confirms. Messages may overtake one another. Blank lines are passed over.
 ///
-/// `seen` is called with each message before it is published, and `progress` with the number of
+/// `seen` is called with each message before it is published, and may refuse it; `progress` with the number of
 /// bytes read so far and the report so far.
 pub async fn pump(
     publisher: &Publisher,
     mut source: impl AsyncBufRead + Unpin,
     exchange: &str,
-    mut seen: impl FnMut(&FeedLine),
+    mut seen: impl FnMut(&FeedLine) -> Result<(), BadLine>,
     mut progress: impl FnMut(u64, &FeedReport),
 ) -> Result<FeedReport, FeedError> {
     let mut report = FeedReport::default();
@@ -85,8 +85,9 @@ pub async fn pump(
         if text.trim().is_empty() {
             continue;
         }
-        let line = FeedLine::parse(&text).map_err(|source| FeedError::Line { number, source })?;
-        seen(&line);
+        let line = FeedLine::parse(&text)
+            .and_then(|line| seen(&line).map(|()| line))
+            .map_err(|source| FeedError::Line { number, source })?;
         under_way.push(publisher.publish(line.into_outgoing(exchange)));
         if under_way.len() >= UNDER_WAY
             && let Some(outcome) = under_way.next().await
