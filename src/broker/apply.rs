@@ -48,7 +48,7 @@ pub async fn apply(
         change.action == Action::Verify && !matches!(change.target, Target::Binding(_))
     };
     work.phase(changes.iter().filter(unseen).collect(), &mut report).await;
-    let mut changed = false;
+    let mut touched = false;
     if report.failed.is_empty() {
         let checked = report.done;
         for kind in ["exchange", "policy", "queue", "binding"] {
@@ -58,13 +58,13 @@ pub async fn apply(
                 .collect();
             work.phase(steps, &mut report).await;
         }
-        changed = report.done != checked;
+        touched = report.done != checked;
     }
     let remaining = match management {
         Some(client) => look_again(topology, client, &report.failed).await,
         None => Remaining::Unseen("only the management API could tell".into()),
     };
-    ApplyReport { done: report.done, failed: report.failed, changed, remaining }
+    ApplyReport { done: report.done, failed: report.failed, changed: touched, remaining }
 }
 
 #[derive(Default)]

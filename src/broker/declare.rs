@@ -164,8 +164,7 @@ impl<'a> Declarer<'a> {
         call: impl AsyncFnOnce(&Channel) -> lapin::Result<T>,
     ) -> Result<T, DeclareError> {
         let work = async {
-            // In a statement of its own: the lock of a `match` on it would be held until the
-            // channel is open, with every other call waiting for it on the same thread.
+            // A statement of its own, so that the lock is not held while a channel opens.
             let idle = self.idle().pop();
             let channel = match idle {
                 Some(channel) => channel,
@@ -189,9 +188,8 @@ impl<'a> Declarer<'a> {
 /// The broker says `NOT_FOUND` also about a queue whose node is down, and that queue exists.
 fn existence(found: Result<(), DeclareError>, absent: &str) -> Result<bool, DeclareError> {
     match found {
-        Ok(()) => Ok(true),
         Err(DeclareError::Missing(text)) if text.contains(absent) => Ok(false),
-        Err(DeclareError::Missing(_)) => Ok(true),
+        Ok(()) | Err(DeclareError::Missing(_)) => Ok(true),
         // Locked by the connection that owns it, so it exists.
         Err(DeclareError::Refused(text)) if text.starts_with("RESOURCE_LOCKED") => Ok(true),
         Err(error) => Err(error),

@@ -96,12 +96,16 @@ pub struct Approved {
     .0.summary().conflict,
     if .0.summary().conflict == 1 { "resource is" } else { "resources are" }
 )]
-pub struct Refused(pub Plan);
+pub struct Refused(pub Box<Plan>);
 
 impl Approved {
     /// Consents to a plan, unless something in it is in conflict.
     pub fn new(plan: Plan) -> Result<Self, Refused> {
-        if plan.conflicts().next().is_some() { Err(Refused(plan)) } else { Ok(Self { plan }) }
+        if plan.conflicts().next().is_some() {
+            Err(Refused(Box::new(plan)))
+        } else {
+            Ok(Self { plan })
+        }
     }
 
     /// The plan.

@@ -102,11 +102,10 @@ fn binding(want: &Binding, observed: &Observed) -> Option<Change> {
     let target = Target::Binding(want.clone());
     match &observed.bindings {
         Some(bindings) if bindings.contains(&BindingKey::from(want)) => None,
-        Some(_) => Some(create(target)),
         None if both_ends_exist(want, observed) => {
             Some(verify(target, "whether it exists cannot be seen"))
         }
-        None => Some(create(target)),
+        Some(_) | None => Some(create(target)),
     }
 }
 

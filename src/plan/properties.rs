@@ -107,7 +107,7 @@ proptest! {
     #[test]
     fn performing_a_plan_leaves_nothing_to_do(topology in some_topology()) {
         let mut observed = empty_broker();
-        build(&mut observed, &&topology);
+        build(&mut observed, &topology);
         let again = diff(&topology, &observed);
         prop_assert!(again.is_empty(), "{:?}", again);
     }
@@ -117,7 +117,7 @@ proptest! {
     #[test]
     fn nothing_is_taken_away(before in some_topology(), after in some_topology()) {
         let mut observed = empty_broker();
-        build(&mut observed, &&before);
+        build(&mut observed, &before);
         let was = observed.clone();
         let plan = diff(&after, &observed);
         for change in plan.changes() {

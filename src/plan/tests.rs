@@ -245,7 +245,7 @@ fn json_has_the_documented_shape() {
 fn a_second_plan_is_empty() {
     let topology = topology(orders());
     let mut observed = empty_broker();
-    build(&mut observed, &&topology);
+    build(&mut observed, &topology);
     let plan = diff(&topology, &observed);
     assert!(plan.is_empty());
     assert_snapshot!(text(&plan), @"nothing to do: the broker is as the files say");

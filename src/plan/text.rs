@@ -70,7 +70,8 @@ pub fn render_report(
     let mut text = String::new();
     for Failure { change, reason, hint } in report.failed.iter().take(FAILURES_SHOWN) {
         line(&mut text, change.action, &title(change), style);
-        let _ = writeln!(text, "  not done: {reason}");
+        let place = place(change.target.origin());
+        let _ = writeln!(text, "  not done: {reason} ({place})");
         hint_line(&mut text, hint.as_deref());
     }
     if report.failed.len() > FAILURES_SHOWN {

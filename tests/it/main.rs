@@ -2,6 +2,7 @@
 //! of contents.
 
 mod sandbox;
+mod supervise;
 mod support;
 mod tidy;
 mod watch;

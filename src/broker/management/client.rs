@@ -76,33 +76,33 @@ impl ManagementClient {
 
     /// Queues, bindings and policies of a vhost in one document. Administrators only.
     pub async fn definitions(&self, vhost: &VhostName) -> Result<Definitions, ManagementError> {
-        self.get(&format!("definitions/{}", segment(vhost)), vhost_words(vhost)).await
+        self.get(&format!("definitions/{}", segment(vhost)?), vhost_words(vhost)).await
     }
 
     /// The exchanges of a vhost, internal ones and the broker's own among them.
     pub async fn exchanges(&self, vhost: &VhostName) -> Result<Vec<ExchangeInfo>, ManagementError> {
-        self.get(&format!("exchanges/{}", segment(vhost)), vhost_words(vhost)).await
+        self.get(&format!("exchanges/{}", segment(vhost)?), vhost_words(vhost)).await
     }
 
     /// The queues of a vhost, without statistics.
     pub async fn queues(&self, vhost: &VhostName) -> Result<Vec<QueueInfo>, ManagementError> {
-        let path = format!("queues/{}?disable_stats=true", segment(vhost));
+        let path = format!("queues/{}?disable_stats=true", segment(vhost)?);
         self.get(&path, vhost_words(vhost)).await
     }
 
     /// The bindings of a vhost, those to the default exchange among them.
     pub async fn bindings(&self, vhost: &VhostName) -> Result<Vec<BindingInfo>, ManagementError> {
-        self.get(&format!("bindings/{}", segment(vhost)), vhost_words(vhost)).await
+        self.get(&format!("bindings/{}", segment(vhost)?), vhost_words(vhost)).await
     }
 
     /// The policies of a vhost.
     pub async fn policies(&self, vhost: &VhostName) -> Result<Vec<PolicyInfo>, ManagementError> {
-        self.get(&format!("policies/{}", segment(vhost)), vhost_words(vhost)).await
+        self.get(&format!("policies/{}", segment(vhost)?), vhost_words(vhost)).await
     }
 
     /// Creates a policy or replaces the one of that name.
     pub async fn put_policy(&self, policy: &Policy) -> Result<(), ManagementError> {
-        let path = format!("policies/{}/{}", segment(&policy.vhost), segment(&policy.name));
+        let path = format!("policies/{}/{}", segment(&policy.vhost)?, segment(&policy.name)?);
         let body = json!({
             "pattern": policy.pattern,
             "apply-to": policy.apply_to.as_str(),
@@ -167,8 +167,18 @@ impl ManagementClient {
     }
 }
 
-fn segment(name: impl ToString) -> String {
-    utf8_percent_encode(&name.to_string(), SEGMENT).to_string()
+/// The name as one segment of a path. Two names cannot be one: every HTTP client takes them out of
+/// an address, percent-encoded or not.
+fn segment(name: &impl ToString) -> Result<String, ManagementError> {
+    let name = name.to_string();
+    if matches!(name.as_str(), "." | "..") {
+        return Err(ManagementError::Refused {
+            what: format!("the name `{name}`"),
+            reason: "it cannot stand in an address, so the management API cannot be asked about it"
+                .into(),
+        });
+    }
+    Ok(utf8_percent_encode(&name, SEGMENT).to_string())
 }
 
 fn vhost_words(vhost: &VhostName) -> String {

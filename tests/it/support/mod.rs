@@ -1,3 +1,5 @@
-//! What several topics need: a real broker.
+//! What several topics need: a real broker, a running supervisor, a look at queues from outside.
 
 pub(crate) mod broker;
+pub(crate) mod queue;
+pub(crate) mod supervisor;
