@@ -93,10 +93,11 @@ where
 
 fn filter(verbosity: i8) -> Targets {
     let (ours, libraries) = match verbosity {
-        ..=-2 => (LevelFilter::ERROR, LevelFilter::ERROR),
-        -1 => (LevelFilter::WARN, LevelFilter::ERROR),
-        // Libraries retell as warnings what we report in our own words.
-        0 => (LevelFilter::INFO, LevelFilter::ERROR),
+        // Libraries retell as warnings and errors what we report in our own words: every connection
+        // that a broker drops, for one.
+        ..=-2 => (LevelFilter::ERROR, LevelFilter::OFF),
+        -1 => (LevelFilter::WARN, LevelFilter::OFF),
+        0 => (LevelFilter::INFO, LevelFilter::OFF),
         1 => (LevelFilter::DEBUG, LevelFilter::WARN),
         2 => (LevelFilter::TRACE, LevelFilter::DEBUG),
         3.. => (LevelFilter::TRACE, LevelFilter::TRACE),
