@@ -23,7 +23,9 @@ pub(super) fn obey(command: Command) -> io::Result<()> {
             match signal {
                 SIGHUP => command.reload.notify_one(),
                 _ if !command.drain.is_cancelled() => {
-                    tracing::info!("stopping; once more to stop at once");
+                    tracing::info!(
+                        "stopping: no new messages, what is held is answered first; once more to stop at once"
+                    );
                     command.drain.cancel();
                 }
                 _ if !command.kill.is_cancelled() => {

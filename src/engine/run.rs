@@ -284,7 +284,6 @@ impl Engine {
     }
 
     async fn stop(mut self) {
-        tracing::info!("stopping: no new messages; what is held is answered first");
         self.keeper.stop().await;
         drop(self.links.take());
         self.links_tasks.close();

@@ -4,9 +4,14 @@ use std::fmt;
 use std::time::Duration;
 
 use amq_protocol::uri::AMQPUri;
+use percent_encoding::{AsciiSet, utf8_percent_encode};
 use secrecy::SecretString;
 
 use super::{Fleet, StackName, Topology, VhostName};
+
+/// What a vhost has escaped in an address.
+const VHOST: &AsciiSet =
+    &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// One address of the broker. Neither `Debug` nor `Display` shows the password.
 #[derive(Clone, PartialEq, Eq)]
@@ -26,7 +31,9 @@ impl Endpoint {
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let authority = &self.uri.authority;
-        let (scheme, port, vhost) = (&self.uri.scheme, authority.port, &self.uri.vhost);
+        let (scheme, port) = (&self.uri.scheme, authority.port);
+        // As it must be written in the file: the vhost `/` is `%2f` there.
+        let vhost = utf8_percent_encode(&self.uri.vhost, VHOST);
         if authority.host.contains(':') {
             write!(f, "{scheme}://[{}]:{port}/{vhost}", authority.host)
         } else {

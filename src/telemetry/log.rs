@@ -102,7 +102,10 @@ fn filter(verbosity: i8) -> Targets {
         2 => (LevelFilter::TRACE, LevelFilter::DEBUG),
         3.. => (LevelFilter::TRACE, LevelFilter::TRACE),
     };
-    Targets::new().with_default(libraries).with_target("warrener", ours)
+    // The AMQP library calls errors what is an everyday matter to us, and said by us: a broker that
+    // restarts, a channel that is refused.
+    let amqp = if verbosity < 1 { LevelFilter::OFF } else { libraries };
+    Targets::new().with_default(libraries).with_target("lapin", amqp).with_target("warrener", ours)
 }
 
 /// The short form.

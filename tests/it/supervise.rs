@@ -45,7 +45,13 @@ consumers:
         .iter()
         .map(|found| {
             let header = |name: &str| found.header(&format!("warrener-{name}"));
-            format!("{}: {} after {}, {}", found.body, header("reason"), header("attempt"), header("error"))
+            format!(
+                "{}: {} after {}, {}",
+                found.body,
+                header("reason"),
+                header("attempt"),
+                header("error")
+            )
         })
         .collect();
     assert_eq!(

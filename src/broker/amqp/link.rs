@@ -112,6 +112,7 @@ impl Keeper {
     async fn run(self) {
         let mut soon = Backoff::new(UNREACHABLE.0, UNREACHABLE.1);
         let mut late = Backoff::new(REFUSED.0, REFUSED.1);
+        let mut said = String::new();
         for endpoint in self.endpoints.iter().cycle() {
             let attempt = connect(endpoint, self.role, &self.name);
             let outcome = tokio::select! {
@@ -121,6 +122,7 @@ impl Keeper {
             let pause = match outcome {
                 Ok(wire) => {
                     tracing::info!(role = self.role.as_str(), broker = %endpoint, "connected");
+                    said.clear();
                     let since = Instant::now();
                     let why = self.hold(Arc::new(wire)).await;
                     let Some(why) = why else { return };
@@ -134,12 +136,20 @@ impl Keeper {
                     soon.next(fastrand::f64())
                 }
                 Err(error) => {
-                    tracing::warn!(role = self.role.as_str(), hint = error.hint(), "{error}");
+                    let why = error.to_string();
+                    // An outage is news once, not at every attempt.
+                    if said != why {
+                        tracing::warn!(
+                            role = self.role.as_str(),
+                            hint = error.hint(),
+                            "{why}; trying on"
+                        );
+                        said.clone_from(&why);
+                    }
                     let pause = match error.kind {
                         ConnectErrorKind::Unreachable => soon.next(fastrand::f64()),
                         _ => late.next(fastrand::f64()),
                     };
-                    let why = error.to_string();
                     self.registry.set_connection(self.role, ConnectionState::Down { why });
                     self.tx.send_replace(LinkState::Down(Some(error)));
                     pause

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use lapin::options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::options::{
+    BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
+};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 
@@ -55,13 +57,16 @@ impl Outside {
         properties: BasicProperties,
     ) {
         for (number, body) in bodies.into_iter().enumerate() {
-            let properties = properties
-                .clone()
-                .with_delivery_mode(2)
-                .with_message_id(number.to_string().into());
+            let properties =
+                properties.clone().with_delivery_mode(2).with_message_id(number.to_string().into());
             let options = BasicPublishOptions { mandatory: true, ..Default::default() };
-            let publish =
-                self.channel.basic_publish("".into(), queue.into(), options, body.as_bytes(), properties);
+            let publish = self.channel.basic_publish(
+                "".into(),
+                queue.into(),
+                options,
+                body.as_bytes(),
+                properties,
+            );
             // Registered with the channel, whose confirms are awaited together below.
             drop(publish.await.expect("publishes"));
         }
@@ -94,8 +99,7 @@ impl Outside {
     pub(crate) async fn take_all(&self, queue: &str) -> Vec<Found> {
         let mut found = Vec::new();
         let options = BasicGetOptions { no_ack: true };
-        while let Some(message) =
-            self.channel.basic_get(queue.into(), options).await.expect("gets")
+        while let Some(message) = self.channel.basic_get(queue.into(), options).await.expect("gets")
         {
             let properties = message.delivery.properties.clone();
             let body = String::from_utf8_lossy(&message.delivery.data).into_owned();
