@@ -92,7 +92,8 @@ impl Feeding<'_> {
         let file = tokio::fs::File::open(path).await.map_err(open)?;
         let bytes = file.metadata().await.map_err(open)?.len();
         let expected = RefCell::new(Expected::new(self.desired, exchange));
-        let mut progress = Progress::new(bytes);
+        let queues = self.desired.fleet.consumers().map(|consumer| consumer.queue.as_str());
+        let mut progress = Progress::new(bytes, queues);
         let report = self.publish(file, exchange, &expected, &mut progress).await?;
         progress.published(bytes, report.total());
         self.settle(&expected.into_inner(), &mut progress, report).await

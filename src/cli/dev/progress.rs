@@ -19,15 +19,21 @@ pub(super) fn spinner(text: &'static str) -> ProgressBar {
 pub(super) struct Progress {
     feed: ProgressBar,
     queues: BTreeMap<String, ProgressBar>,
+    /// Columns for the names of queues.
+    width: usize,
 }
 
 impl Progress {
     /// Draws the first bar, for a feed of so many bytes.
-    pub(super) fn new(bytes: u64) -> Self {
+    pub(super) fn new<'a>(bytes: u64, queues: impl Iterator<Item = &'a str>) -> Self {
+        let feeding = "publishing";
+        let widths = queues.chain([feeding]).map(|name| name.chars().count());
+        let width = widths.max().unwrap_or(0);
         let feed = ProgressBar::new(bytes)
-            .with_style(style("publish  {wide_bar:.green} {msg}"))
+            .with_style(style("{prefix}  {wide_bar:.green} {msg}"))
+            .with_prefix(format!("{feeding:<width$}"))
             .with_message("0 messages");
-        Self { feed: telemetry::progress().add(feed), queues: BTreeMap::new() }
+        Self { feed: telemetry::progress().add(feed), queues: BTreeMap::new(), width }
     }
 
     /// So much of the feed is published.
@@ -42,7 +48,7 @@ impl Progress {
             let bar = self.queues.entry(account.queue.clone()).or_insert_with(|| {
                 let bar = ProgressBar::new(0)
                     .with_style(style("{prefix}  {wide_bar:.cyan} {pos}/{len}  {msg}"))
-                    .with_prefix(account.queue.clone());
+                    .with_prefix(format!("{:<1$}", account.queue, self.width));
                 telemetry::progress().add(bar)
             });
             let dead: u64 = account.dead.values().sum();
