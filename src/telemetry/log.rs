@@ -17,6 +17,8 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter}
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 
+use super::screen::AboveProgress;
+
 /// The target of events that carry a line a child wrote. Their fields: `consumer`, `worker` (its
 /// slot) and `stream` (`stderr` or `stdout`).
 pub const CHILD_TARGET: &str = "warrener::child";
@@ -54,7 +56,7 @@ impl FromStr for LogFormat {
 /// of ours, 2 and more also the libraries' steps; −1 warnings and errors, −2 and less errors only.
 /// `color` is for a terminal, and for text alone.
 pub fn init(format: LogFormat, verbosity: i8, color: bool) {
-    let subscriber = subscriber(format, verbosity, color, std::io::stderr);
+    let subscriber = subscriber(format, verbosity, color, AboveProgress::default);
     // The only error is that there is a log already: see above.
     let _ = tracing::subscriber::set_global_default(subscriber);
 }
@@ -91,10 +93,11 @@ where
 
 fn filter(verbosity: i8) -> Targets {
     let (ours, libraries) = match verbosity {
-        ..=-2 => (LevelFilter::ERROR, LevelFilter::ERROR),
-        -1 => (LevelFilter::WARN, LevelFilter::ERROR),
-        // Libraries retell as warnings what we report in our own words.
-        0 => (LevelFilter::INFO, LevelFilter::ERROR),
+        // Libraries retell as warnings and errors what we report in our own words: every connection
+        // that a broker drops, for one.
+        ..=-2 => (LevelFilter::ERROR, LevelFilter::OFF),
+        -1 => (LevelFilter::WARN, LevelFilter::OFF),
+        0 => (LevelFilter::INFO, LevelFilter::OFF),
         1 => (LevelFilter::DEBUG, LevelFilter::WARN),
         2 => (LevelFilter::TRACE, LevelFilter::DEBUG),
         3.. => (LevelFilter::TRACE, LevelFilter::TRACE),
