@@ -2,16 +2,15 @@
 //! of contents.
 
 mod check;
-mod endure;
-mod lint;
-mod reload;
 mod children;
 mod docs;
 mod endure;
+mod lint;
+mod process;
 mod proxy;
 mod reconcile;
 mod reconcile_amqp;
-mod process;
+mod reload;
 mod sandbox;
 mod supervise;
 mod support;
