@@ -212,7 +212,7 @@ impl Visit for Fields {
         // and the names that stand at the front need no quotes.
         match field.name() {
             name @ ("message" | "consumer" | "worker" | "stream" | "detail" | "hint") => {
-                self.put(name, value)
+                self.put(name, value);
             }
             name if value.is_empty() || value.contains([' ', '"']) => {
                 self.put(name, &format!("\"{}\"", value.replace('"', "\\\"")));

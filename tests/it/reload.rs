@@ -1,5 +1,6 @@
 //! The file changes while everything runs: what is touched, what is not, and what is refused.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::symlink;
 
@@ -11,20 +12,26 @@ use crate::support::supervisor::{PATIENCE, Supervisor, wait_until};
 
 /// A stack with the given consumers, each with a queue of its name: `(name, its DELAY)`.
 fn stack(url: &str, consumers: &[(&str, &str)]) -> String {
-    let queues: String = consumers.iter().map(|(name, _)| format!("  {name}: {{}}\n")).collect();
-    let consumers: String = consumers
-        .iter()
-        .map(|(name, delay)| {
-            format!(
-                "  {name}:\n    queue: {name}\n    command: [python3, \"${{CHILDREN}}/ledger.py\"]\n    \
-                 discard: true\n    env: {{ LEDGER: ledger-{name}, DELAY: \"{delay}\" }}\n"
-            )
-        })
-        .collect();
-    format!(
-        "stack: test\nbroker: {{ url: \"{url}\", management: \"{}\" }}\nqueues:\n{queues}consumers:\n{consumers}",
-        management_url()
-    )
+    let management = management_url();
+    let mut text =
+        format!("stack: test\nbroker: {{ url: \"{url}\", management: \"{management}\" }}\n");
+    text += "queues:\n";
+    for (name, _) in consumers {
+        let _ = writeln!(text, "  {name}: {{}}");
+    }
+    text += "consumers:\n";
+    for (name, delay) in consumers {
+        let _ = write!(
+            text,
+            r#"  {name}:
+    queue: {name}
+    command: [python3, "${{CHILDREN}}/ledger.py"]
+    discard: true
+    env: {{ LEDGER: ledger-{name}, DELAY: "{delay}" }}
+"#
+        );
+    }
+    text
 }
 
 /// Publishes one message to the queue and waits until its consumer has written it down.
