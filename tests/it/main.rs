@@ -5,8 +5,6 @@ mod children;
 mod docs;
 mod endure;
 mod proxy;
-mod reconcile;
-mod reconcile_amqp;
 mod sandbox;
 mod supervise;
 mod support;
