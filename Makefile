@@ -18,7 +18,7 @@ build:
 	$(CARGO) build --release --locked
 
 demo: install-rabbitmq build
-	target/release/warrener dev topologies/quickstart/quickstart.yaml \
+	target/release/warrener dev topologies/quickstart/quickstart.yaml --quiet \
 		--feed topologies/quickstart/orders.jsonl --exchange orders --until-settled
 
 demo-live: install-rabbitmq build

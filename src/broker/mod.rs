@@ -1,6 +1,8 @@
 //! Everything said to RabbitMQ: AMQP connections, the management API, observing and applying.
 
 pub mod amqp;
+pub mod dead_letters;
+pub mod feed;
 pub mod management;
 
 mod apply;

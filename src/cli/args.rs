@@ -5,6 +5,7 @@ use clap::{Args, ColorChoice, Parser, Subcommand};
 
 use super::apply::ApplyArgs;
 use super::check::Check;
+use super::dev::DevArgs;
 use super::plan::PlanArgs;
 use super::run::RunArgs;
 use crate::telemetry::LogFormat;
@@ -50,6 +51,8 @@ pub enum Command {
     Apply(ApplyArgs),
     /// Reconcile, run the consumers and follow the files, until stopped by a signal
     Run(RunArgs),
+    /// Run a stack on a private throw-away RabbitMQ that goes when this ends
+    Dev(DevArgs),
 }
 
 fn log_format() -> impl TypedValueParser<Value = LogFormat> {

@@ -9,7 +9,7 @@ use clap::{ColorChoice, Parser};
 use super::args::{Cli, Command};
 use super::exit::Exit;
 use super::screen::Screen;
-use super::{apply, check, diagnostics, plan, run};
+use super::{apply, check, dev, diagnostics, plan, run};
 use crate::files;
 use crate::model::Desired;
 use crate::plan::Style;
@@ -53,6 +53,7 @@ fn perform(cli: Cli) -> Exit {
             apply::run(&command, desired, answers, screen).await
         }),
         Command::Run(command) => block_on(run::run(command, color)),
+        Command::Dev(command) => block_on(dev::run(command, color)),
     }
 }
 

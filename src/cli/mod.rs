@@ -6,6 +6,7 @@
 mod apply;
 mod args;
 mod check;
+mod dev;
 mod diagnostics;
 mod entry;
 mod exit;

@@ -68,6 +68,13 @@ pub enum SandboxError {
         log: String,
     },
 
+    /// The management API did not do what it was asked to.
+    #[error("the private RabbitMQ refuses")]
+    Refused {
+        /// Its answer.
+        source: reqwest::Error,
+    },
+
     /// The node outlived every signal.
     #[error("the private RabbitMQ does not end; its last words:\n{log}")]
     DoesNotEnd {

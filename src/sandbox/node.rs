@@ -151,6 +151,22 @@ impl Sandbox {
         self.layout.log()
     }
 
+    /// Creates a vhost in which `guest` may do everything. Nothing happens where it exists.
+    pub async fn create_vhost(&self, name: &str) -> Result<(), SandboxError> {
+        let name = percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);
+        let answer = self
+            .http
+            .put(format!("{}/api/vhosts/{name}", self.management_url()))
+            .basic_auth("guest", Some("guest"))
+            .header("content-type", "application/json")
+            .send()
+            .await;
+        answer
+            .and_then(reqwest::Response::error_for_status)
+            .map(drop)
+            .map_err(|source| SandboxError::Refused { source })
+    }
+
     /// Whether the node is there; it may have ended by itself.
     pub fn is_running(&mut self) -> bool {
         self.broker.as_mut().is_some_and(|broker| matches!(broker.try_wait(), Ok(None)))

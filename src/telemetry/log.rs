@@ -17,6 +17,8 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter}
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 
+use super::screen::AboveProgress;
+
 /// The target of events that carry a line a child wrote. Their fields: `consumer`, `worker` (its
 /// slot) and `stream` (`stderr` or `stdout`).
 pub const CHILD_TARGET: &str = "warrener::child";
@@ -54,7 +56,7 @@ impl FromStr for LogFormat {
 /// of ours, 2 and more also the libraries' steps; −1 warnings and errors, −2 and less errors only.
 /// `color` is for a terminal, and for text alone.
 pub fn init(format: LogFormat, verbosity: i8, color: bool) {
-    let subscriber = subscriber(format, verbosity, color, std::io::stderr);
+    let subscriber = subscriber(format, verbosity, color, AboveProgress::default);
     // The only error is that there is a log already: see above.
     let _ = tracing::subscriber::set_global_default(subscriber);
 }
@@ -91,10 +93,11 @@ where
 
 fn filter(verbosity: i8) -> Targets {
     let (ours, libraries) = match verbosity {
-        ..=-2 => (LevelFilter::ERROR, LevelFilter::ERROR),
-        -1 => (LevelFilter::WARN, LevelFilter::ERROR),
-        // Libraries retell as warnings what we report in our own words.
-        0 => (LevelFilter::INFO, LevelFilter::ERROR),
+        // Libraries retell as warnings and errors what we report in our own words: every connection
+        // that a broker drops, for one.
+        ..=-2 => (LevelFilter::ERROR, LevelFilter::OFF),
+        -1 => (LevelFilter::WARN, LevelFilter::OFF),
+        0 => (LevelFilter::INFO, LevelFilter::OFF),
         1 => (LevelFilter::DEBUG, LevelFilter::WARN),
         2 => (LevelFilter::TRACE, LevelFilter::DEBUG),
         3.. => (LevelFilter::TRACE, LevelFilter::TRACE),
@@ -160,7 +163,7 @@ where
         } else if !meta.target().starts_with("warrener") {
             write!(out, "{dim}{}{dim:#}: ", meta.target())?;
         }
-        writeln!(out, "{}{}", fields.message, fields.rest)
+        writeln!(out, "{}{}{}", fields.message, fields.rest, fields.below)
     }
 }
 
@@ -172,10 +175,21 @@ struct Fields {
     worker: Option<String>,
     stream: Option<String>,
     rest: String,
+    /// Lines of their own under the message: a `detail` that has several, and the `hint`.
+    below: String,
 }
 
 impl Fields {
     fn put(&mut self, name: &str, value: &str) {
+        if let "detail" | "hint" = name {
+            let label = if name == "hint" { "hint: " } else { "" };
+            for line in value.lines() {
+                self.below.push_str("\n    ");
+                self.below.push_str(label);
+                self.below.push_str(&escape(line));
+            }
+            return;
+        }
         let value = escape(value);
         match name {
             "message" => self.message = value,
@@ -197,7 +211,9 @@ impl Visit for Fields {
         // A value with blanks is quoted, so that the next field can be told from it; the message
         // and the names that stand at the front need no quotes.
         match field.name() {
-            name @ ("message" | "consumer" | "worker" | "stream") => self.put(name, value),
+            name @ ("message" | "consumer" | "worker" | "stream" | "detail" | "hint") => {
+                self.put(name, value)
+            }
             name if value.is_empty() || value.contains([' ', '"']) => {
                 self.put(name, &format!("\"{}\"", value.replace('"', "\\\"")));
             }

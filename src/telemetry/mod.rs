@@ -9,6 +9,7 @@
 mod log;
 mod meter;
 mod registry;
+mod screen;
 mod status;
 mod words;
 
@@ -18,6 +19,7 @@ mod tests;
 pub use log::{BadLogFormat, CHILD_TARGET, LogFormat, init};
 pub use meter::{ConsumerMeter, WorkerMeter};
 pub use registry::Registry;
+pub use screen::progress;
 pub use status::{
     ConfigStatus, ConnectionState, ConsumerState, ConsumerStatus, Settled, Status, WorkerState,
     WorkerStatus,

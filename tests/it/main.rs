@@ -1,10 +1,17 @@
 //! Tests of the whole: real files, real processes, a real RabbitMQ. One binary; this is its table
 //! of contents.
 
+mod check;
+mod endure;
+mod lint;
+mod reload;
 mod children;
 mod docs;
 mod endure;
 mod proxy;
+mod reconcile;
+mod reconcile_amqp;
+mod process;
 mod sandbox;
 mod supervise;
 mod support;

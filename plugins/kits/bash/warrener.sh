@@ -21,7 +21,9 @@ warrener_run() {
     local handler=$1 body status reason
     # 8: messages, 9: replies.
     exec 8<&0 9>&1 0</dev/null 1>&2
-    while IFS= read -r body <&8; do
+    # Byte by byte: in a UTF-8 locale, bash takes the newline after a broken character for a part
+    # of it, and with it the next message.
+    while LC_ALL=C IFS= read -r body <&8; do
         reason=
         status=0
         # In a condition, so that `set -e` of the program does not end it for a failed message.

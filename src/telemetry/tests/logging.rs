@@ -43,7 +43,6 @@ fn text_lines() {
         tracing::warn!(consumer = "billing", why = "no such queue", "waits");
         tracing::info!(target: CHILD_TARGET, consumer = "billing", worker = 0, stream = "stderr", "hello");
         tracing::info!(target: CHILD_TARGET, consumer = "billing", worker = 0, stream = "stdout", "stray");
-        tracing::error!(target: "lapin", "socket closed");
         tracing::debug!("too fine");
     });
     insta::assert_snapshot!(timeless(&log), @r#"
@@ -52,7 +51,6 @@ fn text_lines() {
     WARN  billing: waits why="no such queue"
     INFO  billing[0]: hello
     INFO  billing[0] stdout: stray
-    ERROR lapin: socket closed
     "#);
     let time: String =
         log.chars().take(13).map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
@@ -122,7 +120,7 @@ fn verbosity_chooses_whose_words_are_shown() {
         (log.matches("ours").count(), log.matches("theirs").count())
     };
     let shown: Vec<_> = (-3..=4).map(count).collect();
-    assert_eq!(shown, [(1, 1), (1, 1), (2, 1), (3, 1), (4, 2), (5, 3), (5, 4), (5, 4)]);
+    assert_eq!(shown, [(1, 0), (1, 0), (2, 0), (3, 0), (4, 2), (5, 3), (5, 4), (5, 4)]);
 }
 
 #[test]

@@ -5,4 +5,5 @@ pub(crate) mod broker;
 pub(crate) mod frames;
 pub(crate) mod proxy;
 pub(crate) mod queue;
+pub(crate) mod stack;
 pub(crate) mod supervisor;
