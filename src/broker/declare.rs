@@ -172,7 +172,7 @@ impl<'a> Declarer<'a> {
         let _ = timeout(FINISH_LIMIT, join_all(closing)).await;
     }
 
-    async fn call<T>(
+    pub(super) async fn call<T>(
         &self,
         call: impl AsyncFnOnce(&Channel) -> lapin::Result<T>,
     ) -> Result<T, DeclareError> {
@@ -225,7 +225,7 @@ fn classify(error: &lapin::Error) -> DeclareError {
     }
 }
 
-fn short(text: &str) -> Result<ShortString, DeclareError> {
+pub(super) fn short(text: &str) -> Result<ShortString, DeclareError> {
     ShortString::try_new(text).map_err(|_| {
         let start: String = text.chars().take(40).collect();
         DeclareError::Unsendable(format!(

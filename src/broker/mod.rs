@@ -7,11 +7,14 @@ pub mod management;
 
 mod apply;
 mod declare;
+mod ledger;
 mod observe;
+mod remove;
 mod survey;
 
 pub use apply::apply;
 pub(crate) use declare::field_table;
 pub use declare::{DeclareError, Declarer};
+pub use ledger::LedgerStore;
 pub use observe::{ObserveError, Sight, look, observe, observe_over_amqp};
 pub use survey::{Survey, dial, survey};

@@ -18,7 +18,7 @@ use crate::model::{
 };
 use crate::plan::{
     BindingKey, BrokerIdentity, Gap, Observed, ObservedExchange, ObservedPolicy, ObservedQueue,
-    Seen, Subject,
+    ResourceId, Seen, Subject,
 };
 
 /// Why the broker could not be observed at all.
@@ -35,6 +35,12 @@ pub enum ObserveError {
         /// Why it had to be AMQP.
         management: String,
     },
+    /// A ledger of who owns what is there and cannot be understood.
+    #[error("{0}")]
+    Ledger(String),
+    /// How much the queues that would be deleted are used could not be found out.
+    #[error("cannot look at the queues that would be deleted: {0}")]
+    Usage(String),
     /// There was no AMQP connection to fall back to.
     #[error("cannot observe the broker: {management}; and {connect}")]
     NoWay {
@@ -54,7 +60,10 @@ impl ObserveError {
             }
             Self::Management(error) => error.hint(),
             Self::Declare { error, .. } => error.hint().map(str::to_owned),
-            Self::NoWay { .. } => None,
+            Self::Ledger(_) => {
+                Some("a later version of warrener may have written it: use that one".into())
+            }
+            Self::Usage(_) | Self::NoWay { .. } => None,
         }
     }
 }
@@ -70,10 +79,11 @@ pub struct Sight<C> {
     pub connection: Option<C>,
 }
 
-/// Observes through the management API, or over AMQP where that is off, silent or refuses the user.
-/// `connect` is called only then.
+/// Observes the vhosts of the topology and `home` through the management API, or the topology over
+/// AMQP where that is off, silent or refuses the user. `connect` is called only then.
 pub async fn look<C: Borrow<Connection>>(
     topology: &Topology,
+    home: &VhostName,
     management: Option<&ManagementClient>,
     connect: impl AsyncFnOnce() -> Result<C, String>,
 ) -> Result<Sight<C>, ObserveError> {
@@ -82,7 +92,7 @@ pub async fn look<C: Borrow<Connection>>(
             "the management API is switched off".to_owned(),
             "give its address as `broker.management`".to_owned(),
         ),
-        Some(client) => match observe(topology, client).await {
+        Some(client) => match observe(topology, [home], client).await {
             Ok(observed) => {
                 return Ok(Sight { observed, through_management: true, connection: None });
             }
@@ -103,10 +113,11 @@ pub async fn look<C: Borrow<Connection>>(
     Ok(Sight { observed, through_management: false, connection: Some(connection) })
 }
 
-/// Observes the vhosts of the topology through the management API: one request for the broker and
+/// Observes the vhosts of the topology, and others, through the management API: one request for the broker and
 /// two a vhost, or five for a user who is no administrator.
 pub async fn observe(
     topology: &Topology,
+    others: impl IntoIterator<Item = &VhostName>,
     client: &ManagementClient,
 ) -> Result<Observed, ManagementError> {
     let Overview { cluster_name, rabbitmq_version, exchange_types } =
@@ -119,7 +130,9 @@ pub async fn observe(
         policies: Some(BTreeMap::new()),
         ..Observed::default()
     };
-    for vhost in vhosts(topology) {
+    let mut vhosts = vhosts(topology);
+    vhosts.extend(others.into_iter().cloned());
+    for vhost in vhosts {
         let (exchanges, definitions) =
             futures_util::try_join!(client.exchanges(&vhost), definitions(client, &vhost))?;
         add_vhost(&mut observed, &vhost, exchanges, definitions);
@@ -178,8 +191,12 @@ fn add_vhost(
         let queue = ObservedQueue::new(durable, auto_delete, table(&arguments));
         Some(((vhost.clone(), name), Seen::Whole(queue)))
     }));
-    if let Some(known) = &mut observed.bindings {
-        known.extend(bindings.into_iter().filter_map(|info| binding_key(vhost, info)));
+    for info in bindings.into_iter().filter(|info| !info.source.is_empty()) {
+        let ends = ends(vhost, &info);
+        match (binding_key(vhost, info), &mut observed.bindings) {
+            (Some(key), Some(known)) => drop(known.insert(key)),
+            _ => observed.illegible.extend(ends),
+        }
     }
     if let Some(known) = &mut observed.policies {
         known.extend(policies.into_iter().filter_map(|info| {
@@ -192,10 +209,20 @@ fn add_vhost(
     }
 }
 
+/// The exchange and the queue or exchange that a binding joins, as far as files can name them.
+fn ends(vhost: &VhostName, info: &BindingInfo) -> Vec<ResourceId> {
+    let exchange =
+        |name| ExchangeName::new(name).ok().map(|name| ResourceId::Exchange(vhost.clone(), name));
+    let destination = match info.destination_type.as_str() {
+        "exchange" => exchange(&info.destination),
+        _ => QueueName::new(&info.destination)
+            .ok()
+            .map(|name| ResourceId::Queue(vhost.clone(), name)),
+    };
+    exchange(&info.source).into_iter().chain(destination).collect()
+}
+
 fn binding_key(vhost: &VhostName, info: BindingInfo) -> Option<BindingKey> {
-    if info.source.is_empty() {
-        return None;
-    }
     let arguments = match &info.arguments {
         // A value that no file can spell, such as AMQP's void, makes it a binding that no file has.
         Value::Object(_) => match ArgValue::from_json(&info.arguments)? {

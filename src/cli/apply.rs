@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::exit::Exit;
-use super::plan::show;
+use super::plan::{ConsentArgs, show};
 use super::screen::Screen;
 use crate::broker::{self, Survey};
 use crate::model::Desired;
@@ -27,6 +27,8 @@ pub struct ApplyArgs {
     /// Only show the plan, as `warrener plan` does.
     #[arg(long)]
     pub(super) dry_run: bool,
+    #[command(flatten)]
+    pub(super) consent: ConsentArgs,
 }
 
 /// Observes, compares, shows the plan, asks where `answers` can be asked, performs, looks again,
@@ -39,14 +41,22 @@ pub(super) async fn run(
     answers: Option<&mut (dyn BufRead + Send)>,
     screen: &mut Screen<'_>,
 ) -> io::Result<Exit> {
-    let Survey { plan, management, wire } = match broker::survey(desired).await {
+    let consent = args.consent.with(desired);
+    let Survey { plan, management, store, wire } = match broker::survey(desired, consent).await {
         Ok(survey) => survey,
         Err(error) => {
             screen.error(&error, error.hint().as_deref())?;
             return Ok(Exit::Failed);
         }
     };
-    if args.dry_run || plan.is_empty() {
+    if args.dry_run {
+        return show(&plan, desired, false, screen);
+    }
+    if plan.is_empty() && !plan.is_refused() {
+        // What is there already as declared is owned from now on.
+        if let Err(why) = store.bring(plan.ledger_before(), &plan.ledger_after(&[])).await {
+            writeln!(screen.err, "warning: the ledger could not be written: {why}")?;
+        }
         return show(&plan, desired, false, screen);
     }
     write!(screen.out, "{}", render(&plan, screen.place, screen.style))?;
@@ -54,7 +64,7 @@ pub(super) async fn run(
     let approved = match Approved::new(plan) {
         Ok(approved) => approved,
         Err(refused) => {
-            screen.error(&refused, None)?;
+            screen.error(&refused, refused.0.veto().map(|veto| veto.hint.as_str()))?;
             return Ok(Exit::Failed);
         }
     };
@@ -85,6 +95,7 @@ pub(super) async fn run(
         &desired.topology,
         &wire.connection,
         management.as_ref(),
+        &store,
         &|dealt_with| bar.set_position(dealt_with as u64),
     )
     .await;

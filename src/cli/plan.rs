@@ -1,6 +1,6 @@
 //! `warrener plan`: what apply would do.
 //!
-//! Exit codes: 0 nothing to do; 2 changes; 1 an error, or a conflict, which no apply would get past.
+//! Exit codes: 0 nothing to do; 2 changes; 1 an error, or a conflict or rail, which no apply would get past.
 //! Where part of the broker cannot be seen there may be something to do, so that is 2 as well.
 
 use std::io;
@@ -10,7 +10,7 @@ use super::exit::Exit;
 use super::screen::Screen;
 use crate::broker::survey;
 use crate::model::Desired;
-use crate::plan::{Plan, render};
+use crate::plan::{Consent, Plan, render};
 
 /// Show what `apply` would do; exit 0 when there is nothing to do, 2 when there are changes.
 #[derive(Clone, Debug, clap::Args)]
@@ -21,6 +21,26 @@ pub struct PlanArgs {
     /// Print the plan as JSON.
     #[arg(long)]
     pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) consent: ConsentArgs,
+}
+
+/// What a person agrees to beyond creating and updating.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(super) struct ConsentArgs {
+    /// Delete what this stack owns and the files no longer declare; also `reconcile.prune` there.
+    #[arg(long)]
+    pub(super) prune: bool,
+    /// Delete also queues with messages or consumers, and more than 30 % of what the stack owns.
+    #[arg(long)]
+    pub(super) force: bool,
+}
+
+impl ConsentArgs {
+    /// What the command line and the files agree to together.
+    pub(super) fn with(self, desired: &Desired) -> Consent {
+        Consent { prune: self.prune || desired.reconcile.prune, force: self.force }
+    }
 }
 
 /// Observes the broker, compares, prints the plan.
@@ -29,7 +49,7 @@ pub(super) async fn run(
     desired: &Desired,
     screen: &mut Screen<'_>,
 ) -> io::Result<Exit> {
-    let plan = match survey(desired).await {
+    let plan = match survey(desired, args.consent.with(desired)).await {
         Ok(survey) => survey.plan,
         Err(error) => {
             screen.error(&error, error.hint().as_deref())?;
@@ -53,7 +73,7 @@ pub(super) fn show(
         write!(screen.out, "{}", render(plan, screen.place, screen.style))?;
     }
     screen.out.flush()?;
-    Ok(if plan.conflicts().next().is_some() {
+    Ok(if plan.is_refused() {
         Exit::Failed
     } else if plan.is_empty() {
         Exit::Done

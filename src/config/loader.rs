@@ -293,19 +293,12 @@ impl Reading {
         let mode = fields.read("mode", self, |r, key, node| r.choice(key, node, &modes));
         let interval = fields
             .read("interval", self, |r, key, node| r.duration_from(key, node, SHORTEST_INTERVAL));
-        if let Some(entry) = fields.take("prune")
-            && self.boolean("prune", &entry.value) == Some(true)
-        {
-            let message = "`prune: true` is not supported yet";
-            self.push(
-                Problem::error(codes::LATER, entry.value.origin, message)
-                    .hint("remove it: nothing is ever deleted by this version"),
-            );
-        }
+        let prune = fields.read("prune", self, Self::boolean);
         fields.finish(self, &[]);
         ReconcileSpec {
             mode: mode.unwrap_or(default.mode),
             interval: interval.unwrap_or(default.interval),
+            prune: prune.unwrap_or(default.prune),
         }
     }
 

@@ -38,6 +38,7 @@ impl Reading {
         let durable = fields.read("durable", self, Self::boolean).unwrap_or(true);
         let auto_delete = fields.read("auto_delete", self, Self::boolean).unwrap_or(false);
         let managed = fields.read("manage", self, Self::boolean).unwrap_or(true);
+        let on_remove = self.on_remove(&mut fields);
         let mut arguments = fields
             .read("arguments", self, |r, key, node| Some(r.arguments(key, origin, node)))
             .unwrap_or_default();
@@ -62,6 +63,7 @@ impl Reading {
             auto_delete,
             arguments,
             managed,
+            on_remove,
             origin,
         });
     }
@@ -233,6 +235,7 @@ pub(super) fn retry_queues(
             auto_delete: false,
             arguments,
             managed: true,
+            on_remove: queue.on_remove,
             origin,
         });
     }

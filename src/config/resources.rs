@@ -3,12 +3,12 @@
 use super::node::{Entry, Node, Value};
 use super::read::{Fields, Reading, misshapen};
 use crate::model::{
-    ApplyTo, Arguments, Binding, Destination, Exchange, ExchangeName, ExchangeType, Origin, Policy,
-    PolicyName, Problem, QueueName, RoutingKey, TopologyParts, VhostName, codes,
+    ApplyTo, Arguments, Binding, Destination, Exchange, ExchangeName, ExchangeType, OnRemove,
+    Origin, Policy, PolicyName, Problem, QueueName, RoutingKey, TopologyParts, VhostName, codes,
 };
 
 /// Keys of any resource that later versions have.
-pub(super) const LATER: &[&str] = &["on_remove", "on_conflict"];
+pub(super) const LATER: &[&str] = &["on_conflict"];
 
 impl Reading {
     /// `exchanges:`
@@ -30,6 +30,7 @@ impl Reading {
         let internal = fields.read("internal", self, Self::boolean);
         let alternate = fields.read("alternate_exchange", self, Self::text);
         let managed = fields.read("manage", self, Self::boolean);
+        let on_remove = self.on_remove(&mut fields);
         let mut arguments = fields
             .read("arguments", self, |r, key, node| Some(r.arguments(key, origin, node)))
             .unwrap_or_default();
@@ -54,8 +55,17 @@ impl Reading {
             internal: internal.unwrap_or(false),
             arguments,
             managed: managed.unwrap_or(true),
+            on_remove,
             origin,
         });
+    }
+
+    /// `on_remove:`
+    pub(super) fn on_remove(&mut self, fields: &mut Fields) -> OnRemove {
+        let words = [("delete", OnRemove::Delete), ("retain", OnRemove::Retain)];
+        fields
+            .read("on_remove", self, |r, key, node| r.choice(key, node, &words))
+            .unwrap_or_default()
     }
 
     /// Sets the argument that a key of the file stands for, unless `arguments:` has it as well.
@@ -259,6 +269,7 @@ impl Reading {
         let priority =
             fields.read("priority", self, |r, key, node| r.whole(key, node, -(1 << 53)..=1 << 53));
         let definition = fields.take("definition");
+        let on_remove = self.on_remove(&mut fields);
         fields.finish(self, LATER);
         let missing = match (&pattern, &definition) {
             (None, _) if !self.noted(origin, "pattern") => Some("pattern: \"^name$\""),
@@ -281,6 +292,7 @@ impl Reading {
             apply_to: apply_to.unwrap_or(ApplyTo::All),
             priority: priority.unwrap_or(0),
             definition,
+            on_remove,
             origin,
         });
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::broker::{ObserveError, Survey, apply, dial, survey};
 use crate::config::SourceMap;
 use crate::model::{Desired, ReconcileMode};
-use crate::plan::{ApplyReport, Approved, Plan, Style, render, render_report};
+use crate::plan::{ApplyReport, Approved, Consent, Plan, Style, render, render_report};
 
 /// Why the broker is not as the files say.
 #[derive(Debug, thiserror::Error)]
@@ -38,20 +38,29 @@ pub(super) async fn reconcile(
     if desired.reconcile.mode == ReconcileMode::Off {
         return Ok(Reconciled::Off);
     }
-    let Survey { plan, management, wire } = survey(desired).await.map_err(|error| {
-        let text = with_hint(&error.to_string(), error.hint().as_deref());
-        match error {
-            ObserveError::NoWay { .. } => Shortfall::Unreachable(text),
-            _ => Shortfall::Refused(text),
-        }
-    })?;
+    let consent = Consent { prune: desired.reconcile.prune, force: false };
+    let Survey { plan, management, store, wire } =
+        survey(desired, consent).await.map_err(|error| {
+            let text = with_hint(&error.to_string(), error.hint().as_deref());
+            match error {
+                ObserveError::NoWay { .. } => Shortfall::Unreachable(text),
+                _ => Shortfall::Refused(text),
+            }
+        })?;
     let place = |origin| sources.place(origin);
     let style = Style::default();
-    if plan.is_empty() {
-        return Ok(Reconciled::Unchanged);
-    }
     if desired.reconcile.mode == ReconcileMode::Check {
-        return Ok(Reconciled::Drifted(plan));
+        return Ok(match plan.is_empty() {
+            true => Reconciled::Unchanged,
+            false => Reconciled::Drifted(plan),
+        });
+    }
+    if plan.is_empty() {
+        // What is there already as declared is owned from now on.
+        if let Err(why) = store.bring(plan.ledger_before(), &plan.ledger_after(&[])).await {
+            tracing::warn!("the ledger of what the stack owns could not be written: {why}");
+        }
+        return Ok(Reconciled::Unchanged);
     }
     let approved = Approved::new(plan).map_err(|refused| {
         let plan = render(&refused.0, &place, style);
@@ -63,8 +72,8 @@ pub(super) async fn reconcile(
             Shortfall::Unreachable(with_hint(&error.to_string(), Some(error.hint())))
         })?,
     };
-    let report =
-        apply(&approved, &desired.topology, &wire.connection, management.as_ref(), &|_| {}).await;
+    let (topology, management) = (&desired.topology, management.as_ref());
+    let report = apply(&approved, topology, &wire.connection, management, &store, &|_| {}).await;
     wire.close().await;
     if report.is_complete() {
         Ok(Reconciled::Applied(report))

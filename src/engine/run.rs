@@ -310,7 +310,7 @@ fn describe(reconciled: &Reconciled, desired: &Desired) -> String {
         Reconciled::Off => "topology: not looked at".into(),
         Reconciled::Unchanged => "topology: nothing to do".into(),
         Reconciled::Applied(report) => {
-            format!("topology: {} created, {} updated", report.done.create, report.done.update)
+            format!("topology: {}", report.done.in_words())
         }
         Reconciled::Drifted(plan) => {
             let count = plan.changes().len();

@@ -115,11 +115,13 @@ pub struct ReconcileSpec {
     pub mode: ReconcileMode,
     /// How often to look, besides at the start and at every change of the files.
     pub interval: Duration,
+    /// Whether what the files no longer declare is deleted.
+    pub prune: bool,
 }
 
 impl Default for ReconcileSpec {
     fn default() -> Self {
-        Self { mode: ReconcileMode::Apply, interval: Duration::from_mins(5) }
+        Self { mode: ReconcileMode::Apply, interval: Duration::from_mins(5), prune: false }
     }
 }
 

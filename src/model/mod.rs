@@ -42,8 +42,8 @@ pub use names::{
 pub use place::{Origin, Problem, Severity};
 pub use policies::{PatternFault, PolicyIndex};
 pub use resources::{
-    ApplyTo, Binding, DeadLetterTarget, Destination, Exchange, ExchangeType, Policy, Queue,
-    QueueType,
+    ApplyTo, Binding, DeadLetterTarget, Destination, Exchange, ExchangeType, OnRemove, Policy,
+    Queue, QueueType,
 };
 pub use routing::{Router, RoutingFault};
 pub use spots::Spots;

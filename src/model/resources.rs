@@ -6,6 +6,16 @@ use super::{
     ArgValue, Arguments, ExchangeName, Origin, PolicyName, QueueName, RoutingKey, VhostName,
 };
 
+/// What becomes of a resource that the files stop declaring.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum OnRemove {
+    /// It is deleted, by those who ask for pruning.
+    #[default]
+    Delete,
+    /// It stays on the broker, and nobody owns it any more.
+    Retain,
+}
+
 /// The type of an exchange: the four of AMQP 0-9-1 or one that a plugin brings
 /// (`x-delayed-message`, `x-consistent-hash`, …).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,6 +46,8 @@ pub struct Exchange {
     pub arguments: Arguments,
     /// False where it must exist but is never created, changed or deleted by us.
     pub managed: bool,
+    /// What becomes of it when no file declares it any more.
+    pub on_remove: OnRemove,
     /// Where it was declared.
     pub origin: Origin,
 }
@@ -85,6 +97,8 @@ pub struct Queue {
     pub arguments: Arguments,
     /// False where it must exist but is never created, changed or deleted by us.
     pub managed: bool,
+    /// What becomes of it when no file declares it any more.
+    pub on_remove: OnRemove,
     /// Where it was declared.
     pub origin: Origin,
 }
@@ -222,6 +236,8 @@ pub struct Policy {
     pub priority: i64,
     /// Keys and values, without the `x-` that arguments have.
     pub definition: Arguments,
+    /// What becomes of it when no file declares it any more.
+    pub on_remove: OnRemove,
     /// Where it was declared.
     pub origin: Origin,
 }

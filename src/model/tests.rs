@@ -84,6 +84,7 @@ fn queue(name: &str, kind: QueueType) -> Queue {
         auto_delete: false,
         arguments: Arguments::new(),
         managed: true,
+        on_remove: OnRemove::Delete,
         origin: Origin::default(),
     }
 }
@@ -96,6 +97,7 @@ fn policy(name: &str, pattern: &str, apply_to: ApplyTo, priority: i64) -> Policy
         apply_to,
         priority,
         definition: Arguments::from([("max-length".into(), ArgValue::Int(1))]),
+        on_remove: OnRemove::Delete,
         origin: Origin::default(),
     }
 }
@@ -145,6 +147,7 @@ fn a_topology_proves_itself() {
         internal: false,
         arguments: Arguments::new(),
         managed: true,
+        on_remove: OnRemove::Delete,
         origin: Origin::default(),
     };
     let binding = Binding {

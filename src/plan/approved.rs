@@ -1,14 +1,21 @@
 //! A plan, and the consent to it.
 
 use super::change::{Action, Change};
+use super::ledger::Ownership;
 use super::observed::{BrokerIdentity, Gap};
+use super::owned::{Books, Consent, Kept, Veto};
 
 /// Steps in the order in which they can be taken, for one broker as it was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     broker: BrokerIdentity,
-    changes: Vec<Change>,
+    pub(super) changes: Vec<Change>,
     gap: Option<Gap>,
+    pub(super) kept: Vec<Kept>,
+    pub(super) veto: Option<Veto>,
+    pub(super) books: Books,
+    pub(super) consent: Consent,
+    pub(super) ownership: Option<Ownership>,
 }
 
 /// How many steps of each kind a plan has.
@@ -18,6 +25,8 @@ pub struct Summary {
     pub create: usize,
     /// Resources to change where they stand.
     pub update: usize,
+    /// Resources to delete.
+    pub delete: usize,
     /// Resources of which nobody can say whether they are as declared.
     pub verify: usize,
     /// Resources that stand in the way.
@@ -30,6 +39,7 @@ impl Summary {
         match action {
             Action::Create => self.create += 1,
             Action::Update => self.update += 1,
+            Action::Delete => self.delete += 1,
             Action::Verify => self.verify += 1,
             Action::Conflict => self.conflict += 1,
         }
@@ -38,7 +48,16 @@ impl Summary {
 
 impl Plan {
     pub(super) fn new(broker: BrokerIdentity, changes: Vec<Change>, gap: Option<Gap>) -> Self {
-        Self { broker, changes, gap }
+        Self {
+            broker,
+            changes,
+            gap,
+            kept: Vec::new(),
+            veto: None,
+            books: Books::default(),
+            consent: Consent::default(),
+            ownership: None,
+        }
     }
 
     /// The broker it is for.
@@ -54,6 +73,31 @@ impl Plan {
     /// What could not be seen when it was made; `None` where all was seen.
     pub fn gap(&self) -> Option<&Gap> {
         self.gap.as_ref()
+    }
+
+    /// What the stack owns, no file declares any more, and stays; with the reasons.
+    pub fn kept(&self) -> &[Kept] {
+        &self.kept
+    }
+
+    /// Why it is refused as a whole.
+    pub fn veto(&self) -> Option<&Veto> {
+        self.veto.as_ref()
+    }
+
+    /// What was agreed to when it was made.
+    pub fn consent(&self) -> Consent {
+        self.consent
+    }
+
+    /// Where the ledger is kept instead of the broker, and what follows from that.
+    pub fn ledger_elsewhere(&self) -> Option<&str> {
+        self.ownership.as_ref()?.elsewhere.as_deref()
+    }
+
+    /// Whether nobody may perform it: something is in conflict, or it goes too far.
+    pub fn is_refused(&self) -> bool {
+        self.veto.is_some() || self.conflicts().next().is_some()
     }
 
     /// Whether there is nothing to do.
@@ -83,7 +127,7 @@ impl Plan {
     }
 }
 
-/// A plan that may be performed, all of it: it has no conflict.
+/// A plan that may be performed, all of it: it has no conflict and no veto.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Approved {
     plan: Plan,
@@ -91,21 +135,23 @@ pub struct Approved {
 
 /// The plan that was refused, as it was.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{} {} in conflict with the files; nothing was changed",
-    .0.summary().conflict,
-    if .0.summary().conflict == 1 { "resource is" } else { "resources are" }
-)]
+#[error("{}; nothing was changed", .0.refusal())]
 pub struct Refused(pub Box<Plan>);
 
-impl Approved {
-    /// Consents to a plan, unless something in it is in conflict.
-    pub fn new(plan: Plan) -> Result<Self, Refused> {
-        if plan.conflicts().next().is_some() {
-            Err(Refused(Box::new(plan)))
-        } else {
-            Ok(Self { plan })
+impl Plan {
+    fn refusal(&self) -> String {
+        match (self.summary().conflict, &self.veto) {
+            (0, Some(veto)) => veto.reason.clone(),
+            (1, _) => "1 resource is in conflict with the files".into(),
+            (count, _) => format!("{count} resources are in conflict with the files"),
         }
+    }
+}
+
+impl Approved {
+    /// Consents to a plan, unless something in it is in conflict or it goes too far.
+    pub fn new(plan: Plan) -> Result<Self, Refused> {
+        if plan.is_refused() { Err(Refused(Box::new(plan))) } else { Ok(Self { plan }) }
     }
 
     /// The plan.

@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use crate::model::{
-    ArgValue, Binding, Destination, Exchange, ExchangeName, Origin, Policy, Queue, VhostName,
+    ArgValue, Binding, Destination, Exchange, ExchangeName, Origin, Policy, Queue, Topology,
+    VhostName,
 };
 
 /// What is to be done about a resource.
@@ -13,6 +14,8 @@ pub enum Action {
     Create,
     /// It differs and can be changed where it stands.
     Update,
+    /// It is there, ours, and no longer wanted: delete it.
+    Delete,
     /// Whether it is as declared cannot be seen: declare it again, which changes nothing where it
     /// is.
     Verify,
@@ -26,6 +29,7 @@ impl Action {
         match self {
             Self::Create => "create",
             Self::Update => "update",
+            Self::Delete => "delete",
             Self::Verify => "verify",
             Self::Conflict => "conflict",
         }
@@ -95,6 +99,15 @@ impl Target {
             && (binding.source == *name
                 || matches!(&binding.destination, Destination::Exchange(to) if to == name))
     }
+}
+
+/// Everything a topology declares.
+pub(super) fn targets(topology: &Topology) -> impl Iterator<Item = Target> {
+    let exchanges = topology.exchanges().cloned().map(Target::Exchange);
+    let policies = topology.policies().cloned().map(Target::Policy);
+    let queues = topology.queues().cloned().map(Target::Queue);
+    let bindings = topology.bindings().cloned().map(Target::Binding);
+    exchanges.chain(policies).chain(queues).chain(bindings)
 }
 
 /// One attribute that is not as the files say.

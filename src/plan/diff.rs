@@ -120,7 +120,7 @@ fn both_ends_exist(binding: &Binding, observed: &Observed) -> bool {
         }
 }
 
-fn step(action: Action, target: Target, reason: String) -> Change {
+pub(super) fn step(action: Action, target: Target, reason: String) -> Change {
     let after = compare::wanted(&target);
     Change { action, target, reason, hint: None, differences: Vec::new(), before: None, after }
 }
@@ -133,7 +133,7 @@ fn verify(target: Target, reason: &str) -> Change {
     step(Action::Verify, target, reason.into())
 }
 
-fn conflict(target: Target, reason: String) -> Change {
+pub(super) fn conflict(target: Target, reason: String) -> Change {
     step(Action::Conflict, target, reason)
 }
 

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::approved::{Plan, Summary};
 use super::change::Change;
+use super::owned::Kept;
 use crate::model::{StackName, VhostName};
 
 impl Plan {
@@ -18,6 +19,8 @@ impl Plan {
             },
             changes: self.changes().iter().map(Step::from).collect(),
             summary: self.summary(),
+            kept: self.kept().iter().map(Stays::from).collect(),
+            refused: self.veto().map(|veto| veto.reason.as_str()),
         }
     }
 }
@@ -28,6 +31,23 @@ struct Document<'a> {
     broker: Broker<'a>,
     changes: Vec<Step<'a>>,
     summary: Summary,
+    kept: Vec<Stays>,
+    refused: Option<&'a str>,
+}
+
+/// Something owned and no longer declared that is not deleted.
+#[derive(Serialize)]
+struct Stays {
+    kind: &'static str,
+    vhost: VhostName,
+    name: String,
+    reason: String,
+}
+
+impl From<&Kept> for Stays {
+    fn from(Kept { id, reason, .. }: &Kept) -> Self {
+        Self { kind: id.kind(), vhost: id.vhost().clone(), name: id.name(), reason: reason.clone() }
+    }
 }
 
 #[derive(Serialize)]

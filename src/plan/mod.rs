@@ -2,7 +2,11 @@
 //!
 //! [`diff`] compares a [`Topology`](crate::model::Topology) with what was [`Observed`] and gives a
 //! [`Plan`]. A plan without a conflict becomes [`Approved`], which leaves no choice to whoever
-//! performs it; what came of it is an [`ApplyReport`]. Nothing here ever plans to delete.
+//! performs it; what came of it is an [`ApplyReport`].
+//!
+//! [`plan()`] does the same for a stack that owns something: what its [`Ledger`] has and no file
+//! declares any more is deleted where that was agreed to and hurts nobody, and what another stack
+//! owns is a conflict. Nothing that is not in the stack's ledger is ever deleted.
 
 mod approved;
 mod change;
@@ -10,7 +14,10 @@ mod compare;
 mod diff;
 mod fleet;
 mod json;
+mod ledger;
 mod observed;
+mod owned;
+mod prune;
 mod report;
 mod text;
 
@@ -23,9 +30,11 @@ pub use approved::{Approved, Plan, Refused, Summary};
 pub use change::{Action, Change, Difference, Target};
 pub use diff::diff;
 pub use fleet::{FleetChange, fleet_changes};
+pub use ledger::{Ledger, LedgerFault, LedgerRecord, Owner, Ownership, ResourceId};
 pub use observed::{
     BindingKey, BrokerIdentity, Gap, Observed, ObservedExchange, ObservedPolicy, ObservedQueue,
-    Seen, Subject,
+    Seen, Subject, Usage,
 };
+pub use owned::{Consent, Kept, Veto, plan};
 pub use report::{ApplyReport, Failure, Remaining};
 pub use text::{Style, render, render_report};

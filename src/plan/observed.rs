@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::ledger::ResourceId;
 use crate::model::{
-    ArgValue, Arguments, Binding, Destination, ExchangeName, PolicyName, QueueName, RoutingKey,
-    VhostName,
+    ArgValue, Arguments, Binding, Destination, ExchangeName, Origin, PolicyName, QueueName,
+    RoutingKey, VhostName,
 };
 
 /// Which broker this is.
@@ -79,6 +80,37 @@ pub struct ObservedPolicy {
     pub definition: Arguments,
 }
 
+/// What would be lost or disturbed if a queue went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Messages in it.
+    pub messages: u64,
+    /// Consumers on it.
+    pub consumers: u64,
+}
+
+impl Usage {
+    /// Whether nobody would miss it.
+    pub fn is_none(self) -> bool {
+        self == Self::default()
+    }
+}
+
+/// `it holds 3 messages and has 1 consumer`.
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let count = |number: u64, what: &str| match number {
+            1 => format!("1 {what}"),
+            _ => format!("{number} {what}s"),
+        };
+        match (count(self.messages, "message"), count(self.consumers, "consumer")) {
+            (messages, _) if self.consumers == 0 => write!(f, "it holds {messages}"),
+            (_, consumers) if self.messages == 0 => write!(f, "it has {consumers}"),
+            (messages, consumers) => write!(f, "it holds {messages} and has {consumers}"),
+        }
+    }
+}
+
 /// Everything that makes a binding the binding it is, in a form that can be ordered.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BindingKey {
@@ -98,6 +130,68 @@ impl From<&Binding> for BindingKey {
             destination: binding.destination.clone(),
             routing_key: binding.routing_key.clone(),
             arguments: ArgValue::Map(binding.arguments.clone()).to_string(),
+        }
+    }
+}
+
+impl BindingKey {
+    /// A key of its parts; the arguments are compact JSON with sorted keys.
+    pub(super) fn new(
+        vhost: VhostName,
+        source: ExchangeName,
+        destination: Destination,
+        routing_key: RoutingKey,
+        arguments: String,
+    ) -> Self {
+        Self { vhost, source, destination, routing_key, arguments }
+    }
+
+    /// The vhost of both ends.
+    pub fn vhost(&self) -> &VhostName {
+        &self.vhost
+    }
+
+    /// Where messages come from.
+    pub fn source(&self) -> &ExchangeName {
+        &self.source
+    }
+
+    /// Where they go.
+    pub fn destination(&self) -> &Destination {
+        &self.destination
+    }
+
+    pub(super) fn routing_key(&self) -> &RoutingKey {
+        &self.routing_key
+    }
+
+    pub(super) fn arguments(&self) -> &str {
+        &self.arguments
+    }
+
+    /// Key and arguments in brackets, where there are any; with a space in front.
+    pub(super) fn about(&self) -> String {
+        let key = self.routing_key.as_str();
+        let key = (!key.is_empty()).then(|| format!("key {key}"));
+        let arguments = (self.arguments != "{}").then(|| self.arguments.clone());
+        let about: Vec<_> = key.into_iter().chain(arguments).collect();
+        if about.is_empty() { String::new() } else { format!(" ({})", about.join(", ")) }
+    }
+
+    /// The binding that it identifies.
+    pub fn binding(&self) -> Binding {
+        let arguments = serde_json::from_str(&self.arguments).ok();
+        let arguments = match arguments.as_ref().and_then(ArgValue::from_json) {
+            Some(ArgValue::Map(arguments)) => arguments,
+            _ => Arguments::new(),
+        };
+        Binding {
+            vhost: self.vhost.clone(),
+            source: self.source.clone(),
+            destination: self.destination.clone(),
+            routing_key: self.routing_key.clone(),
+            arguments,
+            origin: Origin::default(),
         }
     }
 }
@@ -150,6 +244,11 @@ pub struct Observed {
     pub bindings: Option<BTreeSet<BindingKey>>,
     /// Policies; `None` where they cannot be listed.
     pub policies: Option<BTreeMap<(VhostName, PolicyName), ObservedPolicy>>,
+    /// Exchanges and queues with a binding that no file can spell, so that it is not among those
+    /// above and could not be made again.
+    pub illegible: BTreeSet<ResourceId>,
+    /// How much queues are used, where somebody asked.
+    pub usage: BTreeMap<(VhostName, QueueName), Usage>,
     /// Why something above is unknown; `None` where all of it is known.
     pub gap: Option<Gap>,
 }

@@ -35,12 +35,15 @@ pub struct ApplyReport {
     /// Whether anything on the broker may have been changed. Declaring again what exists, only to
     /// find out whether it is equivalent, changes nothing.
     pub changed: bool,
+    /// Why the ledger of what the stack owns could not be brought up to date; `None` where it is.
+    pub unwritten: Option<String>,
     /// What a second look found.
     pub remaining: Remaining,
 }
 
 impl ApplyReport {
-    /// Whether every step was taken and nothing was found undone afterwards.
+    /// Whether every step was taken and nothing was found undone afterwards. A ledger that could
+    /// not be written does not count: the next apply adopts what is there.
     pub fn is_complete(&self) -> bool {
         self.failed.is_empty() && !matches!(self.remaining, Remaining::Plan(_))
     }

@@ -33,6 +33,7 @@ pub(super) fn exchange(name: &str, kind: &str) -> Exchange {
         internal: false,
         arguments: Arguments::new(),
         managed: true,
+        on_remove: OnRemove::Delete,
         origin: Origin::default(),
     }
 }
@@ -46,6 +47,7 @@ pub(super) fn queue(name: &str, kind: QueueType) -> Queue {
         auto_delete: false,
         arguments: Arguments::new(),
         managed: true,
+        on_remove: OnRemove::Delete,
         origin: Origin::default(),
     }
 }
@@ -69,6 +71,7 @@ pub(super) fn policy(name: &str, definition: Arguments) -> Policy {
         apply_to: ApplyTo::Queues,
         priority: 0,
         definition,
+        on_remove: OnRemove::Delete,
         origin: Origin::default(),
     }
 }

@@ -7,11 +7,15 @@ use anstyle::AnsiColor;
 
 use super::approved::{Plan, Summary};
 use super::change::{Action, Change, Difference, Target};
+use super::owned::{Kept, Veto};
 use super::report::{ApplyReport, Failure, Remaining};
 use crate::model::{ArgValue, Arguments, Origin, VhostName};
 
 /// Failures shown one by one. A lost connection fails every later step for the same reason.
 const FAILURES_SHOWN: usize = 20;
+
+/// Objects named in the line about what is no longer declared.
+const KEPT_SHOWN: usize = 20;
 
 /// How a text looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +29,7 @@ impl Action {
         match self {
             Self::Create => ('+', AnsiColor::Green),
             Self::Update => ('~', AnsiColor::Yellow),
+            Self::Delete => ('-', AnsiColor::Red),
             Self::Verify => ('?', AnsiColor::Cyan),
             Self::Conflict => ('!', AnsiColor::Red),
         }
@@ -53,6 +58,14 @@ pub fn render(plan: &Plan, place: &dyn Fn(Origin) -> String, style: Style) -> St
         let _ = writeln!(text, "cannot be known: {}: {}", subjects.join(", "), gap.reason);
         let _ = writeln!(text, "  hint: {}", gap.hint);
     }
+    kept(&mut text, plan);
+    if let Some(elsewhere) = plan.ledger_elsewhere() {
+        let _ = writeln!(text, "{elsewhere}");
+    }
+    if let Some(Veto { reason, hint }) = plan.veto() {
+        let _ = writeln!(text, "refused: {reason}");
+        hint_line(&mut text, Some(hint));
+    }
     if plan.is_empty() {
         text.push_str("nothing to do: the broker is as the files say\n");
     } else {
@@ -70,8 +83,12 @@ pub fn render_report(
     let mut text = String::new();
     for Failure { change, reason, hint } in report.failed.iter().take(FAILURES_SHOWN) {
         line(&mut text, change.action, &title(change), style);
-        let place = place(change.target.origin());
-        let _ = writeln!(text, "  not done: {reason} ({place})");
+        if change.action == Action::Delete {
+            let _ = writeln!(text, "  not done: {reason}");
+        } else {
+            let place = place(change.target.origin());
+            let _ = writeln!(text, "  not done: {reason} ({place})");
+        }
         hint_line(&mut text, hint.as_deref());
     }
     if report.failed.len() > FAILURES_SHOWN {
@@ -87,11 +104,10 @@ pub fn render_report(
             let _ = writeln!(text, "the broker was not looked at again: {why}");
         }
     }
-    let Summary { create, update, verify, .. } = report.done;
-    let _ = write!(text, "{create} created, {update} updated");
-    if verify > 0 {
-        let _ = write!(text, ", {verify} declared again");
+    if let Some(why) = &report.unwritten {
+        let _ = writeln!(text, "the ledger of what the stack owns could not be written: {why}");
     }
+    let _ = write!(text, "{}", report.done.in_words());
     if !report.failed.is_empty() {
         let _ = write!(text, ", {} not done", report.failed.len());
     }
@@ -115,7 +131,7 @@ fn steps(text: &mut String, plan: &Plan, place: &dyn Fn(Origin) -> String, style
 fn step(text: &mut String, change: &Change, place: &dyn Fn(Origin) -> String, style: Style) {
     let title = title(change);
     match change.action {
-        Action::Create => line(text, change.action, &title, style),
+        Action::Create | Action::Delete => line(text, change.action, &title, style),
         Action::Verify => {
             line(text, change.action, &format!("{title}: {}", change.reason), style);
         }
@@ -211,8 +227,45 @@ fn table(arguments: &Arguments) -> String {
     ArgValue::Map(arguments.clone()).to_string()
 }
 
-fn sum(Summary { create, update, verify, conflict }: Summary) -> String {
+/// What is owned, no longer declared and stays: one line for all that only needs to be asked for,
+/// and a line with its reason for each of the others.
+fn kept(text: &mut String, plan: &Plan) {
+    if plan.consent().prune {
+        for Kept { id, reason, hint } in plan.kept() {
+            let _ = writeln!(text, "kept: {id}: {reason}");
+            hint_line(text, hint.as_deref());
+        }
+    } else if !plan.kept().is_empty() {
+        let shown = plan.kept().iter().take(KEPT_SHOWN).map(|kept| kept.id.to_string());
+        let mut shown: Vec<_> = shown.collect();
+        if plan.kept().len() > KEPT_SHOWN {
+            shown.push(format!("and {} more", plan.kept().len() - KEPT_SHOWN));
+        }
+        let shown = shown.join(", ");
+        let _ = writeln!(text, "owned and no longer declared: {shown}; `--prune` deletes it");
+    }
+}
+
+impl Summary {
+    /// What was done, such as `3 created, 0 updated, 1 deleted`.
+    pub fn in_words(self) -> String {
+        let Self { create, update, delete, verify, .. } = self;
+        let mut words = format!("{create} created, {update} updated");
+        if delete > 0 {
+            let _ = write!(words, ", {delete} deleted");
+        }
+        if verify > 0 {
+            let _ = write!(words, ", {verify} declared again");
+        }
+        words
+    }
+}
+
+fn sum(Summary { create, update, delete, verify, conflict }: Summary) -> String {
     let mut sum = format!("{create} to create, {update} to update, {conflict} in conflict");
+    if delete > 0 {
+        let _ = write!(sum, ", {delete} to delete");
+    }
     if verify > 0 {
         let _ = write!(sum, ", {verify} cannot be known");
     }

@@ -168,7 +168,7 @@ async fn a_silent_port_costs_the_time_limit_and_no_more() {
         .expect("a client")
         .expect("management is not off");
     let start = Instant::now();
-    let error = observe(&Topology::default(), &client).await.expect_err("nobody answers");
+    let error = observe(&Topology::default(), [], &client).await.expect_err("nobody answers");
     assert!(start.elapsed() < Duration::from_secs(10));
     assert_eq!(error, ManagementError::Unreachable { url, reason: "timed out".into() });
 }

@@ -10,7 +10,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::error::ManagementError;
-use super::types::{BindingInfo, Definitions, ExchangeInfo, Overview, PolicyInfo, QueueInfo};
+use super::types::{
+    BindingInfo, Definitions, ExchangeInfo, GlobalParameterInfo, Overview, PolicyInfo, QueueInfo,
+};
 use crate::model::{ArgValue, Management, Policy, VhostName};
 
 /// Everything but what RFC 3986 leaves unreserved: the vhost `/` becomes `%2F`.
@@ -112,6 +114,29 @@ impl ManagementClient {
         let what = format!("policy `{}`", policy.name);
         let request = self.request(Method::PUT, &path).json(&body);
         self.send(request, what).await.map(drop)
+    }
+
+    /// Deletes a policy.
+    pub async fn delete_policy(&self, policy: &Policy) -> Result<(), ManagementError> {
+        let path = format!("policies/{}/{}", segment(&policy.vhost)?, segment(&policy.name)?);
+        let what = format!("policy `{}`", policy.name);
+        self.send(self.request(Method::DELETE, &path), what).await.map(drop)
+    }
+
+    /// All global parameters. Needs the tag `policymaker` or `administrator`.
+    pub async fn global_parameters(&self) -> Result<Vec<GlobalParameterInfo>, ManagementError> {
+        self.get("global-parameters", "the global parameters".into()).await
+    }
+
+    /// Sets a global parameter. Needs the tag `policymaker` or `administrator`.
+    pub async fn put_global_parameter(
+        &self,
+        name: &str,
+        value: &Value,
+    ) -> Result<(), ManagementError> {
+        let path = format!("global-parameters/{}", segment(&name)?);
+        let request = self.request(Method::PUT, &path).json(&json!({"name": name, "value": value}));
+        self.send(request, format!("global parameter `{name}`")).await.map(drop)
     }
 
     async fn get<T: DeserializeOwned>(

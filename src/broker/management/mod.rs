@@ -11,5 +11,6 @@ mod types;
 pub use client::{ManagementClient, Timeouts};
 pub use error::ManagementError;
 pub use types::{
-    BindingInfo, Definitions, ExchangeInfo, ExchangeTypeInfo, Overview, PolicyInfo, QueueInfo,
+    BindingInfo, Definitions, ExchangeInfo, ExchangeTypeInfo, GlobalParameterInfo, Overview,
+    PolicyInfo, QueueInfo,
 };

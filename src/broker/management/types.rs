@@ -103,3 +103,13 @@ pub struct PolicyInfo {
     /// Keys and values.
     pub definition: Value,
 }
+
+/// A global parameter.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct GlobalParameterInfo {
+    /// Its name.
+    pub name: String,
+    /// Its value, which can be any JSON.
+    pub value: Value,
+}

@@ -94,9 +94,7 @@ fn what_comes_later_is_refused_as_such() {
         let code = if key == "frames" { "E0102" } else { "E0104" };
         check(&text, &[&format!("{code} a.yaml:8:5")]);
     }
-    check("stack: s\nreconcile: { prune: true }\n", &["E0104 a.yaml:2:21 `prune: true`"]);
-    check("stack: s\nqueues: { q: { on_remove: delete } }\n", &["E0104 a.yaml:2:16"]);
-    desired("stack: s\nreconcile: { prune: false }\n");
+    check("stack: s\nqueues: { q: { on_conflict: migrate } }\n", &["E0104 a.yaml:2:16"]);
 }
 
 #[test]

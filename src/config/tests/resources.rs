@@ -155,11 +155,26 @@ fn reconcile() {
     assert_eq!((read("").mode, read("").interval.as_secs()), (ReconcileMode::Apply, 300));
     let spec = read("reconcile: { mode: check, interval: 1m }");
     assert_eq!((spec.mode, spec.interval.as_secs()), (ReconcileMode::Check, 60));
+    assert!(!spec.prune && read("reconcile: { prune: true }").prune);
     check(
         "stack: s\nreconcile: { mode: aply, interval: 10ms }\n",
         &[
             "E0106 a.yaml:2:20 `mode` takes",
             "E0106 a.yaml:2:36 `interval` takes a duration of at least 1s",
         ],
+    );
+}
+
+#[test]
+fn what_becomes_of_a_resource_on_its_removal() {
+    let text = "stack: s\nexchanges: { e: { on_remove: retain } }\nqueues: { q: { on_remove: retain }, r: { on_remove: delete }, s: }\npolicies: { p: { pattern: a, definition: {}, on_remove: retain } }\n";
+    let topology = desired(text).topology;
+    let queues: Vec<_> = topology.queues().map(|queue| queue.on_remove).collect();
+    assert_eq!(queues, [OnRemove::Retain, OnRemove::Delete, OnRemove::Delete]);
+    assert!(topology.exchanges().all(|exchange| exchange.on_remove == OnRemove::Retain));
+    assert!(topology.policies().all(|policy| policy.on_remove == OnRemove::Retain));
+    check(
+        "stack: s\nqueues: { q: { on_remove: retian } }\n",
+        &["E0106 a.yaml:2:27 `on_remove` takes"],
     );
 }

@@ -23,6 +23,7 @@ fn exchange(name: &str, kind: &str) -> Exchange {
         internal: false,
         arguments: Arguments::new(),
         managed: true,
+        on_remove: OnRemove::Delete,
         origin: Origin::default(),
     }
 }
@@ -36,6 +37,7 @@ fn queue(name: &str) -> Queue {
         auto_delete: false,
         arguments: Arguments::new(),
         managed: true,
+        on_remove: OnRemove::Delete,
         origin: Origin::default(),
     }
 }
@@ -192,6 +194,7 @@ fn alternate_exchange_takes_what_no_binding_takes() {
         apply_to: ApplyTo::Exchanges,
         priority: 0,
         definition: arguments([("alternate-exchange", text("rest"))]),
+        on_remove: OnRemove::Delete,
         origin: Origin::default(),
     };
     let topology = topology(
