@@ -68,7 +68,7 @@ impl LedgerStore {
             }
         };
         let elsewhere = format!(
-            "what the stack owns is noted on this machine, in `{}`, and what other stacks own is not seen: {why}",
+            "what the stack owns is noted on this machine alone, in `{}`: {why}",
             path.display()
         );
         let ownership =

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::{
     ApplyTo, ArgValue, Arguments, BadDuration, Binding, Destination, Exchange, ExchangeName,
-    ExchangeType, Origin, PatternFault, Policy, PolicyIndex, PolicyName, Queue, QueueName,
-    QueueType, RoutingKey, Topology, TopologyParts, VhostName, codes, duration_label,
+    ExchangeType, OnRemove, Origin, PatternFault, Policy, PolicyIndex, PolicyName, Queue,
+    QueueName, QueueType, RoutingKey, Topology, TopologyParts, VhostName, codes, duration_label,
     parse_duration, suggest,
 };
 

@@ -22,6 +22,8 @@ mod report;
 mod text;
 
 #[cfg(test)]
+mod ownership_tests;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod tests;

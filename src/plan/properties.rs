@@ -60,7 +60,7 @@ fn some_policy(name: String) -> impl Strategy<Value = Policy> {
     )
 }
 
-fn some_topology() -> impl Strategy<Value = Topology> {
+pub(super) fn some_topology() -> impl Strategy<Value = Topology> {
     // Few names, so that two topologies have many in common.
     let names = |prefix: &'static str| {
         prop::collection::btree_set(0..5_u8, 0..5).prop_map(move |set| {

@@ -149,16 +149,22 @@ impl Round<'_> {
         self.kept.push(Kept { id: id.clone(), reason, hint: hint.map(str::to_owned) });
     }
 
-    /// Holds what is in use, and what others depend on.
+    /// Holds what is in use, and what something depends on that is to stay.
     fn hold_what_is_needed(&mut self) {
-        for id in self.going.clone() {
-            if let Some((reason, hint)) = self.needed(&id) {
-                self.keep(&id, reason, hint);
+        let all = self.going.clone();
+        for id in &all {
+            if let Some((reason, hint)) = self.needed(id, &all) {
+                self.keep(id, reason, hint);
             }
         }
     }
 
-    fn needed(&self, id: &ResourceId) -> Option<(String, Option<&'static str>)> {
+    /// Why something stays; `all` is what would go.
+    fn needed(
+        &self,
+        id: &ResourceId,
+        all: &BTreeSet<ResourceId>,
+    ) -> Option<(String, Option<&'static str>)> {
         if let Some(owner) = self.ownership.others.get(id) {
             return Some((format!("stack `{}` owns it as well", owner.stack), None));
         }
@@ -175,7 +181,7 @@ impl Round<'_> {
             .bindings()
             .filter(|key| touches(key, id))
             .map(|key| (key, ResourceId::Binding(key.clone())))
-            .filter(|(_, binding)| !self.ownership.own.contains(binding));
+            .filter(|(_, binding)| !all.contains(binding));
         let mut unowned = None;
         for (key, binding) in foreign {
             if let Some(owner) = self.ownership.others.get(&binding) {

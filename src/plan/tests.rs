@@ -8,8 +8,8 @@ use serde_json::json;
 use super::*;
 use crate::model::{
     ApplyTo, ArgValue, Arguments, Binding, Destination, Exchange, ExchangeName, ExchangeType,
-    Origin, Policy, PolicyName, Queue, QueueName, QueueType, RoutingKey, StackName, Topology,
-    TopologyParts, VhostName,
+    OnRemove, Origin, Policy, PolicyName, Queue, QueueName, QueueType, RoutingKey, StackName,
+    Topology, TopologyParts, VhostName,
 };
 
 pub(super) fn vhost() -> VhostName {
@@ -98,6 +98,10 @@ pub(super) fn empty_broker() -> Observed {
 pub(super) fn perform(observed: &mut Observed, plan: &Plan) {
     for change in plan.changes() {
         assert_ne!(change.action, Action::Conflict);
+        if change.action == Action::Delete {
+            delete(observed, &change.target);
+            continue;
+        }
         match change.target.clone() {
             Target::Exchange(exchange) => {
                 observed.exchanges.insert(
@@ -131,6 +135,30 @@ pub(super) fn perform(observed: &mut Observed, plan: &Plan) {
                 let bindings = observed.bindings.as_mut().expect("bindings are seen");
                 bindings.insert(BindingKey::from(&binding));
             }
+        }
+    }
+}
+
+/// Deletes as the broker does: what was bound to it, or from it, is bound no more.
+fn delete(observed: &mut Observed, target: &Target) {
+    let bindings = observed.bindings.as_mut().expect("bindings are seen");
+    match target {
+        Target::Exchange(exchange) => {
+            let to = Destination::Exchange(exchange.name.clone());
+            bindings.retain(|key| *key.source() != exchange.name && *key.destination() != to);
+            observed.exchanges.remove(&(exchange.vhost.clone(), exchange.name.clone()));
+        }
+        Target::Queue(queue) => {
+            let to = Destination::Queue(queue.name.clone());
+            bindings.retain(|key| *key.destination() != to);
+            observed.queues.remove(&(queue.vhost.clone(), queue.name.clone()));
+        }
+        Target::Policy(policy) => {
+            let policies = observed.policies.as_mut().expect("policies are seen");
+            policies.remove(&(policy.vhost.clone(), policy.name.clone()));
+        }
+        Target::Binding(binding) => {
+            bindings.remove(&BindingKey::from(binding));
         }
     }
 }
@@ -237,9 +265,12 @@ fn json_has_the_documented_shape() {
       "summary": {
         "create": 1,
         "update": 1,
+        "delete": 0,
         "verify": 0,
         "conflict": 0
-      }
+      },
+      "kept": [],
+      "refused": null
     }
     "#);
 }
@@ -450,6 +481,7 @@ fn a_report_says_what_was_not_done_and_why() {
             hint: Some("give the user the permission `configure`".into()),
         }],
         changed: true,
+        unwritten: None,
         remaining: Remaining::Plan(Box::new(
             plan.without(|change| !matches!(change.target, Target::Policy(_))),
         )),

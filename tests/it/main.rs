@@ -6,6 +6,7 @@ mod children;
 mod docs;
 mod endure;
 mod lint;
+mod ownership;
 mod process;
 mod proxy;
 mod reconcile;

@@ -8,7 +8,7 @@ use crate::support::broker::management_url;
 use crate::support::stack::Stack;
 
 /// Sends a request to the management API as the administrator.
-fn api(method: Method, path: &str, body: Option<&Value>) -> Value {
+pub(crate) fn api(method: Method, path: &str, body: Option<&Value>) -> Value {
     let request = async {
         let http = reqwest::Client::builder().no_proxy().build().expect("a client");
         let request = http
@@ -29,11 +29,11 @@ fn api(method: Method, path: &str, body: Option<&Value>) -> Value {
         .block_on(request)
 }
 
-fn get(path: &str) -> Value {
+pub(crate) fn get(path: &str) -> Value {
     api(Method::GET, path, None)
 }
 
-fn queue_names(stack: &Stack) -> Vec<String> {
+pub(crate) fn queue_names(stack: &Stack) -> Vec<String> {
     let queues = get(&format!("queues/{}?disable_stats=true", stack.vhost()));
     let names = queues.as_array().expect("a list").iter();
     names.map(|queue| queue["name"].as_str().expect("a name").to_owned()).collect()
@@ -106,7 +106,7 @@ fn json_names_the_broker() {
     assert_eq!(plan["stack"], "test");
     assert!(plan["broker"]["cluster"].as_str().is_some_and(|name| !name.is_empty()), "{plan}");
     assert!(plan["broker"]["version"].as_str().is_some_and(|text| text.contains('.')), "{plan}");
-    let summary = json!({"create": 5, "update": 0, "verify": 0, "conflict": 0});
+    let summary = json!({"create": 5, "update": 0, "delete": 0, "verify": 0, "conflict": 0});
     assert_eq!(plan["summary"], summary);
     assert_eq!(plan["changes"].as_array().map(Vec::len), Some(5));
 }

@@ -1,7 +1,7 @@
 //! Exchanges, queues, bindings, policies and the broker, as they come out.
 
 use super::{check, desired};
-use crate::model::{ApplyTo, ArgValue, Arguments, Management, QueueType, ReconcileMode};
+use crate::model::{ApplyTo, ArgValue, Arguments, Management, OnRemove, QueueType, ReconcileMode};
 
 fn shown(arguments: &Arguments) -> String {
     ArgValue::Map(arguments.clone()).to_string()

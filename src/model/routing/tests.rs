@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::{Router, RoutingFault, topic_matches};
 use crate::model::{
     ApplyTo, ArgValue, Arguments, Binding, Destination, Exchange, ExchangeName, ExchangeType,
-    Origin, Policy, PolicyName, Queue, QueueName, QueueType, RoutingKey, Topology, TopologyParts,
-    VhostName,
+    OnRemove, Origin, Policy, PolicyName, Queue, QueueName, QueueType, RoutingKey, Topology,
+    TopologyParts, VhostName,
 };
 
 fn vhost() -> VhostName {

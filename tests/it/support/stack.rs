@@ -35,6 +35,11 @@ impl Stack {
         self.vhost.name()
     }
 
+    /// A file beside the stack's.
+    pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
     pub(crate) fn plan(&self) -> Said {
         self.run(&["plan", "stack.yaml"])
     }
@@ -50,6 +55,7 @@ impl Stack {
         let output = Command::new(env!("CARGO_BIN_EXE_warrener"))
             .args(arguments)
             .current_dir(self.folder.path())
+            .env("WARRENER_STATE_DIR", self.folder.path().join("state"))
             .stdin(Stdio::null())
             .output()
             .expect("the program runs");

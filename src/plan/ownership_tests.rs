@@ -1,0 +1,463 @@
+//! Who owns what, and what is deleted of it: case by case, and for every pair of topologies.
+
+use insta::assert_snapshot;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::properties::some_topology;
+use super::tests::{
+    arguments, binding, build, empty_broker, exchange, perform, policy, queue, topology, vhost,
+};
+use super::*;
+use crate::model::{
+    Binding, Destination, Exchange, ExchangeName, OnRemove, Queue, QueueName, QueueType, StackName,
+    Topology, TopologyParts, VhostName,
+};
+
+const PRUNE: Consent = Consent { prune: true, force: false };
+const FORCE: Consent = Consent { prune: true, force: true };
+
+fn stack(name: &str) -> StackName {
+    StackName::new(name).expect("a name")
+}
+
+/// A broker in memory, and the ledger that one stack has on it.
+struct World {
+    observed: Observed,
+    ownership: Ownership,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { observed: empty_broker(), ownership: Ownership::nobody(stack("shop")) }
+    }
+
+    fn plan(&self, topology: &Topology, consent: Consent) -> Plan {
+        plan(topology, &self.observed, &self.ownership, consent)
+    }
+
+    /// Applies; leaves conflicts out.
+    fn apply(&mut self, topology: &Topology, consent: Consent) -> Plan {
+        let plan = self.plan(topology, consent);
+        let plan = plan.without(|change| change.action == Action::Conflict);
+        perform(&mut self.observed, &plan);
+        self.ownership.own = plan.ledger_after(&[]);
+        plan
+    }
+
+    fn use_queue(&mut self, name: &str, usage: Usage) {
+        self.observed.usage.insert((vhost(), QueueName::new(name).expect("a name")), usage);
+    }
+}
+
+fn text(plan: &Plan) -> String {
+    render(plan, &|_| "orders.yaml:12:3".into(), Style::default())
+}
+
+fn orders() -> TopologyParts {
+    TopologyParts {
+        exchanges: vec![exchange("orders", "topic"), exchange("old", "fanout")],
+        queues: vec![queue("billing", QueueType::Quorum), queue("legacy", QueueType::Classic)],
+        bindings: vec![binding("orders", "billing", "a"), binding("old", "legacy", "")],
+        policies: vec![policy("ttl", arguments([("message-ttl", json!(1))]))],
+    }
+}
+
+/// Without all that is called old or legacy, and without the policy.
+fn fewer() -> Topology {
+    let mut parts = orders();
+    parts.exchanges.truncate(1);
+    parts.queues.truncate(1);
+    parts.bindings.truncate(1);
+    parts.policies.clear();
+    topology(parts)
+}
+
+#[test]
+fn without_prune_it_only_says_what_it_would_delete() {
+    let mut world = World::new();
+    world.apply(&topology(orders()), Consent::default());
+    let plan = world.apply(&fewer(), Consent::default());
+    assert!(plan.is_empty());
+    assert_snapshot!(text(&plan), @r"
+    owned and no longer declared: exchange old, policy ttl, queue legacy, binding old → legacy; `--prune` deletes it
+    nothing to do: the broker is as the files say
+    ");
+    // And it still is, after an apply that left it.
+    assert_eq!(world.plan(&fewer(), Consent::default()).kept().len(), 4);
+}
+
+#[test]
+fn prune_deletes_in_the_reverse_order_and_last() {
+    let mut world = World::new();
+    world.apply(&topology(orders()), Consent::default());
+    let mut parts = orders();
+    parts.exchanges.truncate(1);
+    parts.queues = vec![queue("billing", QueueType::Quorum), queue("new", QueueType::Classic)];
+    parts.bindings = vec![binding("orders", "new", "b")];
+    parts.policies.clear();
+    let after = topology(parts);
+    let plan = world.plan(&after, PRUNE);
+    assert_snapshot!(text(&plan), @r"
+    + queue new (classic)
+    + binding orders → new (key b)
+    - binding old → legacy
+    - binding orders → billing (key a)
+    - queue legacy
+    - policy ttl
+    - exchange old
+    2 to create, 0 to update, 0 in conflict, 5 to delete
+    ");
+    world.apply(&after, PRUNE);
+    let again = world.plan(&after, PRUNE);
+    assert!(again.is_empty() && again.kept().is_empty(), "{again:?}");
+    assert_eq!(*again.ledger_before(), again.ledger_after(&[]));
+}
+
+#[test]
+fn what_nobody_created_is_adopted_only_if_declared() {
+    let mut world = World::new();
+    build(&mut world.observed, &topology(orders()));
+    let before = world.observed.clone();
+    assert!(world.apply(&topology(TopologyParts::default()), FORCE).is_empty());
+    assert!(world.apply(&topology(orders()), PRUNE).is_empty());
+    assert_eq!(world.observed, before);
+    assert_eq!(world.ownership.own, Ledger::of(&topology(orders())));
+    // Now it is owned, and goes with its declaration.
+    assert_eq!(world.plan(&fewer(), PRUNE).summary().delete, 4);
+}
+
+#[test]
+fn what_is_retained_or_no_longer_managed_is_let_go() {
+    let mut world = World::new();
+    let mut parts = orders();
+    parts.queues[1].on_remove = OnRemove::Retain;
+    world.apply(&topology(parts), PRUNE);
+    // The binding that feeds the retained queue stays with it, and so does its other end.
+    let plan = world.apply(&fewer(), PRUNE);
+    assert_snapshot!(text(&plan), @r"
+    - policy ttl
+    kept: exchange old: the binding old → legacy, which nobody declares, would go with it
+      hint: `--force` deletes both
+    0 to create, 0 to update, 0 in conflict, 1 to delete
+    ");
+    assert_eq!(world.plan(&fewer(), FORCE).summary().delete, 1);
+
+    let mut world = World::new();
+    world.apply(&topology(orders()), PRUNE);
+    let mut parts = orders();
+    parts.queues[1].managed = false;
+    parts.exchanges[1].managed = false;
+    world.apply(&topology(parts), PRUNE);
+    assert!(
+        world
+            .plan(&fewer(), PRUNE)
+            .changes()
+            .iter()
+            .all(|change| { !matches!(change.target, Target::Queue(_) | Target::Exchange(_)) })
+    );
+}
+
+#[test]
+fn a_queue_in_use_stays_unless_forced() {
+    for (usage, words) in [
+        (Usage { messages: 1, consumers: 0 }, "it holds 1 message"),
+        (Usage { messages: 0, consumers: 2 }, "it has 2 consumers"),
+        (Usage { messages: 3, consumers: 1 }, "it holds 3 messages and has 1 consumer"),
+    ] {
+        let mut world = World::new();
+        world.apply(&topology(orders()), PRUNE);
+        world.use_queue("legacy", usage);
+        let plan = world.plan(&fewer(), PRUNE);
+        assert!(
+            text(&plan).contains(&format!("kept: queue legacy: {words}\n  hint: `--force`")),
+            "{}",
+            text(&plan)
+        );
+        assert!(!plan.is_refused());
+        assert_eq!(world.plan(&fewer(), FORCE).kept(), []);
+        // It stays owned, so that it goes when it is empty.
+        world.apply(&fewer(), PRUNE);
+        world.observed.usage.clear();
+        let plan = text(&world.plan(&fewer(), PRUNE));
+        assert!(plan.starts_with("- queue legacy\n0 to create"), "{plan}");
+    }
+}
+
+#[test]
+fn what_others_bound_is_not_taken_along() {
+    let mut world = World::new();
+    world.apply(&topology(orders()), PRUNE);
+    let theirs = Binding { ..binding("old", "billing", "theirs") };
+    world.observed.bindings.as_mut().expect("seen").insert(BindingKey::from(&theirs));
+    let plan = world.plan(&fewer(), PRUNE);
+    assert_snapshot!(text(&plan), @r"
+    - binding old → legacy
+    - queue legacy
+    - policy ttl
+    kept: exchange old: the binding old → billing (key theirs), which nobody declares, would go with it
+      hint: `--force` deletes both
+    0 to create, 0 to update, 0 in conflict, 3 to delete
+    ");
+    assert_eq!(world.plan(&fewer(), FORCE).kept(), []);
+    let owner = Owner { stack: stack("other"), home: vhost(), parameter: "warrener.other".into() };
+    world.ownership.others.insert(ResourceId::Binding(BindingKey::from(&theirs)), owner);
+    let plan = world.plan(&fewer(), FORCE);
+    assert_eq!(
+        plan.kept()[0].reason,
+        "stack `other` owns the binding old → billing (key theirs), which would go"
+    );
+}
+
+#[test]
+fn the_last_binding_of_an_auto_delete_exchange_stays() {
+    let mut parts = orders();
+    parts.exchanges[1].auto_delete = true;
+    let mut world = World::new();
+    world.apply(&topology(parts.clone()), PRUNE);
+    let all_gone = world.plan(&fewer(), PRUNE);
+    assert_eq!((all_gone.kept().len(), all_gone.summary().delete), (0, 4));
+    // The exchange is to stay, so neither its only binding goes nor the queue it leads to.
+    parts.queues.truncate(1);
+    parts.bindings.truncate(1);
+    let plan = world.plan(&topology(parts.clone()), PRUNE);
+    assert_snapshot!(text(&plan), @r"
+    kept: binding old → legacy: the auto-delete exchange old would go with its last binding
+      hint: declare that exchange without `auto_delete`, or remove it as well
+    kept: queue legacy: the auto-delete exchange old would go with its last binding
+      hint: declare that exchange without `auto_delete`, or remove it as well
+    nothing to do: the broker is as the files say
+    ");
+    // A new binding holds it.
+    parts.bindings.push(binding("old", "billing", ""));
+    assert_eq!(world.plan(&topology(parts), PRUNE).summary().delete, 2);
+}
+
+#[test]
+fn much_at_once_is_refused_unless_forced() {
+    let queues = |count: u32| TopologyParts {
+        queues: (0..count).map(|n| queue(&format!("q{n}"), QueueType::Classic)).collect(),
+        ..TopologyParts::default()
+    };
+    for (owned, left, refused) in [(10, 7, false), (10, 6, true), (9, 0, false), (20, 0, true)] {
+        let mut world = World::new();
+        world.apply(&topology(queues(owned)), PRUNE);
+        let plan = world.plan(&topology(queues(left)), PRUNE);
+        assert_eq!(Approved::new(plan.clone()).is_err(), refused, "{owned} {left}");
+        assert!(!world.plan(&topology(queues(left)), FORCE).is_refused());
+        assert!(!world.plan(&topology(queues(left)), Consent::default()).is_refused());
+        if left == 6 {
+            assert!(text(&plan).contains(
+                "refused: 4 of 10 owned objects would be deleted, more than 30 %\n  hint: "
+            ));
+            let refused = Approved::new(plan).expect_err("refused");
+            assert_snapshot!(refused, @"4 of 10 owned objects would be deleted, more than 30 %; nothing was changed");
+        }
+    }
+}
+
+#[test]
+fn another_stack_s_objects_are_a_conflict() {
+    let mut theirs = World::new();
+    theirs.apply(&topology(orders()), PRUNE);
+    let mut ours = World { ownership: Ownership::nobody(stack("blog")), ..theirs };
+    let owner = Owner { stack: stack("shop"), home: vhost(), parameter: "warrener.shop".into() };
+    let all = Ledger::of(&topology(orders()));
+    ours.ownership.others = all.iter().map(|(id, _)| (id.clone(), owner.clone())).collect();
+    let mut parts = orders();
+    parts.exchanges =
+        vec![Exchange { managed: false, ..exchange("orders", "topic") }, exchange("old", "fanout")];
+    parts.queues.truncate(1);
+    parts.bindings =
+        vec![binding("orders", "billing", "another"), binding("orders", "billing", "a")];
+    let plan = ours.plan(&topology(parts), PRUNE);
+    assert_snapshot!(text(&plan), @r"
+    + binding orders → billing (key another)
+    ! exchange old: stack `shop` owns it, so stack `blog` cannot (orders.yaml:12:3)
+      hint: write `manage: false` here, or let go of it in `shop` with `on_remove: retain`; if `shop` is no more, forget what it owned: `rabbitmqctl clear_global_parameter warrener.shop`
+    ! policy ttl: stack `shop` owns it, so stack `blog` cannot (orders.yaml:12:3)
+      hint: remove it here, or from `shop` first; if `shop` is no more, forget what it owned: `rabbitmqctl clear_global_parameter warrener.shop`
+    ! queue billing: stack `shop` owns it, so stack `blog` cannot (orders.yaml:12:3)
+      hint: write `manage: false` here, or let go of it in `shop` with `on_remove: retain`; if `shop` is no more, forget what it owned: `rabbitmqctl clear_global_parameter warrener.shop`
+    ! binding orders → billing (key a): stack `shop` owns it, so stack `blog` cannot (orders.yaml:12:3)
+      hint: remove it here, or from `shop` first; if `shop` is no more, forget what it owned: `rabbitmqctl clear_global_parameter warrener.shop`
+    1 to create, 0 to update, 4 in conflict
+    ");
+    assert!(plan.is_refused());
+    // The same stack in another vhost is another owner.
+    let owner = Owner { stack: stack("blog"), home: VhostName::new("v").expect("a name"), ..owner };
+    for value in ours.ownership.others.values_mut() {
+        *value = owner.clone();
+    }
+    let plan = ours.plan(&fewer(), PRUNE);
+    assert_eq!(plan.changes()[0].reason, "stack `blog` of vhost `v` owns it, this one is another");
+}
+
+#[test]
+fn nothing_is_deleted_out_of_sight_or_of_the_broker_s_own() {
+    let mut world = World::new();
+    world.apply(&topology(orders()), PRUNE);
+    world.observed.bindings = None;
+    let plan = world.plan(&fewer(), FORCE);
+    assert_eq!((plan.summary().delete, plan.kept().len()), (0, 4));
+    // Nor is it forgotten.
+    assert_eq!(plan.ledger_after(&[]).len(), 7);
+
+    let mut world = World::new();
+    for id in [
+        ResourceId::Exchange(vhost(), ExchangeName::new("amq.topic").expect("a name")),
+        ResourceId::Exchange(vhost(), ExchangeName::default_exchange()),
+        ResourceId::Queue(vhost(), QueueName::new("amq.gen-1").expect("a name")),
+    ] {
+        world.ownership.own.claim(id, OnRemove::Delete);
+    }
+    build(&mut world.observed, &topology(orders()));
+    let name = (vhost(), QueueName::new("amq.gen-1").expect("a name"));
+    let queue = world.observed.queues.values().next().expect("a queue").clone();
+    world.observed.queues.insert(name, queue);
+    let exchange = world.observed.exchanges.values().next().expect("an exchange").clone();
+    let name = (vhost(), ExchangeName::new("amq.topic").expect("a name"));
+    world.observed.exchanges.insert(name, exchange);
+    assert!(world.plan(&topology(TopologyParts::default()), FORCE).is_empty());
+}
+
+#[test]
+fn the_ledger_follows_what_was_done() {
+    let mut world = World::new();
+    let plan = world.plan(&topology(orders()), PRUNE);
+    assert_eq!(*plan.ledger_claims(), Ledger::of(&topology(orders())));
+    // What failed to come into being is not owned.
+    let failure =
+        |change: &Change| Failure { change: change.clone(), reason: String::new(), hint: None };
+    let failed: Vec<_> = plan.changes().iter().take(2).map(failure).collect();
+    assert_eq!(plan.ledger_after(&failed).len(), 5);
+
+    world.apply(&topology(orders()), PRUNE);
+    let plan = world.plan(&fewer(), PRUNE);
+    // Owned until it is gone.
+    assert_eq!(plan.ledger_claims(), plan.ledger_before());
+    assert_eq!(plan.ledger_after(&[]).len(), 3);
+    let failed: Vec<_> = plan.changes().iter().take(2).map(failure).collect();
+    assert_eq!(plan.ledger_after(&failed).len(), 5);
+}
+
+#[test]
+fn a_ledger_is_written_as_json() {
+    let mut parts = orders();
+    parts.queues[0].on_remove = OnRemove::Retain;
+    parts.bindings[0].arguments = arguments([("x-match", json!("all")), ("e", json!({}))]);
+    parts.bindings[1].destination =
+        Destination::Exchange(ExchangeName::new("orders").expect("a name"));
+    let ledger = Ledger::of(&topology(parts));
+    let record = LedgerRecord { stack: stack("shop"), home: vhost(), ledger };
+    let json = record.to_json();
+    assert_snapshot!(json, @r#"{"owned":{"/":{"bindings":[{"destination":"orders","source":"old","to":"exchange"},{"arguments":"{\"e\":{},\"x-match\":\"all\"}","destination":"billing","key":"a","source":"orders","to":"queue"}],"exchanges":["old","orders"],"policies":["ttl"],"queues":["billing","legacy"],"retained":[["queue","billing"]]}},"stack":"shop","version":1,"vhost":"/"}"#);
+    assert_eq!(LedgerRecord::from_json(&json), Ok(record));
+    let empty = LedgerRecord { stack: stack("shop"), home: vhost(), ledger: Ledger::default() };
+    assert_snapshot!(empty.to_json(), @r#"{"owned":{},"stack":"shop","version":1,"vhost":"/"}"#);
+    // An empty object may come back from the broker as an empty list.
+    assert_eq!(LedgerRecord::from_json(&empty.to_json()), Ok(empty));
+    let fault = |value: Value| LedgerRecord::from_json(&value).expect_err("no ledger").to_string();
+    assert_snapshot!(fault(json!({"version": 2})), @"it has the form 2, and this version of warrener knows only 1");
+    assert_snapshot!(fault(json!([])), @"it is no ledger: it has no `version`");
+}
+
+/// Every object of a broker.
+fn objects(observed: &Observed) -> Vec<ResourceId> {
+    let exchanges =
+        observed.exchanges.keys().map(|(v, n)| ResourceId::Exchange(v.clone(), n.clone()));
+    let queues = observed.queues.keys().map(|(v, n)| ResourceId::Queue(v.clone(), n.clone()));
+    let policies = observed
+        .policies
+        .iter()
+        .flatten()
+        .map(|((v, n), _)| ResourceId::Policy(v.clone(), n.clone()));
+    let bindings = observed.bindings.iter().flatten().cloned().map(ResourceId::Binding);
+    exchanges.chain(queues).chain(policies).chain(bindings).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// Apply A, apply B with prune: the broker is B, the plan for B is empty, and what a stranger
+    /// had is as it was.
+    #[test]
+    fn from_one_topology_to_another(a in some_topology(), b in some_topology(), stranger in some_topology()) {
+        let mut world = World::new();
+        // The stranger's names are others; its bindings may lead from and to ours.
+        let theirs = renamed(&stranger);
+        build(&mut world.observed, &theirs);
+        let before = world.observed.clone();
+        world.apply(&a, FORCE);
+        world.apply(&b, FORCE);
+        let again = world.plan(&b, FORCE);
+        prop_assert!(again.kept().is_empty());
+        prop_assert!(again.changes().iter().all(|change| change.action == Action::Conflict));
+        for object in objects(&before) {
+            prop_assert!(objects(&world.observed).contains(&object), "{} is gone", object);
+        }
+        // That they are as declared, but for conflicts, the empty plan says.
+        let mut expected = before.clone();
+        build(&mut expected, &b);
+        prop_assert_eq!(objects(&world.observed), objects(&expected));
+        // And all that is left to own is B.
+        prop_assert_eq!(&world.ownership.own, &Ledger::of(&b));
+    }
+
+    /// A kill after any number of steps, and a rerun, come to the same.
+    #[test]
+    fn an_interrupted_apply_converges(a in some_topology(), b in some_topology(), cut in 0..40_usize) {
+        let mut world = World::new();
+        world.apply(&a, FORCE);
+        let plan = world.plan(&b, FORCE).without(|change| change.action == Action::Conflict);
+        world.ownership.own = plan.ledger_claims().clone();
+        let some = plan.changes().iter().take(cut).cloned().collect::<Vec<_>>();
+        perform(&mut world.observed, &plan.without(|change| !some.contains(change)));
+        world.apply(&b, FORCE);
+        let mut straight = World::new();
+        straight.apply(&a, FORCE);
+        straight.apply(&b, FORCE);
+        prop_assert_eq!(world.observed, straight.observed);
+        prop_assert_eq!(world.ownership, straight.ownership);
+    }
+
+    /// Whatever a ledger holds comes back from its JSON.
+    #[test]
+    fn a_ledger_comes_back(topology in some_topology()) {
+        let record = LedgerRecord { stack: stack("s"), home: vhost(), ledger: Ledger::of(&topology) };
+        prop_assert_eq!(LedgerRecord::from_json(&record.to_json()), Ok(record));
+    }
+}
+
+/// The same under names that no other generated topology has.
+fn renamed(of: &Topology) -> Topology {
+    let exchange_name =
+        |name: &ExchangeName| ExchangeName::new(format!("their {name}")).expect("a name");
+    let queue_name = |name: &QueueName| QueueName::new(format!("their {name}")).expect("a name");
+    let parts = TopologyParts {
+        exchanges: of
+            .exchanges()
+            .map(|e| Exchange { name: exchange_name(&e.name), ..e.clone() })
+            .collect(),
+        queues: of.queues().map(|q| Queue { name: queue_name(&q.name), ..q.clone() }).collect(),
+        bindings: of
+            .bindings()
+            .map(|b| Binding {
+                source: exchange_name(&b.source),
+                destination: match &b.destination {
+                    Destination::Exchange(name) => Destination::Exchange(exchange_name(name)),
+                    Destination::Queue(name) => Destination::Queue(queue_name(name)),
+                },
+                ..b.clone()
+            })
+            .collect(),
+        policies: of
+            .policies()
+            .map(|p| crate::model::Policy {
+                name: crate::model::PolicyName::new(format!("their {}", p.name)).expect("a name"),
+                ..p.clone()
+            })
+            .collect(),
+    };
+    topology(parts)
+}
