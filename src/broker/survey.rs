@@ -12,13 +12,15 @@ use super::ledger::LedgerStore;
 use super::management::{ManagementClient, Timeouts};
 use super::observe::{ObserveError, Sight, look};
 use crate::model::{BrokerSpec, Desired, QueueName, VhostName};
-use crate::plan::{Action, Consent, Plan, Target, Usage, plan};
+use crate::plan::{Action, Consent, Observed, Plan, Target, Usage, plan};
 use crate::telemetry::ConnectionRole;
 
 /// A plan, and the ways to the broker that were found open on the way to it.
 pub struct Survey {
     /// What would have to be done.
     pub plan: Plan,
+    /// What it was made from.
+    pub observed: Observed,
     /// The management API, where it answered.
     pub management: Option<ManagementClient>,
     /// Where the ledger of what the stack owns is kept.
@@ -61,7 +63,7 @@ pub async fn survey(desired: &Desired, consent: Consent) -> Result<Survey, Obser
         wire = Some(connected);
         plan = crate::plan::plan(&desired.topology, &observed, &ownership, consent);
     }
-    Ok(Survey { plan, management, store, wire })
+    Ok(Survey { plan, observed, management, store, wire })
 }
 
 /// The queues that a plan deletes.

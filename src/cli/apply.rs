@@ -42,7 +42,8 @@ pub(super) async fn run(
     screen: &mut Screen<'_>,
 ) -> io::Result<Exit> {
     let consent = args.consent.with(desired);
-    let Survey { plan, management, store, wire } = match broker::survey(desired, consent).await {
+    let Survey { plan, management, store, wire, .. } = match broker::survey(desired, consent).await
+    {
         Ok(survey) => survey,
         Err(error) => {
             screen.error(&error, error.hint().as_deref())?;

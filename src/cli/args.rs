@@ -6,6 +6,7 @@ use clap::{Args, ColorChoice, Parser, Subcommand};
 use super::apply::ApplyArgs;
 use super::check::Check;
 use super::dev::DevArgs;
+use super::drift::DriftArgs;
 use super::plan::PlanArgs;
 use super::run::RunArgs;
 use crate::telemetry::LogFormat;
@@ -49,6 +50,8 @@ pub enum Command {
     Plan(PlanArgs),
     /// Make the broker what the files say
     Apply(ApplyArgs),
+    /// Show how the broker differs from the files, and what nobody declares; exit 0 or 2
+    Drift(DriftArgs),
     /// Reconcile, run the consumers and follow the files, until stopped by a signal
     Run(RunArgs),
     /// Run a stack on a private throw-away RabbitMQ that goes when this ends

@@ -9,7 +9,7 @@ use clap::{ColorChoice, Parser};
 use super::args::{Cli, Command};
 use super::exit::Exit;
 use super::screen::Screen;
-use super::{apply, check, dev, diagnostics, plan, run};
+use super::{apply, check, dev, diagnostics, drift, plan, run};
 use crate::files;
 use crate::model::Desired;
 use crate::plan::Style;
@@ -51,6 +51,9 @@ fn perform(cli: Cli) -> Exit {
             let mut stdin = std::io::BufReader::new(std::io::stdin());
             let answers = asked.then_some(&mut stdin as &mut (dyn std::io::BufRead + Send));
             apply::run(&command, desired, answers, screen).await
+        }),
+        Command::Drift(command) => on_desired(&command.files, async |desired, screen| {
+            drift::run(&command, desired, screen).await
         }),
         Command::Run(command) => block_on(run::run(command, color)),
         Command::Dev(command) => block_on(dev::run(command, color)),

@@ -8,6 +8,7 @@ mod args;
 mod check;
 mod dev;
 mod diagnostics;
+mod drift;
 mod entry;
 mod exit;
 mod plan;

@@ -27,7 +27,7 @@ pub(super) enum Reconciled {
     /// Made so.
     Applied(ApplyReport),
     /// It differs, and the files say to leave it.
-    Drifted(Plan),
+    Drifted(Box<Plan>),
 }
 
 /// Compares and, where the mode says so, applies.
@@ -39,20 +39,23 @@ pub(super) async fn reconcile(
         return Ok(Reconciled::Off);
     }
     let consent = Consent { prune: desired.reconcile.prune, force: false };
-    let Survey { plan, management, store, wire } =
-        survey(desired, consent).await.map_err(|error| {
-            let text = with_hint(&error.to_string(), error.hint().as_deref());
-            match error {
-                ObserveError::NoWay { .. } => Shortfall::Unreachable(text),
-                _ => Shortfall::Refused(text),
-            }
-        })?;
+    // On the heap: the futures of whoever awaits this stay small.
+    let looked = Box::pin(survey(desired, consent)).await;
+    let Survey { plan, management, store, wire, .. } = looked.map_err(|error| {
+        let text = with_hint(&error.to_string(), error.hint().as_deref());
+        match error {
+            ObserveError::NoWay { .. } | ObserveError::Usage(_) => Shortfall::Unreachable(text),
+            _ => Shortfall::Refused(text),
+        }
+    })?;
     let place = |origin| sources.place(origin);
     let style = Style::default();
     if desired.reconcile.mode == ReconcileMode::Check {
-        return Ok(match plan.is_empty() {
-            true => Reconciled::Unchanged,
-            false => Reconciled::Drifted(plan),
+        let unchanged = plan.is_empty();
+        return Ok(if unchanged {
+            Reconciled::Unchanged
+        } else {
+            Reconciled::Drifted(Box::new(plan))
         });
     }
     if plan.is_empty() {
@@ -75,6 +78,9 @@ pub(super) async fn reconcile(
     let (topology, management) = (&desired.topology, management.as_ref());
     let report = apply(&approved, topology, &wire.connection, management, &store, &|_| {}).await;
     wire.close().await;
+    if let Some(why) = &report.unwritten {
+        tracing::warn!("the ledger of what the stack owns could not be written: {why}");
+    }
     if report.is_complete() {
         Ok(Reconciled::Applied(report))
     } else {

@@ -15,7 +15,7 @@ pub struct Plan {
     pub(super) veto: Option<Veto>,
     pub(super) books: Books,
     pub(super) consent: Consent,
-    pub(super) ownership: Option<Ownership>,
+    pub(super) ownership: Option<Box<Ownership>>,
 }
 
 /// How many steps of each kind a plan has.

@@ -5,22 +5,39 @@ use serde_json::Value;
 
 use super::approved::{Plan, Summary};
 use super::change::Change;
+use super::drift::Drift;
+use super::ledger::ResourceId;
 use super::owned::Kept;
 use crate::model::{StackName, VhostName};
 
 impl Plan {
     /// The plan as `warrener plan --json` prints it, its keys in the documented order.
     pub fn document<'a>(&'a self, stack: &'a StackName) -> impl Serialize + 'a {
-        Document {
+        Document::new(self, stack, None)
+    }
+}
+
+impl Drift {
+    /// The drift as `warrener drift --json` prints it: its plan, and what nobody declares.
+    pub fn document<'a>(&'a self, stack: &'a StackName) -> impl Serialize + 'a {
+        let undeclared = self.strangers.iter().map(Stranger::from).collect();
+        Document::new(&self.plan, stack, Some(undeclared))
+    }
+}
+
+impl<'a> Document<'a> {
+    fn new(plan: &'a Plan, stack: &'a StackName, undeclared: Option<Vec<Stranger>>) -> Self {
+        Self {
             stack,
             broker: Broker {
-                cluster: self.broker().cluster.as_deref(),
-                version: self.broker().version.as_deref(),
+                cluster: plan.broker().cluster.as_deref(),
+                version: plan.broker().version.as_deref(),
             },
-            changes: self.changes().iter().map(Step::from).collect(),
-            summary: self.summary(),
-            kept: self.kept().iter().map(Stays::from).collect(),
-            refused: self.veto().map(|veto| veto.reason.as_str()),
+            changes: plan.changes().iter().map(Step::from).collect(),
+            summary: plan.summary(),
+            kept: plan.kept().iter().map(Stays::from).collect(),
+            refused: plan.veto().map(|veto| veto.reason.as_str()),
+            undeclared,
         }
     }
 }
@@ -33,6 +50,22 @@ struct Document<'a> {
     summary: Summary,
     kept: Vec<Stays>,
     refused: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    undeclared: Option<Vec<Stranger>>,
+}
+
+/// Something that nobody declares.
+#[derive(Serialize)]
+struct Stranger {
+    kind: &'static str,
+    vhost: VhostName,
+    name: String,
+}
+
+impl From<&ResourceId> for Stranger {
+    fn from(id: &ResourceId) -> Self {
+        Self { kind: id.kind(), vhost: id.vhost().clone(), name: id.name() }
+    }
 }
 
 /// Something owned and no longer declared that is not deleted.

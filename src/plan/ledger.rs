@@ -280,10 +280,8 @@ impl OfVhost {
     fn read(self, vhost: &VhostName, ledger: &mut Ledger) -> Result<(), crate::model::BadName> {
         let retained: BTreeSet<(String, String)> = self.retained.into_iter().collect();
         let mut claim = |id: ResourceId| {
-            let on_remove = match retained.contains(&(id.kind().to_owned(), id.name())) {
-                true => OnRemove::Retain,
-                false => OnRemove::Delete,
-            };
+            let stays = retained.contains(&(id.kind().to_owned(), id.name()));
+            let on_remove = if stays { OnRemove::Retain } else { OnRemove::Delete };
             ledger.claim(id, on_remove);
         };
         for name in self.exchanges {

@@ -12,6 +12,7 @@ mod approved;
 mod change;
 mod compare;
 mod diff;
+mod drift;
 mod fleet;
 mod json;
 mod ledger;
@@ -31,6 +32,7 @@ mod tests;
 pub use approved::{Approved, Plan, Refused, Summary};
 pub use change::{Action, Change, Difference, Target};
 pub use diff::diff;
+pub use drift::Drift;
 pub use fleet::{FleetChange, fleet_changes};
 pub use ledger::{Ledger, LedgerFault, LedgerRecord, Owner, Ownership, ResourceId};
 pub use observed::{
@@ -39,4 +41,4 @@ pub use observed::{
 };
 pub use owned::{Consent, Kept, Veto, plan};
 pub use report::{ApplyReport, Failure, Remaining};
-pub use text::{Style, render, render_report};
+pub use text::{Style, render, render_drift, render_report};

@@ -65,7 +65,7 @@ pub fn plan(
     plan.kept = pruned.kept;
     plan.veto = pruned.veto;
     plan.consent = consent;
-    plan.ownership = Some(ownership.clone());
+    plan.ownership = Some(Box::new(ownership.clone()));
     plan
 }
 

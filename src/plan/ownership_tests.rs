@@ -322,6 +322,32 @@ fn nothing_is_deleted_out_of_sight_or_of_the_broker_s_own() {
 }
 
 #[test]
+fn drift_leaves_out_what_is_the_broker_s_or_one_connection_s() {
+    let mut world = World::new();
+    world.apply(&topology(orders()), PRUNE);
+    let none = |world: &World| {
+        let plan = world.plan(&topology(orders()), Consent::default());
+        Drift::new(plan, &topology(orders()), &world.observed).strangers
+    };
+    let exchange = world.observed.exchanges.values().next().expect("an exchange").clone();
+    for name in ["", "amq.topic"] {
+        let name = ExchangeName::new(name).expect("a name");
+        world.observed.exchanges.insert((vhost(), name), exchange.clone());
+    }
+    let generated = QueueName::new("amq.gen-1").expect("a name");
+    let queue = world.observed.queues.values().next().expect("a queue").clone();
+    world.observed.queues.insert((vhost(), generated), queue);
+    let bindings = world.observed.bindings.as_mut().expect("seen");
+    bindings.insert((&binding("orders", "amq.gen-1", "k")).into());
+    bindings.insert((&binding("orders", "exclusive", "k")).into());
+    assert_eq!(none(&world), []);
+    let found = ResourceId::Binding((&binding("amq.topic", "billing", "k")).into());
+    let ResourceId::Binding(key) = &found else { unreachable!("it is one") };
+    world.observed.bindings.as_mut().expect("seen").insert(key.clone());
+    assert_eq!(none(&world), [found]);
+}
+
+#[test]
 fn the_ledger_follows_what_was_done() {
     let mut world = World::new();
     let plan = world.plan(&topology(orders()), PRUNE);

@@ -7,6 +7,7 @@ use anstyle::AnsiColor;
 
 use super::approved::{Plan, Summary};
 use super::change::{Action, Change, Difference, Target};
+use super::drift::Drift;
 use super::owned::{Kept, Veto};
 use super::report::{ApplyReport, Failure, Remaining};
 use crate::model::{ArgValue, Arguments, Origin, VhostName};
@@ -52,26 +53,51 @@ impl Difference {
 /// tells where in the files a resource was declared.
 pub fn render(plan: &Plan, place: &dyn Fn(Origin) -> String, style: Style) -> String {
     let mut text = String::new();
-    steps(&mut text, plan, place, style);
-    if let Some(gap) = plan.gap() {
-        let subjects: Vec<_> = gap.subjects.iter().map(|subject| subject.words()).collect();
-        let _ = writeln!(text, "cannot be known: {}: {}", subjects.join(", "), gap.reason);
-        let _ = writeln!(text, "  hint: {}", gap.hint);
-    }
-    kept(&mut text, plan);
-    if let Some(elsewhere) = plan.ledger_elsewhere() {
-        let _ = writeln!(text, "{elsewhere}");
-    }
-    if let Some(Veto { reason, hint }) = plan.veto() {
-        let _ = writeln!(text, "refused: {reason}");
-        hint_line(&mut text, Some(hint));
-    }
+    body(&mut text, plan, place, style);
     if plan.is_empty() {
         text.push_str("nothing to do: the broker is as the files say\n");
     } else {
         let _ = writeln!(text, "{}", sum(plan.summary()));
     }
     text
+}
+
+/// How a broker differs: the steps that would mend it, what is no longer declared, what nobody
+/// declares, and a sum.
+pub fn render_drift(drift: &Drift, place: &dyn Fn(Origin) -> String, style: Style) -> String {
+    let Drift { plan, strangers } = drift;
+    let mut text = String::new();
+    body(&mut text, plan, place, style);
+    for id in strangers {
+        let _ = writeln!(text, "undeclared: {id}");
+    }
+    if drift.is_none() {
+        text.push_str("no drift: the broker is as the files say, and has nothing else\n");
+    } else {
+        let (differ, left, others) = (plan.changes().len(), plan.kept().len(), strangers.len());
+        let _ = writeln!(
+            text,
+            "{differ} not as declared, {left} no longer declared, {others} that nobody declares"
+        );
+    }
+    text
+}
+
+fn body(text: &mut String, plan: &Plan, place: &dyn Fn(Origin) -> String, style: Style) {
+    steps(text, plan, place, style);
+    if let Some(gap) = plan.gap() {
+        let subjects: Vec<_> = gap.subjects.iter().map(|subject| subject.words()).collect();
+        let _ = writeln!(text, "cannot be known: {}: {}", subjects.join(", "), gap.reason);
+        let _ = writeln!(text, "  hint: {}", gap.hint);
+    }
+    kept(text, plan);
+    if let Some(elsewhere) = plan.ledger_elsewhere() {
+        let _ = writeln!(text, "{elsewhere}");
+    }
+    if let Some(Veto { reason, hint }) = plan.veto() {
+        let _ = writeln!(text, "refused: {reason}");
+        hint_line(text, Some(hint));
+    }
 }
 
 /// What came of applying: failures with their reasons, what is still undone, and a sum.

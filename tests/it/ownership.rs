@@ -250,6 +250,63 @@ fn two_stacks_leave_each_other_alone() {
 }
 
 #[test]
+fn drift_lists_what_differs_and_what_nobody_declares() {
+    let mut stack = shop();
+    let drift = |stack: &Stack| stack.run(&["drift", "stack.yaml"]);
+    assert_eq!(stack.apply().code, Some(0));
+    let none = drift(&stack);
+    assert_eq!((none.code, none.err.as_str()), (Some(0), ""));
+    assert_snapshot!(none.out, @"no drift: the broker is as the files say, and has nothing else");
+
+    let vhost = stack.vhost().to_owned();
+    api(Method::PUT, &format!("queues/{vhost}/stranger"), Some(&json!({})));
+    let bind = format!("bindings/{vhost}/e/orders/q/stranger");
+    api(Method::POST, &bind, Some(&json!({"routing_key": "s"})));
+    api(Method::PUT, &format!("exchanges/{vhost}/strange"), Some(&json!({"type": "fanout"})));
+    let policy = json!({"pattern": "^none$", "definition": {"max-length": 1}});
+    api(Method::PUT, &format!("policies/{vhost}/theirs"), Some(&policy));
+    api(Method::DELETE, &format!("queues/{vhost}/billing"), None);
+    stack.document["policies"] = json!({});
+    let found = drift(&stack);
+    assert_eq!(found.code, Some(2));
+    assert_snapshot!(found.out, @r"
+    + queue billing (quorum)
+    + binding orders → billing (key order.created)
+    owned and no longer declared: policy ttl; `--prune` deletes it
+    undeclared: exchange strange
+    undeclared: policy theirs
+    undeclared: queue stranger
+    undeclared: binding orders → stranger (key s)
+    2 not as declared, 1 no longer declared, 4 that nobody declares
+    ");
+    let json = stack.run(&["drift", "--json", "stack.yaml"]);
+    assert_eq!(json.code, Some(2));
+    let json: Value = serde_json::from_str(&json.out).expect("JSON");
+    let all = |list: &str| {
+        let list = json[list].as_array().expect("a list").iter();
+        list.map(|of| of["name"].as_str().expect("a name").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(all("changes"), ["billing", "orders → billing"]);
+    assert_eq!(all("kept"), ["ttl"]);
+    assert_eq!(all("undeclared"), ["strange", "theirs", "stranger", "orders → stranger"]);
+
+    // Another stack answers for what it owns; what one connection has for itself is no drift.
+    stack.document = json!({
+        "stack": "blog", "broker": stack.document["broker"],
+        "queues": {"stranger": {}}, "exchanges": {"strange": {"type": "fanout"}, "orders": {"manage": false}},
+        "bindings": [{"source": "orders", "queue": "stranger", "key": "s"}],
+        "policies": {"theirs": {"pattern": "^none$", "definition": {"max-length": 1}}},
+    });
+    let applied = stack.apply();
+    assert_eq!(applied.code, Some(0), "{applied:?}");
+    let none = drift(&stack);
+    assert_eq!(none.code, Some(0), "{none:?}");
+    stack.document["broker"]["url"] = json!("amqp://127.0.0.1:1");
+    stack.document["broker"]["management"] = json!("none");
+    assert_eq!(drift(&stack).code, Some(1));
+}
+
+#[test]
 fn losing_much_at_once_needs_force() {
     let queues: serde_json::Map<_, _> = (0..12).map(|n| (format!("q{n}"), json!({}))).collect();
     let mut stack = Stack::new(json!({"queues": queues}));
