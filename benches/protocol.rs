@@ -100,7 +100,7 @@ fn decode(c: &mut Criterion) {
 fn ledger(c: &mut Criterion) {
     let mut group = c.benchmark_group("ledger");
     group.throughput(Throughput::Elements(WINDOW));
-    let mut ledger: Ledger<[u64; 8], u64> = Ledger::new();
+    let mut ledger: Ledger<[u64; 8]> = Ledger::new();
     let mut epoch = Epoch(0);
     for (name, reverse) in [("in order", false), ("newest first", true)] {
         epoch = epoch.next();
@@ -111,7 +111,7 @@ fn ledger(c: &mut Criterion) {
         group.bench_function(format!("deliver, ack, flush/{name}"), |b| {
             b.iter(|| {
                 for tag in next..next + WINDOW {
-                    ledger.deliver(tag, Some(tag), [tag; 8]).expect("the next tag");
+                    ledger.deliver(tag, [tag; 8]).expect("the next tag");
                 }
                 for nth in 0..WINDOW {
                     let tag = if reverse { next + WINDOW - 1 - nth } else { next + nth };
@@ -132,7 +132,7 @@ fn ledger(c: &mut Criterion) {
         group.bench_function(format!("deliver, ack, flush each/{name}"), |b| {
             b.iter(|| {
                 for tag in next..next + WINDOW {
-                    ledger.deliver(tag, Some(tag), [tag; 8]).expect("the next tag");
+                    ledger.deliver(tag, [tag; 8]).expect("the next tag");
                 }
                 for nth in 0..WINDOW {
                     let tag = if reverse { next + WINDOW - 1 - nth } else { next + nth };

@@ -60,6 +60,7 @@ pub async fn apply(
         }
         touched = report.done != checked;
     }
+    work.declarer.finish().await;
     let remaining = match management {
         Some(client) => look_again(topology, client, &report.failed).await,
         None => Remaining::Unseen("only the management API could tell".into()),

@@ -7,6 +7,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use lapin::options::{
     ExchangeBindOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
 };
@@ -24,6 +25,9 @@ pub(super) const CONCURRENCY: usize = 32;
 
 /// How long one declaration may take. A quorum queue on a loaded cluster takes seconds.
 const CALL_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long closing all channels may take.
+const FINISH_LIMIT: Duration = Duration::from_secs(5);
 
 /// Why something was not declared. The texts are the broker's own.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -157,6 +161,15 @@ impl<'a> Declarer<'a> {
             })
             .await;
         existence(found, "no queue '")
+    }
+
+    /// Closes the channels, and waits for that. Left to itself, a channel that is dropped closes
+    /// while the connection does, which lapin reports as an error.
+    pub async fn finish(self) {
+        let idle = self.idle.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let closing = idle.iter().map(|channel| channel.close(200, "OK".into()));
+        // What does not close in time goes with its connection.
+        let _ = timeout(FINISH_LIMIT, join_all(closing)).await;
     }
 
     async fn call<T>(

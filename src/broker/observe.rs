@@ -96,10 +96,10 @@ pub async fn look<C: Borrow<Connection>>(
     };
     let declarer = Declarer::new(connection.borrow());
     let gap = |subjects| Gap { subjects, reason: reason.clone(), hint };
-    let observed = observe_over_amqp(topology, &declarer, gap)
-        .await
-        .map_err(|error| ObserveError::Declare { error, management: reason.clone() })?;
-    drop(declarer);
+    let observed = observe_over_amqp(topology, &declarer, gap).await;
+    declarer.finish().await;
+    let observed =
+        observed.map_err(|error| ObserveError::Declare { error, management: reason.clone() })?;
     Ok(Sight { observed, through_management: false, connection: Some(connection) })
 }
 

@@ -42,13 +42,17 @@ pub async fn survey(desired: &Desired) -> Result<Survey, ObserveError> {
 }
 
 /// A connection for declaring, to the first endpoint that answers; the last error where none does.
+///
+/// # Panics
+/// Where the broker has no endpoint at all, which no configuration gives.
 pub async fn dial(broker: &BrokerSpec, name: &str) -> Result<Wire, ConnectError> {
-    let mut last = None;
-    for endpoint in &broker.endpoints {
-        match connect(endpoint, ConnectionRole::Topology, name).await {
-            Ok(wire) => return Ok(wire),
-            Err(error) => last = Some(error),
+    let (first, others) = broker.endpoints.split_first().expect("a broker has an endpoint");
+    let mut outcome = connect(first, ConnectionRole::Topology, name).await;
+    for endpoint in others {
+        if outcome.is_ok() {
+            break;
         }
+        outcome = connect(endpoint, ConnectionRole::Topology, name).await;
     }
-    Err(last.expect("a broker has at least one endpoint"))
+    outcome
 }

@@ -109,11 +109,11 @@ impl<'a> Excerpt<'a> {
         self.number == number && line + NEAR >= self.first && line <= self.last + NEAR
     }
 
-    /// The lines, or only the place where they are too long.
+    /// The lines, or only the place where they are too long or where there are none.
     fn show(self) -> Result<Snippet<'a, Annotation<'a>>, Header<'a>> {
         let range = self.source.line_range(self.first, self.last);
         let text = self.source.text.get(range.clone()).unwrap_or_default();
-        if text.lines().any(|line| line.len() > LONGEST_LINE) {
+        if text.is_empty() || text.lines().any(|line| line.len() > LONGEST_LINE) {
             let line = self.source.line_range(self.first, self.first).start;
             let start = self.marks.first().map_or(line, |mark| mark.start);
             let column = self.source.text.get(line..start).map_or(0, |text| text.chars().count());

@@ -302,6 +302,9 @@ impl Builder<'_> {
             _ if self.line_of(start).trim_start_matches(' ').starts_with('\t') => {
                 problem.hint("indent with spaces, not with tabs")
             }
+            _ if self.line_of(start).contains("${") => {
+                problem.hint("inside `{ }` and `[ ]`, quote what holds `${…}`: `\"${NAME}\"`")
+            }
             ErrorKind::UnexpectedCharacter { character: '@' | '`' | '%' } => {
                 problem.hint("quote a text that begins with this character")
             }

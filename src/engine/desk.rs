@@ -31,6 +31,9 @@ pub(super) const REQUEUE_PAUSE: (Duration, Duration) =
 /// Pauses between attempts to consume a queue that the broker refuses.
 const SUBSCRIBE_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
+/// The pause after a channel was lost in the middle of an attempt to consume.
+const LOST_PAUSE: Duration = Duration::from_millis(200);
+
 /// What is kept of a message while a child has it.
 pub(super) struct Kept {
     /// The message, whole: it may have to be published again.
@@ -214,7 +217,7 @@ impl Desk {
     }
 
     fn refusals_pause(&mut self, refused: bool) -> Duration {
-        if refused { self.refusals.next(fastrand::f64()) } else { Duration::ZERO }
+        if refused { self.refusals.next(fastrand::f64()) } else { LOST_PAUSE }
     }
 
     /// Subscribes anew, on a new channel, after a pause.
@@ -223,7 +226,10 @@ impl Desk {
             return;
         }
         self.open();
-        if let (Some(attempt), false) = (self.subscribing.take(), pause.is_zero()) {
+        if pause.is_zero() {
+            return;
+        }
+        if let Some(attempt) = self.subscribing.take() {
             self.subscribing = Some(Box::pin(async move {
                 tokio::time::sleep(pause).await;
                 attempt.await

@@ -37,8 +37,6 @@ pub struct Options {
     pub registry: Registry,
     /// Whether to follow changes of the files by itself.
     pub watch: bool,
-    /// Whether text for people may have colours.
-    pub color: bool,
 }
 
 /// How others steer a running engine.
@@ -97,7 +95,7 @@ impl Engine {
             Ok(spawner) => Arc::new(spawner),
             Err(error) => return Outcome::Failed(error),
         };
-        warn(&loaded, options.color);
+        warn(&loaded);
         let mut watcher = options.watch.then(|| Watcher::start(loaded.watched.clone()));
         let keeper = Keeper::new(options.registry.clone(), command.kill.clone());
         let mut engine = Self {
@@ -173,12 +171,15 @@ impl Engine {
         }
         match outcome {
             Err(error) => {
-                let text = error.render(self.options.color);
-                tracing::error!("the files cannot be used; everything goes on as it is\n{text}");
+                let text = error.render(false);
+                tracing::error!(
+                    detail = text,
+                    "the files cannot be used; everything goes on as it is"
+                );
                 self.options.registry.reload_failed(text);
             }
             Ok(loaded) => {
-                warn(&loaded, self.options.color);
+                warn(&loaded);
                 let before = self.pending.as_ref().or(self.current.as_ref());
                 if before.is_some_and(|before| before.desired == loaded.desired) {
                     tracing::info!("the files say the same as before");
@@ -201,11 +202,11 @@ impl Engine {
             }
             Err(Shortfall::Refused(why)) if first => {
                 // Consumers whose queues are there can work while a person looks at the rest.
-                tracing::error!("the broker is not as the files say\n{why}");
+                tracing::error!(detail = why, "the broker is not as the files say");
                 "topology: refused".to_owned()
             }
             Err(Shortfall::Refused(why)) => {
-                tracing::error!("the change is refused; everything goes on as it is\n{why}");
+                tracing::error!(detail = why, "the change is refused; everything goes on as it is");
                 self.options.registry.reload_failed(why);
                 return Progress::Refused;
             }
@@ -241,7 +242,7 @@ impl Engine {
                 tracing::debug!("cannot look at the broker: {why}");
             }
             Err(Shortfall::Refused(why)) => {
-                tracing::error!("the broker is not as the files say\n{why}");
+                tracing::error!(detail = why, "the broker is not as the files say");
             }
         }
         desired.reconcile.interval
@@ -297,10 +298,10 @@ enum Progress {
     Later,
 }
 
-fn warn(loaded: &Loaded, color: bool) {
-    let text = loaded.sources.render(&loaded.warnings, color);
+fn warn(loaded: &Loaded) {
+    let text = loaded.sources.render(&loaded.warnings, false);
     if !text.is_empty() {
-        tracing::warn!("{text}");
+        tracing::warn!(detail = text, "the files can be mended");
     }
 }
 

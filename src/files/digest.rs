@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use blake3::{Hash, Hasher};
 
+use super::load::is_source;
+
 /// The digest of a file's content and of who may write it, for a change of owner or mode can make
 /// a file acceptable or not. Of a directory: of every source file in it. Whatever cannot be read
 /// has a digest as well, by the kind of failure, so that "gone" differs from "empty".
@@ -41,15 +43,12 @@ fn feed(path: &Path, hasher: &mut Hasher) -> io::Result<()> {
     Ok(())
 }
 
-/// The source files of a directory, sorted: what ends in `.yaml` or `.yml` and is not hidden.
-/// Backup and swap files of editors are neither.
+/// The source files of a directory, sorted.
 pub(super) fn sources_in(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
-        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        let yaml = path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
-        if yaml && !hidden && !path.is_dir() {
+        if is_source(&path) && !path.is_dir() {
             found.push(path);
         }
     }

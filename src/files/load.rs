@@ -21,7 +21,7 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
     /// The files, for showing where something stands.
     pub sources: SourceMap,
-    /// Files and directories whose change may change the result.
+    /// Files whose change may change the result, and directories that stand for the files in them.
     pub watched: Vec<PathBuf>,
     /// A hash over all texts that were read. Equal digests of the same paths: nothing changed.
     pub digest: String,
@@ -34,7 +34,7 @@ pub struct LoadError {
     pub problems: Vec<Problem>,
     /// The files, for showing where something stands.
     pub sources: SourceMap,
-    /// Files and directories whose change may mend it.
+    /// Files whose change may mend it, and directories that stand for the files in them.
     pub watched: Vec<PathBuf>,
     /// A hash over all texts that were read.
     pub digest: String,
@@ -244,6 +244,8 @@ impl Walk<'_> {
         let mut found = false;
         for path in matches.flatten().filter(|path| !path.is_dir()) {
             found = true;
+            // The next match may well be made beside this one.
+            self.watched.extend(path.parent().map(Path::to_owned));
             self.file(&path, Some(include.origin));
         }
         if !found {
@@ -254,7 +256,7 @@ impl Walk<'_> {
 }
 
 /// Whether a file of a directory belongs to the stack.
-fn is_source(path: &Path) -> bool {
+pub(super) fn is_source(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let extension = path.extension().and_then(|extension| extension.to_str());
     matches!(extension, Some("yaml" | "yml")) && !name.starts_with(['.', '#', '~'])

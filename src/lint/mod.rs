@@ -6,7 +6,4 @@
 
 mod rules;
 
-#[cfg(test)]
-mod tests;
-
 pub use rules::{RULES, Rule, lint};

@@ -66,7 +66,6 @@ codes! {
     TIMEOUT = "E0403", "longer than the broker waits", "After 30 minutes without an ack the broker takes all messages of the channel back.";
     PROTOCOL = "E0404", "of another protocol", "The key means nothing in the protocol of this consumer.";
     RETRY_NAME = "E0405", "the name of a retry queue", "Warrener declares this queue itself, for the retries of a consumer.";
-    STREAM_CONSUME = "E0406", "unfit for a stream", "A stream needs what other queues do not.";
     // Advice.
     LITERAL_PASSWORD = "W0001", "a password in the file", "Whoever can read the repository can use the broker.";
     EMPTY_INCLUDE = "W0002", "an include without a match", "The pattern matches no file now.";

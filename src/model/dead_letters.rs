@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::routing::topic_matches;
 use super::{
     Binding, DeadLetterTarget, Destination, ExchangeName, PolicyIndex, Problem, Queue, QueueName,
     Spots, Topology, VhostName, codes,
@@ -150,31 +151,8 @@ fn routes(kind: &str, pattern: &str, key: Option<&str>) -> bool {
     match (kind, key) {
         ("fanout", _) => true,
         ("direct", Some(key)) => pattern == key,
-        ("topic", Some(key)) => {
-            let pattern: Vec<_> = pattern.split('.').collect();
-            let key: Vec<_> = key.split('.').collect();
-            topic_matches(&pattern, &key)
-        }
+        ("topic", Some(key)) => topic_matches(pattern, key),
         ("topic", None) => pattern == "#",
         _ => false,
     }
-}
-
-/// AMQP topic matching: `*` is one word, `#` any number of them.
-fn topic_matches(pattern: &[&str], key: &[&str]) -> bool {
-    // One row of the usual table: whether the pattern so far matches the first `n` words.
-    let mut row = vec![false; key.len() + 1];
-    row[0] = true;
-    for part in pattern {
-        let mut next = vec![false; key.len() + 1];
-        for words in 0..=key.len() {
-            next[words] = match *part {
-                "#" => row[words] || (words > 0 && next[words - 1]),
-                "*" => words > 0 && row[words - 1],
-                word => words > 0 && row[words - 1] && key[words - 1] == word,
-            };
-        }
-        row = next;
-    }
-    row[key.len()]
 }

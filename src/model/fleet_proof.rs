@@ -79,7 +79,7 @@ fn check(consumer: &ConsumerSpec, topology: &Topology, spots: &Spots, problems: 
         problems.push(
             Problem::error(codes::TIMEOUT, at("timeout"), message)
                 .label("the broker takes messages back after 30m")
-                .hint(format!("less than {longest}, or split the work into smaller messages")),
+                .hint(format!("keep it under {longest}, or split the work into smaller messages")),
         );
     }
     if consumer.queue_type == QueueType::Stream {

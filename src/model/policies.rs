@@ -1,9 +1,9 @@
 //! Which policy applies to a queue, as far as that can be told without the broker.
 //!
 //! The broker matches with PCRE, this with the `regex` crate. They agree on everything but
-//! look-around, back-references, atomic groups and possessive repeats. A pattern that uses those is
-//! taken to match nothing here, which errs towards asking for a dead-letter target that a policy
-//! already gives, never towards trusting one that is not there.
+//! look-around, back-references, atomic groups, possessive repeats and some oddities of syntax. A
+//! pattern with one of those is taken to match nothing here, which errs towards asking for a
+//! dead-letter target that a policy already gives, never towards trusting one that is not there.
 
 use regex::Regex;
 
@@ -12,8 +12,15 @@ use super::{
     RoutingKey,
 };
 
-/// Constructs of PCRE that the `regex` crate does not have.
-const PCRE_ONLY: &[&str] = &["(?=", "(?!", "(?<=", "(?<!", "(?>", "++", "*+", "?+", "\\1", "\\2"];
+/// What is wrong in every dialect, in the words of the `regex` crate. Any other complaint may be
+/// about a construct that only PCRE has.
+const WRONG_EVERYWHERE: &[&str] = &[
+    "unclosed group",
+    "unopened group",
+    "unclosed character class",
+    "repetition operator missing expression",
+    "incomplete escape sequence, reached end of pattern prematurely",
+];
 
 /// Why a pattern cannot be matched here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,12 +129,13 @@ impl ApplyTo {
 
 fn compile(pattern: &str) -> Result<Regex, PatternFault> {
     Regex::new(pattern).map_err(|error| {
-        if PCRE_ONLY.iter().any(|construct| pattern.contains(construct)) {
-            return PatternFault::Opaque;
-        }
         // The crate's own rendering repeats the pattern over several lines; its last line says why.
         let text = error.to_string();
-        let reason = text.lines().last().unwrap_or("it cannot be compiled");
-        PatternFault::Invalid(reason.trim_start_matches("error: ").to_owned())
+        let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
+        if WRONG_EVERYWHERE.contains(&reason) {
+            PatternFault::Invalid(reason.to_owned())
+        } else {
+            PatternFault::Opaque
+        }
     })
 }

@@ -169,7 +169,7 @@ fn keys<'a>(routing_key: &'a str, headers: &'a Arguments) -> Vec<&'a str> {
 }
 
 /// Whether a topic binding takes a key: `*` stands for one word, `#` for any number of words.
-fn topic_matches(pattern: &str, key: &str) -> bool {
+pub(super) fn topic_matches(pattern: &str, key: &str) -> bool {
     let (pattern, key) = (words(pattern), words(key));
     // reach[i]: whether the patterns so far can stand for the first i words.
     let mut reach = vec![false; key.len() + 1];

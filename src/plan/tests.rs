@@ -454,7 +454,7 @@ fn a_report_says_what_was_not_done_and_why() {
     let text = render_report(&report, &|_| "orders.yaml:12:3".into(), Style::default());
     assert_snapshot!(text, @r"
     + queue billing (quorum, x-delivery-limit 5)
-      not done: ACCESS_REFUSED - access to queue 'billing' refused
+      not done: ACCESS_REFUSED - access to queue 'billing' refused (orders.yaml:12:3)
       hint: give the user the permission `configure`
     still to do when the broker was looked at again:
     + policy dead-ttl (queues matching \.dead$, message-ttl 2000)

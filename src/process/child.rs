@@ -36,17 +36,23 @@ impl fmt::Display for Exit {
     }
 }
 
+/// Our end of a child's stdin.
+pub type ChildInput = pipe::Sender;
+
+/// Our end of a child's stdout or stderr.
+pub type ChildOutput = pipe::Receiver;
+
 /// A child process and its group. Dropping it kills the group.
 #[derive(Debug)]
 pub struct Child {
     /// Process id, which is also the id of its group.
     pub pid: u32,
     /// Where it reads; dropping it is the end of its input.
-    pub stdin: Option<pipe::Sender>,
+    pub stdin: Option<ChildInput>,
     /// What it writes.
-    pub stdout: Option<pipe::Receiver>,
+    pub stdout: Option<ChildOutput>,
     /// What it writes beside that.
-    pub stderr: Option<pipe::Receiver>,
+    pub stderr: Option<ChildOutput>,
     leader: Leader,
     sigchld: unix::Signal,
 }
@@ -56,9 +62,9 @@ impl Child {
     pub(super) fn new(leader: Leader, pipes: Pipes) -> io::Result<Self> {
         Ok(Self {
             pid: leader.pid.as_raw_nonzero().get().unsigned_abs(),
-            stdin: Some(pipe::Sender::from_owned_fd(pipes.stdin)?),
-            stdout: Some(pipe::Receiver::from_owned_fd(pipes.stdout)?),
-            stderr: Some(pipe::Receiver::from_owned_fd(pipes.stderr)?),
+            stdin: Some(ChildInput::from_owned_fd(pipes.stdin)?),
+            stdout: Some(ChildOutput::from_owned_fd(pipes.stdout)?),
+            stderr: Some(ChildOutput::from_owned_fd(pipes.stderr)?),
             // From here on no end is missed: one that came before is seen by the first look.
             sigchld: unix::signal(SignalKind::child())?,
             leader,

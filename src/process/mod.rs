@@ -14,6 +14,6 @@ mod prelude;
 mod program;
 mod spawner;
 
-pub use child::{Child, Exit};
+pub use child::{Child, ChildInput, ChildOutput, Exit};
 pub use program::{NotRunnable, find_program};
 pub use spawner::{SpawnError, SpawnRequest, Spawner};

@@ -163,7 +163,7 @@ where
         } else if !meta.target().starts_with("warrener") {
             write!(out, "{dim}{}{dim:#}: ", meta.target())?;
         }
-        writeln!(out, "{}{}", fields.message, fields.rest)
+        writeln!(out, "{}{}{}", fields.message, fields.rest, fields.below)
     }
 }
 
@@ -175,10 +175,21 @@ struct Fields {
     worker: Option<String>,
     stream: Option<String>,
     rest: String,
+    /// Lines of their own under the message: a `detail` that has several, and the `hint`.
+    below: String,
 }
 
 impl Fields {
     fn put(&mut self, name: &str, value: &str) {
+        if let "detail" | "hint" = name {
+            let label = if name == "hint" { "hint: " } else { "" };
+            for line in value.lines() {
+                self.below.push_str("\n    ");
+                self.below.push_str(label);
+                self.below.push_str(&escape(line));
+            }
+            return;
+        }
         let value = escape(value);
         match name {
             "message" => self.message = value,
@@ -200,7 +211,9 @@ impl Visit for Fields {
         // A value with blanks is quoted, so that the next field can be told from it; the message
         // and the names that stand at the front need no quotes.
         match field.name() {
-            name @ ("message" | "consumer" | "worker" | "stream") => self.put(name, value),
+            name @ ("message" | "consumer" | "worker" | "stream" | "detail" | "hint") => {
+                self.put(name, value);
+            }
             name if value.is_empty() || value.contains([' ', '"']) => {
                 self.put(name, &format!("\"{}\"", value.replace('"', "\\\"")));
             }

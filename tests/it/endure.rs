@@ -14,7 +14,7 @@ use crate::support::queue::Outside;
 use crate::support::supervisor::{PATIENCE, Supervisor, alive, wait_until};
 
 /// How long a test with tens of thousands of messages may take on a busy machine.
-const LONG: Duration = Duration::from_secs(240);
+const LONG: Duration = Duration::from_mins(4);
 
 fn stack(url: &str, management: &str, prefetch: u32, more: &str) -> String {
     format!(

@@ -1,148 +1,176 @@
 //! `plan` and `apply` against a real broker with its management API.
 
 use insta::assert_snapshot;
-use serde_json::{Value, json};
-use warrener::cli::exit::Exit;
-use warrener::model::{ApplyTo, QueueType};
+use reqwest::Method;
+use serde_json::{Map, Value, json};
 
 use crate::support::broker::management_url;
-use crate::support::stack::{Said, Stack, management, to_exchange, to_queue};
+use crate::support::stack::Stack;
 
 /// Sends a request to the management API as the administrator.
-async fn api(method: reqwest::Method, path: &str, body: Option<Value>) -> Value {
-    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
-    let request = http
-        .request(method, format!("{}/api/{path}", management_url()))
-        .basic_auth("guest", Some("guest"));
-    let request = match body {
-        Some(body) => request.json(&body),
-        None => request.header("content-type", "application/json"),
+fn api(method: Method, path: &str, body: Option<&Value>) -> Value {
+    let request = async {
+        let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let request = http
+            .request(method, format!("{}/api/{path}", management_url()))
+            .basic_auth("guest", Some("guest"));
+        let request = match body {
+            Some(body) => request.json(body),
+            None => request.header("content-type", "application/json"),
+        };
+        let response = request.send().await.expect("an answer");
+        assert!(response.status().is_success(), "{path}: {}", response.status());
+        serde_json::from_slice(&response.bytes().await.expect("a body")).unwrap_or_default()
     };
-    let response = request.send().await.expect("an answer");
-    assert!(response.status().is_success(), "{path}: {}", response.status());
-    serde_json::from_slice(&response.bytes().await.expect("a body")).unwrap_or_default()
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
+        .block_on(request)
 }
 
-async fn queue_names(stack: &Stack) -> Vec<String> {
-    let queues =
-        api(reqwest::Method::GET, &format!("queues/{}?disable_stats=true", stack.vhost()), None)
-            .await;
+fn get(path: &str) -> Value {
+    api(Method::GET, path, None)
+}
+
+fn queue_names(stack: &Stack) -> Vec<String> {
+    let queues = get(&format!("queues/{}?disable_stats=true", stack.vhost()));
     let names = queues.as_array().expect("a list").iter();
     names.map(|queue| queue["name"].as_str().expect("a name").to_owned()).collect()
 }
 
 fn orders() -> Stack {
-    let mut stack = Stack::new();
-    stack.exchange("orders", "topic");
-    stack.queue("billing", QueueType::Quorum, &json!({"x-delivery-limit": 5}));
-    stack.queue("billing.dead", QueueType::Classic, &json!({}));
-    stack.bind("orders", to_queue("billing"), "order.created", &json!({}));
-    stack.policy("dead-ttl", &json!({"message-ttl": 1000}));
-    stack
+    Stack::new(json!({
+        "exchanges": {"orders": {"type": "topic"}},
+        "queues": {
+            "billing": {
+                "type": "quorum",
+                "delivery_limit": 5,
+                "bind": [{"exchange": "orders", "key": "order.created"}],
+                "dead_letter": {"queue": "billing.dead"},
+            },
+            "billing.dead": {},
+        },
+        "policies": {
+            "dead-ttl": {
+                "pattern": "\\.dead$",
+                "apply_to": "queues",
+                "definition": {"message-ttl": 1000},
+            },
+        },
+    }))
 }
 
 /// Applies, and demands that a second plan is empty.
-async fn settles(stack: &Stack) {
-    let applied = stack.apply().await;
-    assert_eq!(applied.exit, Exit::Done, "{applied:?}");
-    let again = stack.plan().await;
-    assert_eq!(again.exit, Exit::Done, "{again:?}");
+fn settles(stack: &Stack) {
+    let applied = stack.apply();
+    assert_eq!(applied.code, Some(0), "{applied:?}");
+    let again = stack.plan();
+    assert_eq!(again.code, Some(0), "{again:?}");
     assert_eq!(again.out, "nothing to do: the broker is as the files say\n");
 }
 
-#[tokio::test]
-async fn plan_apply_plan() {
+#[test]
+fn plan_apply_plan() {
     let stack = orders();
-    let planned = stack.plan().await;
-    assert_eq!(planned.exit, Exit::Changes);
-    assert_snapshot!(planned.out, @r"
+    let planned = stack.plan();
+    assert_eq!(planned.code, Some(2));
+    assert_snapshot!(planned.out, @r#"
     + exchange orders (topic)
-    + policy dead-ttl (queues matching ^nothing is called so$, message-ttl 1000)
-    + queue billing (quorum, x-delivery-limit 5)
+    + policy dead-ttl (queues matching \.dead$, message-ttl 1000)
+    + queue billing (quorum, x-dead-letter-exchange "", x-dead-letter-routing-key billing.dead, x-delivery-limit 5)
     + queue billing.dead (classic)
     + binding orders → billing (key order.created)
     5 to create, 0 to update, 0 in conflict
-    ");
-    let applied = stack.apply().await;
-    assert_eq!(applied.exit, Exit::Done, "{applied:?}");
+    "#);
+    assert_eq!(planned.err, "");
+    let dry = stack.run(&["apply", "--dry-run", "stack.yaml"]);
+    assert_eq!((dry.code, dry.out), (Some(2), planned.out));
+    assert!(queue_names(&stack).is_empty());
+
+    let applied = stack.apply();
+    assert_eq!(applied.code, Some(0), "{applied:?}");
     assert!(applied.out.ends_with("\n5 created, 0 updated\n"), "{}", applied.out);
-    let again = stack.plan().await;
-    assert_eq!(again.exit, Exit::Done);
+    assert_eq!(applied.err, "");
+    let again = stack.plan();
+    assert_eq!(again.code, Some(0));
     assert_snapshot!(again.out, @"nothing to do: the broker is as the files say");
-    let again = stack.apply().await;
-    assert_eq!(again.exit, Exit::Done);
+    assert_eq!(stack.apply().code, Some(0));
 }
 
-#[tokio::test]
-async fn json_names_the_broker() {
-    let said = orders().plan_as(true).await;
+#[test]
+fn json_names_the_broker() {
+    let said = orders().run(&["plan", "--json", "stack.yaml"]);
+    assert_eq!(said.code, Some(2));
     let plan: Value = serde_json::from_str(&said.out).expect("JSON");
     assert_eq!(plan["stack"], "test");
     assert!(plan["broker"]["cluster"].as_str().is_some_and(|name| !name.is_empty()), "{plan}");
     assert!(plan["broker"]["version"].as_str().is_some_and(|text| text.contains('.')), "{plan}");
     let summary = json!({"create": 5, "update": 0, "verify": 0, "conflict": 0});
     assert_eq!(plan["summary"], summary);
+    assert_eq!(plan["changes"].as_array().map(Vec::len), Some(5));
 }
 
-#[tokio::test]
-async fn every_queue_type_and_key_settles() {
-    let mut stack = Stack::new();
-    stack.exchange("dead", "fanout");
-    let classic = json!({
-        "x-message-ttl": 60_000, "x-expires": 3_600_000, "x-max-length": 5_000_000_000_i64,
-        "x-max-length-bytes": 1_048_576, "x-overflow": "reject-publish-dlx", "x-max-priority": 10,
-        "x-single-active-consumer": true, "x-dead-letter-exchange": "dead",
-        "x-dead-letter-routing-key": "gone",
-    });
-    stack.queue("classic", QueueType::Classic, &classic);
-    // What the broker stores without knowing what it is.
-    let foreign = json!({
-        "x-note": "ü \" \\ \u{1f407}", "x-ratio": 2.0, "x-yes": false, "x-less": -7,
-        "x-list": [1, "two", [3.5], {}], "x-table": {"a": {"b": []}, "c": true},
-        "x-empty-list": [], "x-empty-table": {},
-    });
-    stack.queue("foreign", QueueType::Classic, &foreign);
-    let transient = stack.queue("transient", QueueType::Classic, &json!({}));
-    (transient.durable, transient.auto_delete) = (false, true);
-    let quorum = json!({
-        "x-message-ttl": 60_000, "x-expires": 3_600_000, "x-max-length": 10,
-        "x-max-length-bytes": 1_048_576, "x-overflow": "reject-publish",
-        "x-single-active-consumer": true, "x-delivery-limit": 3,
-        "x-dead-letter-exchange": "dead", "x-dead-letter-routing-key": "gone",
-        "x-dead-letter-strategy": "at-least-once", "x-queue-leader-locator": "client-local",
-        "x-quorum-initial-group-size": 1,
-    });
-    stack.queue("quorum", QueueType::Quorum, &quorum);
-    let stream = json!({
-        "x-max-length-bytes": 1_000_000_000, "x-max-age": "7D", "x-initial-cluster-size": 1,
-        "x-stream-max-segment-size-bytes": 100_000_000, "x-queue-leader-locator": "client-local",
-    });
-    stack.queue("stream", QueueType::Stream, &stream);
-    settles(&stack).await;
-    assert_eq!(queue_names(&stack).await.len(), 5);
+#[test]
+fn every_queue_type_and_key_settles() {
+    let stack = Stack::new(json!({
+        "exchanges": {"dead": {"type": "fanout"}},
+        "queues": {
+            "classic": {
+                "message_ttl": "60s", "expires": "1h", "max_length": 5_000_000_000_i64,
+                "max_length_bytes": "1MiB", "overflow": "reject-publish-dlx", "max_priority": 10,
+                "single_active_consumer": true, "dead_letter": {"exchange": "dead", "key": "gone"},
+            },
+            // What the broker stores without knowing what it is.
+            "foreign": {"arguments": {
+                "x-note": "ü \" \\ \u{1f407}", "x-ratio": 2.0, "x-yes": false, "x-less": -7,
+                "x-list": [1, "two", [3.5], {}], "x-table": {"a": {"b": []}, "c": true},
+                "x-empty-list": [], "x-empty-table": {},
+            }},
+            "transient": {"durable": false, "auto_delete": true},
+            "quorum": {
+                "type": "quorum", "message_ttl": "60s", "expires": "1h", "max_length": 10,
+                "max_length_bytes": "1MiB", "overflow": "reject-publish",
+                "single_active_consumer": true, "delivery_limit": 3,
+                "dead_letter": {"exchange": "dead", "key": "gone"},
+                "dead_letter_strategy": "at-least-once", "leader_locator": "client-local",
+                "initial_group_size": 1,
+            },
+            "stream": {
+                "type": "stream", "max_length_bytes": "1GiB", "max_age": "7d",
+                "initial_group_size": 1, "leader_locator": "client-local",
+                "arguments": {"x-stream-max-segment-size-bytes": 100_000_000},
+            },
+        },
+    }));
+    settles(&stack);
+    assert_eq!(queue_names(&stack).len(), 5);
 }
 
-#[tokio::test]
-async fn every_exchange_type_odd_names_and_all_bindings_settle() {
-    let mut stack = Stack::new();
-    for kind in ["direct", "fanout", "headers", "topic"] {
-        stack.exchange(kind, kind);
-    }
+#[test]
+fn every_exchange_type_odd_names_and_all_bindings_settle() {
     let odd = ["a b", "ü/ß", "%", "%2F", "#", "q?x=1&y", "..", "日本", "a+b", "\"'`", "[]{}"];
+    let (mut exchanges, mut queues, mut policies) = (Map::new(), Map::new(), Map::new());
+    let mut bindings = Vec::new();
+    for kind in ["direct", "fanout", "headers", "topic"] {
+        exchanges.insert(kind.into(), json!({"type": kind}));
+    }
     for name in odd {
-        let exchange = stack.exchange(name, "topic");
-        exchange.arguments = crate::support::stack::table(&json!({"alternate-exchange": "fanout"}));
-        exchange.internal = name == "%";
-        exchange.durable = name != "#";
-        exchange.auto_delete = name == "a b";
-        stack.queue(name, QueueType::Classic, &json!({}));
-        // No HTTP client can address a policy called `..`; it is refused by name.
+        let exchange = json!({
+            "type": "topic", "alternate_exchange": "fanout", "internal": name == "%",
+            "durable": name != "#", "auto_delete": name == "a b",
+        });
+        exchanges.insert(name.into(), exchange);
+        queues.insert(name.into(), json!({}));
+        // No HTTP client can address a policy called `..`.
         if name != ".." {
-            stack.policy(name, &json!({"max-length": 1}));
+            let definition = json!({"max-length": 1});
+            let policy = json!({"pattern": "^x$", "apply_to": "queues", "definition": definition});
+            policies.insert(name.into(), policy);
         }
-        stack.bind(name, to_queue(name), name, &json!({}));
-        stack.bind("direct", to_exchange(name), name, &json!({}));
-        stack.bind("amq.topic", to_queue(name), "#", &json!({}));
+        bindings.push(json!({"source": name, "queue": name, "key": name}));
+        bindings.push(json!({"source": "direct", "destination": name, "key": name}));
+        bindings.push(json!({"source": "amq.topic", "queue": name, "key": "#"}));
     }
     for (to, arguments) in [
         ("a b", json!({"x-match": "all", "n": 1})),
@@ -150,195 +178,208 @@ async fn every_exchange_type_odd_names_and_all_bindings_settle() {
         ("a b", json!({"x-match": "any", "n": "1"})),
         ("%", json!({"x-match": "any", "list": [1, {"deep": true}], "none": {}})),
     ] {
-        stack.bind("headers", to_queue(to), "", &arguments);
-        stack.bind("headers", to_exchange(to), "k", &arguments);
+        bindings.push(json!({"source": "headers", "queue": to, "arguments": arguments}));
+        bindings.push(json!({"source": "headers", "destination": to, "arguments": arguments}));
     }
-    settles(&stack).await;
+    let declared = bindings.len();
+    let stack = Stack::new(json!({
+        "exchanges": exchanges, "queues": queues, "policies": policies, "bindings": bindings,
+    }));
+    settles(&stack);
     // Each one is its own binding, and none was taken for another.
-    let path = format!("bindings/{}", stack.vhost());
-    let bindings = api(reqwest::Method::GET, &path, None).await;
+    let bindings = get(&format!("bindings/{}", stack.vhost()));
     let explicit = bindings.as_array().expect("a list").iter().filter(|b| b["source"] != "");
-    assert_eq!(explicit.count(), stack.parts.bindings.len());
+    assert_eq!(explicit.count(), declared);
 }
 
-#[tokio::test]
-async fn a_conflict_shows_both_values_and_nothing_changes() {
-    let mut stack = orders();
-    settles(&stack).await;
-    stack.parts.exchanges[0].kind.0 = "fanout".into();
-    stack.parts.queues[0].kind = QueueType::Classic;
-    stack.parts.queues[0].arguments.clear();
-    stack.queue("new", QueueType::Classic, &json!({}));
-    stack.parts.policies[0].priority = 9;
+#[test]
+fn a_policy_that_cannot_be_addressed_is_refused_by_name() {
+    let policy = json!({"pattern": "^x$", "apply_to": "queues", "definition": {"max-length": 1}});
+    let applied = Stack::new(json!({"policies": {"..": policy}})).apply();
+    assert_eq!(applied.code, Some(1));
+    assert!(applied.out.contains("`..`: it cannot stand in an address"), "{applied:?}");
+}
 
-    let planned = stack.plan().await;
-    assert_eq!(planned.exit, Exit::Error);
+#[test]
+fn a_conflict_shows_both_values_and_nothing_changes() {
+    let mut stack = orders();
+    settles(&stack);
+    let changed = &mut stack.document;
+    changed["exchanges"]["orders"]["type"] = json!("fanout");
+    changed["queues"]["billing"]["type"] = json!("classic");
+    changed["queues"]["billing"]["arguments"] = json!({"x-note": "mine"});
+    changed["queues"]["billing"].as_object_mut().expect("a map").remove("delivery_limit");
+    changed["queues"]["new"] = json!({});
+    changed["policies"]["dead-ttl"]["priority"] = json!(9);
+
+    let planned = stack.plan();
+    assert_eq!(planned.code, Some(1));
     assert_snapshot!(planned.out, @r"
-    ! exchange orders: type is topic on the broker, fanout in orders.yaml:12:3
+    ! exchange orders: type is topic on the broker, fanout in stack.yaml:7:5
       hint: let the file say what the broker has, or delete the exchange on the broker first (its bindings go with it)
     ~ policy dead-ttl: priority 0 → 9
-    ! queue billing: type is quorum on the broker, classic in orders.yaml:12:3
-      x-delivery-limit is 5 on the broker, absent in orders.yaml:12:3
+    ! queue billing: type is quorum on the broker, classic in stack.yaml:22:5
+      x-delivery-limit is 5 on the broker, absent in stack.yaml:22:5
+      x-note is absent on the broker, mine in stack.yaml:22:5
       hint: let the file say what the broker has, or delete the queue on the broker first (its messages and bindings go with it)
     + queue new (classic)
     1 to create, 1 to update, 2 in conflict
     ");
-    let before = api(reqwest::Method::GET, &format!("definitions/{}", stack.vhost()), None).await;
-    let applied = stack.apply().await;
-    assert_eq!(applied.exit, Exit::Error);
-    assert_snapshot!(applied.err, @"error: 2 resources are in conflict with the files; nothing was changed");
-    let after = api(reqwest::Method::GET, &format!("definitions/{}", stack.vhost()), None).await;
-    assert_eq!(before, after);
+    let before = get(&format!("definitions/{}", stack.vhost()));
+    let applied = stack.apply();
+    assert_eq!(applied.code, Some(1));
+    assert!(
+        applied
+            .err
+            .ends_with("error: 2 resources are in conflict with the files; nothing was changed\n"),
+        "{applied:?}"
+    );
+    assert_eq!(before, get(&format!("definitions/{}", stack.vhost())));
 }
 
-#[tokio::test]
-async fn policies_are_updated_in_place() {
+#[test]
+fn policies_are_updated_in_place() {
     let mut stack = orders();
-    settles(&stack).await;
-    let policy = &mut stack.parts.policies[0];
-    policy.apply_to = ApplyTo::All;
-    policy.priority = 3;
-    policy.pattern = "\\.dead$".into();
-    policy.definition = crate::support::stack::table(&json!({"message-ttl": 2000}));
-    let planned = stack.plan().await;
-    assert_eq!(planned.exit, Exit::Changes);
+    settles(&stack);
+    stack.document["policies"]["dead-ttl"] = json!({
+        "pattern": "dead$", "apply_to": "all", "priority": 3, "definition": {"message-ttl": 2000},
+    });
+    let planned = stack.plan();
+    assert_eq!(planned.code, Some(2));
     assert_snapshot!(planned.out, @r#"
-    ~ policy dead-ttl: pattern "^nothing is called so$" → "\\.dead$", apply_to queues → all, priority 0 → 3, message-ttl 1000 → 2000
+    ~ policy dead-ttl: pattern "\\.dead$" → "dead$", apply_to queues → all, priority 0 → 3, message-ttl 1000 → 2000
     0 to create, 1 to update, 0 in conflict
     "#);
-    settles(&stack).await;
-    let path = format!("policies/{}/dead-ttl", stack.vhost());
-    let policy = api(reqwest::Method::GET, &path, None).await;
+    settles(&stack);
+    let policy = get(&format!("policies/{}/dead-ttl", stack.vhost()));
     assert_eq!(policy["definition"], json!({"message-ttl": 2000}));
 }
 
-#[tokio::test]
-async fn an_argument_that_the_broker_never_compares_is_still_a_difference() {
-    let mut stack = Stack::new();
-    stack.queue("q", QueueType::Classic, &json!({"x-note": "one"}));
-    settles(&stack).await;
-    stack.parts.queues[0].arguments = crate::support::stack::table(&json!({"x-note": "two"}));
-    let planned = stack.plan().await;
-    assert_eq!(planned.exit, Exit::Error);
-    assert!(planned.out.contains("x-note is one on the broker, two in orders.yaml"), "{planned:?}");
+#[test]
+fn an_argument_that_the_broker_never_compares_is_still_a_difference() {
+    let mut stack = Stack::new(json!({"queues": {"q": {"arguments": {"x-note": "one"}}}}));
+    settles(&stack);
+    stack.document["queues"]["q"]["arguments"]["x-note"] = json!("two");
+    let planned = stack.plan();
+    assert_eq!(planned.code, Some(1));
+    assert!(planned.out.contains("x-note is one on the broker, two in stack.yaml:"), "{planned:?}");
 }
 
-#[tokio::test]
-async fn the_default_type_of_the_vhost_does_not_decide() {
-    let mut stack = Stack::new();
-    // The key was renamed in RabbitMQ 3.12.
+#[test]
+fn the_default_type_of_the_vhost_does_not_decide() {
+    let stack = Stack::new(json!({"queues": {"classic": {}}}));
+    // The key was renamed in RabbitMQ 3.12; before that, only a new vhost takes it.
     let body = json!({"defaultqueuetype": "quorum", "default_queue_type": "quorum"});
-    api(reqwest::Method::PUT, &format!("vhosts/{}", stack.vhost()), Some(body)).await;
-    stack.queue("classic", QueueType::Classic, &json!({}));
-    settles(&stack).await;
-    let path = format!("queues/{}/classic", stack.vhost());
-    let queue = api(reqwest::Method::GET, &path, None).await;
-    assert_eq!(queue["type"], "classic");
+    let vhost = format!("vhosts/{}", stack.vhost());
+    api(Method::DELETE, &vhost, None);
+    api(Method::PUT, &vhost, Some(&body));
+    assert_eq!(get(&vhost)["default_queue_type"], "quorum");
+    settles(&stack);
+    assert_eq!(get(&format!("queues/{}/classic", stack.vhost()))["type"], "classic");
 }
 
-#[tokio::test]
-async fn one_failure_does_not_stop_what_does_not_need_it() {
+#[test]
+fn one_failure_does_not_stop_what_does_not_need_it() {
     let mut stack = orders();
-    stack.policy("wrong", &json!({"no-such-key": 1}));
-    stack.exchange("sink", "fanout");
-    stack.queue("refused", QueueType::Classic, &json!({"x-max-priority": -1}));
-    stack.bind("orders", to_queue("refused"), "#", &json!({}));
-    let Said { exit, out, .. } = stack.apply().await;
-    assert_eq!(exit, Exit::Partly);
-    let report = &out[out.find("in conflict\n").expect("the plan's sum") + 12..];
-    assert_snapshot!(report.replace(stack.vhost().as_str(), "VHOST"), @r#"
-    + policy wrong (queues matching ^nothing is called so$, no-such-key 1)
-      not done: the broker refuses policy `wrong`: Validation failed [{<<"no-such-key">>,1}] are not recognised policy settings
-    + queue refused (classic, x-max-priority -1)
-      not done: PRECONDITION_FAILED - invalid arg 'x-max-priority' for queue 'refused' in vhost 'VHOST': {value_negative,-1}
+    stack.document["policies"]["wrong"] =
+        json!({"pattern": "^x$", "apply_to": "queues", "definition": {"no-such-key": 1}});
+    stack.document["queues"]["refused"] = json!({"bind": [{"exchange": "orders", "key": "#"}]});
+    let (user, _) = user(&stack, "administrator", "^(?!refused)");
+    let url = stack.document["broker"]["url"].as_str().expect("a text").to_owned();
+    let credentials = format!("://{user}:secret@");
+    stack.document["broker"]["url"] = json!(url.replace("://guest:guest@", &credentials));
+    stack.document["broker"]["management"] = json!(management_url().replace("://", &credentials));
+    let applied = stack.apply();
+    assert_eq!(applied.code, Some(3), "{applied:?}");
+    let sum = applied.out.find("in conflict\n").expect("the plan's sum");
+    assert_snapshot!(applied.out[sum + 12..], @r#"
+    + policy wrong (queues matching ^x$, no-such-key 1)
+      not done: the broker refuses policy `wrong`: Validation failed [{<<"no-such-key">>,1}] are not recognised policy settings (stack.yaml:19:5)
+    + queue refused (classic)
+      not done: ACCESS_REFUSED - access to queue 'refused' in vhost 'VHOST' refused for user 'administrator-of-VHOST' (stack.yaml:42:5)
+      hint: declaring needs the permission `configure` on the name, and binding `write` on the destination and `read` on the source: see `rabbitmqctl list_permissions`
     + binding orders → refused (key #)
-      not done: not tried without queue `refused`
-    6 created, 0 updated, 3 not done
+      not done: not tried without queue `refused` (stack.yaml:44:9)
+    5 created, 0 updated, 3 not done
     "#);
-    assert_eq!(stack.plan().await.exit, Exit::Changes);
+    assert_eq!(stack.plan().code, Some(2));
+    api(Method::DELETE, &format!("users/{user}"), None);
 }
 
-#[tokio::test]
-async fn what_is_not_managed_is_left_alone() {
-    let mut stack = Stack::new();
-    stack.queue("theirs", QueueType::Quorum, &json!({})).managed = false;
-    let missing = stack.apply().await;
-    assert_eq!(missing.exit, Exit::Error);
+#[test]
+fn what_is_not_managed_is_left_alone() {
+    let stack = Stack::new(json!({"queues": {"theirs": {"type": "quorum", "manage": false}}}));
+    let missing = stack.apply();
+    assert_eq!(missing.code, Some(1));
     assert_snapshot!(missing.out, @r"
-    ! queue theirs: it is `manage: false` and not on the broker (orders.yaml:12:3)
+    ! queue theirs: it is `manage: false` and not on the broker (stack.yaml:7:5)
       hint: whoever owns this queue must create it first
     0 to create, 0 to update, 1 in conflict
     ");
-    assert!(queue_names(&stack).await.is_empty());
+    assert!(queue_names(&stack).is_empty());
 
     let path = format!("queues/{}/theirs", stack.vhost());
-    api(reqwest::Method::PUT, &path, Some(json!({"durable": false}))).await;
-    assert_eq!(stack.plan().await.exit, Exit::Done);
+    api(Method::PUT, &path, Some(&json!({"durable": false})));
+    assert_eq!(stack.plan().code, Some(0));
 }
 
-#[tokio::test]
-async fn a_user_who_is_no_administrator_sees_the_same() {
-    let mut stack = orders();
-    let user = format!("user-of-{}", stack.vhost());
-    let body = json!({"password": "secret", "tags": "policymaker"});
-    api(reqwest::Method::PUT, &format!("users/{user}"), Some(body)).await;
-    let all = json!({"configure": ".*", "write": ".*", "read": ".*"});
-    let path = format!("permissions/{}/{user}", stack.vhost());
-    api(reqwest::Method::PUT, &path, Some(all)).await;
-
-    let of_administrator = stack.plan().await;
-    stack.management = management(&user, "secret");
-    let of_user = stack.plan().await;
-    assert_eq!(of_administrator.out, of_user.out);
-    settles(&stack).await;
-    stack.parts.queues[0].arguments.clear();
-    stack.parts.policies[0].priority = 2;
-    let of_user = stack.plan().await;
-    stack.management = management("guest", "guest");
-    assert_eq!(stack.plan().await.out, of_user.out);
-
-    // Without that tag, policies can be seen and not set.
-    let body = json!({"password": "secret", "tags": "management"});
-    api(reqwest::Method::PUT, &format!("users/{user}"), Some(body)).await;
-    stack = orders();
-    let path = format!("permissions/{}/{user}", stack.vhost());
-    let all = json!({"configure": ".*", "write": ".*", "read": ".*"});
-    api(reqwest::Method::PUT, &path, Some(all)).await;
-    stack.management = management(&user, "secret");
-    let applied = stack.apply().await;
-    assert_eq!(applied.exit, Exit::Partly);
-    assert!(
-        applied.out.contains(&format!("rabbitmqctl set_user_tags {user} policymaker")),
-        "{applied:?}"
-    );
-    api(reqwest::Method::DELETE, &format!("users/{user}"), None).await;
+/// A user of that vhost who may declare what the pattern matches, and the address of the management
+/// API with their credentials.
+fn user(stack: &Stack, tag: &str, configure: &str) -> (String, String) {
+    let user = format!("{tag}-of-{}", stack.vhost());
+    let body = json!({"password": "secret", "tags": tag});
+    api(Method::PUT, &format!("users/{user}"), Some(&body));
+    let all = json!({"configure": configure, "write": ".*", "read": ".*"});
+    api(Method::PUT, &format!("permissions/{}/{user}", stack.vhost()), Some(&all));
+    let address = management_url().replace("://", &format!("://{user}:secret@"));
+    (user, address)
 }
 
-#[tokio::test]
-async fn a_missing_vhost_is_an_error_with_its_mend() {
+#[test]
+fn a_user_who_is_no_administrator_sees_the_same() {
     let mut stack = orders();
-    let gone = warrener::model::VhostName::new("there is no such vhost").expect("a name");
-    for queue in &mut stack.parts.queues {
-        queue.vhost = gone.clone();
-    }
-    stack.parts.bindings.clear();
-    let planned = stack.plan().await;
-    assert_eq!(planned.exit, Exit::Error);
+    let (user, as_user) = user(&stack, "policymaker", ".*");
+    let as_administrator = stack.document["broker"]["management"].take();
+    let plans = |stack: &mut Stack| {
+        [&as_administrator, &json!(as_user)].map(|address| {
+            stack.document["broker"]["management"] = address.clone();
+            stack.plan().out
+        })
+    };
+    let [administrator, policymaker] = plans(&mut stack);
+    assert_eq!(administrator, policymaker);
+    let applied = stack.apply();
+    assert_eq!(applied.code, Some(0), "{applied:?}");
+    stack.document["queues"]["billing"]["delivery_limit"] = json!(9);
+    stack.document["policies"]["dead-ttl"]["priority"] = json!(2);
+    let [administrator, policymaker] = plans(&mut stack);
+    assert!(policymaker.contains("1 to update, 1 in conflict"), "{policymaker}");
+    assert_eq!(administrator, policymaker);
+    api(Method::DELETE, &format!("users/{user}"), None);
+}
+
+#[test]
+fn a_user_who_may_not_set_policies_does_the_rest() {
+    let mut stack = orders();
+    let (user, as_user) = user(&stack, "management", ".*");
+    stack.document["broker"]["management"] = json!(as_user);
+    let applied = stack.apply();
+    assert_eq!(applied.code, Some(3), "{applied:?}");
+    let mend = "rabbitmqctl set_user_tags management-of-VHOST policymaker";
+    assert!(applied.out.contains(mend), "{applied:?}");
+    assert!(applied.out.ends_with("4 created, 0 updated, 1 not done\n"), "{applied:?}");
+    api(Method::DELETE, &format!("users/{user}"), None);
+}
+
+#[test]
+fn a_missing_vhost_is_an_error_with_its_mend() {
+    let mut stack = orders();
+    let url = stack.document["broker"]["url"].as_str().expect("a text").to_owned();
+    stack.document["broker"]["url"] = json!(url.replace(stack.vhost(), "there%20is%20none"));
+    let planned = stack.plan();
+    assert_eq!(planned.code, Some(1));
     assert_snapshot!(planned.err, @r"
-    error: cannot observe the broker: vhost `there is no such vhost` does not exist
+    error: cannot observe the broker: vhost `there is none` does not exist
       hint: create it first: `rabbitmqctl add_vhost NAME`, then `rabbitmqctl set_permissions`
     ");
-}
-
-#[tokio::test]
-async fn a_dry_run_and_a_no_change_nothing() {
-    let stack = orders();
-    let dry = stack.apply_as(true, None).await;
-    assert_eq!((dry.exit, dry.out), (Exit::Changes, stack.plan().await.out));
-    let no = stack.apply_as(false, Some("\n")).await;
-    assert_eq!(no.exit, Exit::Error);
-    assert_eq!(no.err, "apply this? [y/N] nothing was changed\n");
-    assert!(queue_names(&stack).await.is_empty());
-    let yes = stack.apply_as(false, Some("y\n")).await;
-    assert_eq!(yes.exit, Exit::Done);
 }

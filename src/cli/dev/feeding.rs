@@ -23,10 +23,10 @@ use crate::telemetry::{ConnectionRole, Registry};
 const LOOK: Duration = Duration::from_millis(100);
 
 /// How long nothing may move, beyond the longest retry delay, before the wait is given up.
-const STALLED: Duration = Duration::from_secs(60);
+const STALLED: Duration = Duration::from_mins(1);
 
 /// How long the stack may take to be up.
-const UP: Duration = Duration::from_secs(60);
+const UP: Duration = Duration::from_mins(1);
 
 /// Why the feed could not be accounted for.
 #[derive(Debug, thiserror::Error)]

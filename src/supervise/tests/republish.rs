@@ -59,9 +59,9 @@ fn what_would_do_harm_is_taken_off_and_kept_under_another_name() {
     assert_eq!(new.user_id(), &None);
     assert_eq!(header(&new, "warrener-original-expiration").as_deref(), Some("5000"));
     assert_eq!(header(&new, "warrener-original-user-id").as_deref(), Some("alice"));
-    assert_eq!(new.message_id().as_ref().map(|id| id.as_str()), Some("m-1"));
+    assert_eq!(new.message_id(), &Some("m-1".into()));
     assert_eq!(new.priority(), &Some(7));
-    assert_eq!(new.kind().as_ref().map(|kind| kind.as_str()), Some("order"));
+    assert_eq!(new.kind(), &Some("order".into()));
     assert_eq!(new.delivery_mode(), &Some(2));
     assert_eq!(header(&new, "warrener-reason").as_deref(), Some("failed"));
     assert_eq!(header(&new, "warrener-error").as_deref(), Some("no such customer"));

@@ -52,6 +52,10 @@ fn text_lines() {
     INFO  billing[0]: hello
     INFO  billing[0] stdout: stray
     "#);
+    let log = logged(LogFormat::Text, 1, false, || {
+        tracing::error!(target: "lapin", "socket closed");
+    });
+    assert_eq!(timeless(&log), "ERROR lapin: socket closed\n");
     let time: String =
         log.chars().take(13).map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
     assert_eq!(time, "00:00:00.000 ");

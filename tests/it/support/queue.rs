@@ -11,7 +11,7 @@ use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 /// A connection of the test's own.
 pub(crate) struct Outside {
     pub(crate) channel: Channel,
-    _connection: Connection,
+    connection: Connection,
 }
 
 /// A message as found in a queue.
@@ -41,7 +41,7 @@ impl Outside {
             Connection::connect(url, ConnectionProperties::default()).await.expect("connects");
         let channel = connection.create_channel().await.expect("opens a channel");
         channel.confirm_select(ConfirmSelectOptions::default()).await.expect("confirms");
-        Self { channel, _connection: connection }
+        Self { channel, connection }
     }
 
     /// Publishes bodies to a queue, each numbered by its `message_id`, and waits for the confirms.
@@ -76,7 +76,7 @@ impl Outside {
 
     /// Messages ready in a queue; `None` where there is no such queue.
     pub(crate) async fn depth(&self, queue: &str) -> Option<u32> {
-        let channel = self._connection.create_channel().await.expect("opens a channel");
+        let channel = self.connection.create_channel().await.expect("opens a channel");
         let options = QueueDeclareOptions { passive: true, ..Default::default() };
         let declared = channel.queue_declare(queue.into(), options, FieldTable::default()).await;
         declared.ok().map(|queue| queue.message_count())

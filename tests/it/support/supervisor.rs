@@ -1,6 +1,7 @@
 //! A running `warrener run`, as a user would start it.
 
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -109,7 +110,9 @@ impl Drop for Supervisor {
             let _ = child.wait();
         }
         if std::thread::panicking() {
-            eprintln!("the supervisor's log:\n{}", self.log());
+            // Past the capture of the test runner, which would show it too late or not at all.
+            let log = format!("the supervisor's log:\n{}\n", self.log());
+            let _ = std::io::stderr().write_all(log.as_bytes());
         }
     }
 }

@@ -1,0 +1,230 @@
+//! Consumers: every key, every default, every refusal.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::{check, check_all, desired};
+use crate::model::{
+    ArgValue, BodyAs, ConsumerName, ConsumerSpec, Delimiter, ExitVerdict, Program, Queue,
+    QueueType, RetrySpec, StopSignal, WireProtocol,
+};
+
+fn consumer(text: &str, name: &str) -> ConsumerSpec {
+    let name = ConsumerName::new(name).expect("a name");
+    desired(text).fleet.get(&name).expect("the consumer").clone()
+}
+
+#[test]
+fn defaults() {
+    let spec = consumer(
+        "stack: s\nqueues: { q: { type: quorum, dead_letter: { queue: d } }, d: }\n\
+         consumers: { c: { queue: q, command: [./x.py, 5, no] } }\n",
+        "c",
+    );
+    assert_eq!(spec.program, Program::Command(vec!["./x.py".into(), "5".into(), "no".into()]));
+    assert_eq!(spec.protocol, WireProtocol::Json { body_as: BodyAs::String });
+    assert_eq!((spec.workers.get(), spec.prefetch.get()), (1, 64));
+    assert_eq!(spec.timeout, Some(Duration::from_mins(25)));
+    assert_eq!((spec.max_message.get(), spec.max_reply.get()), (16 << 20, 1 << 20));
+    assert_eq!(spec.cwd, Path::new("/stack"));
+    assert_eq!(
+        (spec.queue_type, spec.dead_letters, spec.discard),
+        (QueueType::Quorum, true, false)
+    );
+    assert_eq!((spec.retry, spec.arguments.len(), spec.env.len()), (None, 0, 0));
+}
+
+#[test]
+fn every_key() {
+    let spec = consumer(
+        "stack: s\nqueues: { q: { dead_letter: { queue: d } }, d: }\nconsumers:\n  c:\n    queue: q\n    \
+         shell: \"grep x | wc\"\n    protocol: exec\n    workers: 3\n    prefetch: 2\n    timeout: 90s\n    \
+         retry: { delays: [1s, 90s] }\n    exit_codes: { 2: reject, 3: ack, default: requeue }\n    \
+         discard: true\n    env: { A: 1, B: no }\n    cwd: sub/dir\n    \
+         restart: { backoff: 2s, backoff_max: 4s, reset_after: 8s }\n    stop: { signal: INT, grace: 0s }\n    \
+         max_message: 64KiB\n    max_reply: 128\n    arguments: { x-a: [1, two] }\n    priority: 10\n    enabled: true\n",
+        "c",
+    );
+    assert_eq!(spec.program, Program::Shell("grep x | wc".into()));
+    assert_eq!(spec.protocol, WireProtocol::Exec);
+    assert_eq!((spec.workers.get(), spec.prefetch.get()), (3, 2));
+    assert_eq!(spec.timeout, Some(Duration::from_secs(90)));
+    let delays = vec![Duration::from_secs(1), Duration::from_secs(90)];
+    assert_eq!(spec.retry, Some(RetrySpec { delays }));
+    let codes = &spec.exit_codes;
+    assert_eq!(codes.default, ExitVerdict::Requeue);
+    assert_eq!(
+        (codes.codes[&2], codes.codes[&3], codes.codes[&0]),
+        (ExitVerdict::Reject, ExitVerdict::Ack, ExitVerdict::Ack)
+    );
+    assert_eq!((spec.env["A"].as_str(), spec.env["B"].as_str()), ("1", "no"));
+    assert_eq!(spec.cwd, Path::new("/stack/sub/dir"));
+    assert_eq!(
+        (spec.restart.backoff, spec.restart.backoff_max, spec.restart.reset_after),
+        (Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8))
+    );
+    assert_eq!((spec.stop.signal, spec.stop.grace), (StopSignal::Int, Duration::ZERO));
+    assert_eq!((spec.max_message.get(), spec.max_reply.get()), (64 << 10, 128));
+    assert_eq!(spec.arguments["x-priority"], ArgValue::Int(10));
+    assert_eq!(spec.arguments["x-a"].to_string(), r#"[1,"two"]"#);
+}
+
+#[test]
+fn protocols() {
+    let with = |keys: &str| {
+        consumer(
+            &format!(
+                "stack: s\nqueues: {{ q: }}\nconsumers: {{ c: {{ queue: q, command: [x], discard: true, {keys} }} }}\n"
+            ),
+            "c",
+        )
+    };
+    assert_eq!(
+        with("protocol: lines, delimiter: nul").protocol,
+        WireProtocol::Lines { delimiter: Delimiter::Nul }
+    );
+    assert_eq!(with("body_as: json").protocol, WireProtocol::Json { body_as: BodyAs::Json });
+    assert_eq!(with("protocol: exec").prefetch.get(), 1);
+    assert_eq!(with("timeout: none").timeout, None);
+    check(
+        "stack: s\nqueues: { q: }\nconsumers:\n  \
+         a: { queue: q, command: [x], discard: true, protocol: exec, body_as: json, delimiter: nul }\n  \
+         b: { queue: q, command: [x], discard: true, exit_codes: { 0: ack } }\n  \
+         c: { queue: q, command: [x], discard: true, protocol: frames }\n  \
+         d: { queue: q, command: [x], discard: true, protocol: exec, exit_codes: { 256: ack, 1: maybe } }\n",
+        &[
+            "E0404 a.yaml:4:72 `body_as` means something only with `protocol: json`",
+            "E0404 a.yaml:4:89 `delimiter` means something only with `protocol: lines`",
+            "E0404 a.yaml:5:47 `exit_codes` means something only with `protocol: exec`",
+            "E0104 a.yaml:6:57 the protocol `frames` is not supported yet",
+            "E0106 a.yaml:7:77 `256` is no exit code",
+            "E0106 a.yaml:7:90 `1` takes one of",
+        ],
+    );
+}
+
+#[test]
+fn what_is_wrong_with_commands() {
+    check(
+        "stack: s\nqueues: { q: }\nconsumers:\n  \
+         a: { queue: q, discard: true, command: python3 a.py }\n  \
+         b: { queue: q, discard: true }\n  \
+         c: { queue: q, discard: true, command: [] }\n  \
+         d: { queue: q, discard: true, command: [x], shell: x }\n  \
+         e: { queue: q, discard: true, command: [[x]] }\n  \
+         f: { queue: q, discard: true, shell: [x] }\n  \
+         g h: { queue: q, discard: true, command: [x] }\n",
+        &[
+            "E0101 a.yaml:4:42 `command` takes a list",
+            "E0105 a.yaml:5:3 consumer `b` has no `command`",
+            "E0106 a.yaml:6:42 `command` needs a program",
+            "E0111 a.yaml:7:47 `command` and `shell` exclude each other",
+            "E0101 a.yaml:8:43 `command` takes text, not a list",
+            "E0101 a.yaml:9:40 `shell` takes text, not a list",
+            "E0107 a.yaml:10:3 `g h` cannot be a name",
+        ],
+    );
+}
+
+#[test]
+fn what_is_wrong_with_queues() {
+    check(
+        "stack: s\nqueues: { billing: { dead_letter: { queue: d } }, d:, log: { type: stream } }\nconsumers:\n  \
+         a: { queue: biling, command: [x] }\n  \
+         b: { command: [x] }\n  \
+         c: { queue: d, command: [x] }\n  \
+         d: { queue: log, command: [x], retry: { delays: [1s] } }\n  \
+         e: { queue: billing, command: [x], timeout: 29m }\n  \
+         f: { queue: log, command: [x] }\n",
+        &[
+            "E0302 a.yaml:4:15 consumer `a` wants queue `biling`, which is not declared",
+            "E0105 a.yaml:5:3 consumer `b` has no `queue`",
+            "E0402 a.yaml:6:15 what consumer `c` rejects would vanish: queue `d` dead-letters nowhere",
+            "E0401 a.yaml:7:41 consumer `d` retries, but `log` is a stream",
+            "E0403 a.yaml:8:47 consumer `e` may take 29m a message",
+        ],
+    );
+}
+
+#[test]
+fn a_policy_gives_a_dead_letter_target() {
+    let text = |policy: &str| {
+        format!(
+            "stack: s\nexchanges: {{ dlx: }}\nqueues: {{ q: }}\npolicies: {{ {policy} }}\n\
+             consumers: {{ c: {{ queue: q, command: [x] }} }}\n"
+        )
+    };
+    let spec =
+        consumer(&text("p: { pattern: ^q$, definition: { dead-letter-exchange: dlx } }"), "c");
+    assert!(spec.dead_letters);
+    // Of another kind, outranked by one without a target, or not understood: no target.
+    for policy in [
+        "p: { pattern: ^q$, apply_to: quorum_queues, definition: { dead-letter-exchange: dlx } }",
+        "p: { pattern: ^q$, definition: { dead-letter-exchange: dlx } }, o: { pattern: q, priority: 1, definition: { max-length: 1 } }",
+        "p: { pattern: ^q(?=$), definition: { dead-letter-exchange: dlx } }",
+    ] {
+        check(&text(policy), &["E0402 a.yaml:5:26"]);
+    }
+}
+
+#[test]
+fn retry_queues_are_derived_once() {
+    let text = "stack: s\nqueues:\n  q: { type: quorum, dead_letter: { queue: d } }\n  d: {}\n  p: { dead_letter: { queue: d }, durable: true }\n\
+                consumers:\n  a: { queue: q, command: [x], retry: { delays: [1s, 30s] } }\n  \
+                b: { queue: q, command: [x], retry: { delays: [30s, 1h30m] }, enabled: false }\n  \
+                c: { queue: p, command: [x], retry: { delays: [500ms] } }\n";
+    let desired = desired(text);
+    let shown: Vec<String> = desired
+        .topology
+        .queues()
+        .filter(|queue| queue.name.as_str().contains(".retry."))
+        .map(|Queue { name, kind, arguments, .. }| {
+            let arguments: Vec<_> = arguments.iter().map(|(k, v)| format!("{k}={v}")).collect();
+            format!("{name} {kind} {}", arguments.join(" "))
+        })
+        .collect();
+    let quorum = |name: &str, ttl: u64| {
+        format!(
+            "q.retry.{name} quorum x-dead-letter-exchange=\"\" x-dead-letter-routing-key=\"q\" \
+             x-dead-letter-strategy=\"at-least-once\" x-message-ttl={ttl} x-overflow=\"reject-publish\""
+        )
+    };
+    let classic = "p.retry.500ms classic x-dead-letter-exchange=\"\" x-dead-letter-routing-key=\"p\" x-message-ttl=500";
+    let expected =
+        [classic.to_owned(), quorum("1h30m", 5_400_000), quorum("1s", 1000), quorum("30s", 30_000)];
+    assert_eq!(shown, expected);
+    let names: Vec<_> = desired.fleet.consumers().map(|c| c.name.as_str()).collect();
+    assert_eq!(names, ["a", "c"]);
+}
+
+#[test]
+fn retries_that_cannot_be() {
+    let long = "q".repeat(250);
+    check(
+        &format!(
+            "stack: s\nqueues:\n  q: {{ dead_letter: {{ queue: d }} }}\n  d: {{}}\n  q.retry.1s: {{}}\n  \
+             {long}: {{ dead_letter: {{ queue: d }} }}\nconsumers:\n  \
+             a: {{ queue: q, command: [x], retry: {{ delays: [1s] }} }}\n  \
+             b: {{ queue: {long}, command: [x], retry: {{ delays: [30s] }} }}\n  \
+             c: {{ queue: q, command: [x], retry: {{ delays: [0s, 60d, x] }} }}\n  \
+             d: {{ queue: q, command: [x], retry: {{}} }}\n"
+        ),
+        &[
+            "E0405 a.yaml:5:3 queue `q.retry.1s` is the name of a retry queue [a.yaml:8:39 which these delays need]",
+            "E0107 a.yaml:9:288 the retry queue",
+            "E0106 a.yaml:10:50 `delays` takes a duration of at least 1ms",
+            "E0106 a.yaml:10:54 `delays` takes at most 49d",
+            "E0106 a.yaml:10:59 `delays` takes a duration, not `x`",
+            "E0105 a.yaml:11:39 `retry` has no `delays`",
+        ],
+    );
+}
+
+#[test]
+fn the_same_consumer_in_two_files() {
+    let file = "consumers: { c: { queue: q, command: [x], discard: true } }\n";
+    check_all(
+        &["stack: s\nqueues: { q: }\n", file, file],
+        &["E0109 2.yaml:1:14 consumer `c` is declared twice [1.yaml:1:14 first declared here]"],
+    );
+}

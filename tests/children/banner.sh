@@ -1,0 +1,8 @@
+#!/bin/sh
+# Greets on stdout, prints while it works, and acks without an id: protocol `lines`.
+echo "=== my consumer v1.2 ==="
+echo "acknowledged by the management"
+while IFS= read -r line; do
+    echo "working on $line"
+    echo ack
+done

@@ -1,0 +1,108 @@
+//! Advice: each rule speaks where it should and is silent where it should not.
+
+use std::path::Path;
+
+use warrener::config::{Environment, Loader};
+use warrener::lint::{RULES, lint};
+use warrener::model::{Severity, codes};
+
+struct Nothing;
+
+impl Environment for Nothing {
+    fn variable(&self, _: &str) -> Result<Option<String>, String> {
+        Ok(None)
+    }
+
+    fn file(&self, _: &Path) -> Result<String, String> {
+        Err("no such file".into())
+    }
+}
+
+#[track_caller]
+fn check(text: &str, expected: &[&str]) {
+    let mut loader = Loader::new(&Nothing);
+    loader.add("a.yaml", &format!("stack: s\n{text}\n"), Path::new("/stack"));
+    let resolved = loader.finish();
+    let resolved = resolved.unwrap_or_else(|found| {
+        panic!("{}", found.sources.render(&found.problems, false));
+    });
+    let found: Vec<_> = lint(&resolved.desired)
+        .into_iter()
+        .map(|problem| {
+            assert_eq!(problem.severity, Severity::Warning);
+            assert!(problem.hint.is_some(), "advice comes with a mend");
+            format!("{} {}", problem.code, problem.message)
+        })
+        .collect();
+    let matches = found.len() == expected.len()
+        && found.iter().zip(expected).all(|(found, expected)| found.starts_with(expected));
+    assert!(matches, "expected {expected:#?}, found {found:#?}");
+}
+
+#[track_caller]
+fn check_consumer(keys: &str, expected: &[&str]) {
+    let text = format!(
+        "queues: {{ q: }}\nconsumers: {{ c: {{ queue: q, command: [x], discard: true, {keys} }} }}"
+    );
+    check(&text, expected);
+}
+
+#[test]
+fn every_rule_has_a_code() {
+    for rule in RULES {
+        assert!(codes::TABLE.iter().any(|code| code.code == rule.code), "{}", rule.code);
+    }
+}
+
+#[test]
+fn nothing_to_say() {
+    check_consumer("prefetch: 256", &[]);
+    check_consumer("protocol: exec", &[]);
+    check("queues: { q: { max_priority: 10 }, t: { durable: false, manage: false } }", &[]);
+}
+
+#[test]
+fn consumers() {
+    check_consumer("prefetch: 257", &["W0005 a worker of consumer `c` may hold 4.0 GiB"]);
+    check_consumer("prefetch: 1000, max_message: 1MiB", &[]);
+    check_consumer("protocol: exec, prefetch: 2", &["W0006 consumer `c` fetches 2 messages"]);
+    check_consumer("timeout: none", &["W0007 consumer `c` has no time limit"]);
+}
+
+#[test]
+fn queues() {
+    check("queues: { q: { durable: false } }", &["W0008 queue `q`"]);
+    check("queues: { q: { max_priority: 11 } }", &["W0011 queue `q` has 11 priorities"]);
+}
+
+#[test]
+fn brokers() {
+    let guest = ["W0004 the user `guest` on `rabbit.example`"];
+    check("broker: { url: \"amqp://guest:guest@rabbit.example/%2f\" }", &guest);
+    check("broker: { url: \"amqp://rabbit.example/%2f\" }", &guest);
+    check("broker: { url: \"amqp://other:guest@rabbit.example/%2f\" }", &[]);
+    check("broker: { url: \"amqp://guest:guest@[::1]/%2f\" }", &[]);
+}
+
+#[test]
+fn policies() {
+    check(
+        "policies: { p: { pattern: \"a(?=b)\", definition: { max-length: 1 } } }",
+        &["W0003 the pattern of policy `p`"],
+    );
+    check(
+        "policies: { p: { pattern: a, definition: { x-message-ttl: 1, mesage-ttl: 1, hash-header: x } } }",
+        &[
+            "W0009 policy `p` has the unfamiliar key `mesage-ttl`",
+            "W0009 policy `p` has the unfamiliar key `x-message-ttl`",
+        ],
+    );
+    let two = |priority: i64| {
+        format!(
+            "queues: {{ ab: , ba: }}\npolicies:\n  p: {{ pattern: a, definition: {{ max-length: 1 }} }}\n  \
+             r: {{ pattern: b, priority: {priority}, definition: {{ max-length: 2 }} }}"
+        )
+    };
+    check(&two(0), &["W0010 policies `p` and `r` both match queue `ab` with priority 0"]);
+    check(&two(1), &[]);
+}

@@ -1,0 +1,179 @@
+//! The file changes while everything runs: what is touched, what is not, and what is refused.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use nix::sys::signal::Signal;
+
+use crate::support::broker::{amqp_url, fresh_vhost, management_url};
+use crate::support::queue::Outside;
+use crate::support::supervisor::{PATIENCE, Supervisor, wait_until};
+
+/// A stack with the given consumers, each with a queue of its name: `(name, its DELAY)`.
+fn stack(url: &str, consumers: &[(&str, &str)]) -> String {
+    let management = management_url();
+    let mut text =
+        format!("stack: test\nbroker: {{ url: \"{url}\", management: \"{management}\" }}\n");
+    text += "queues:\n";
+    for (name, _) in consumers {
+        let _ = writeln!(text, "  {name}: {{}}");
+    }
+    text += "consumers:\n";
+    for (name, delay) in consumers {
+        let _ = write!(
+            text,
+            r#"  {name}:
+    queue: {name}
+    command: [python3, "${{CHILDREN}}/ledger.py"]
+    discard: true
+    env: {{ LEDGER: ledger-{name}, DELAY: "{delay}" }}
+"#
+        );
+    }
+    text
+}
+
+/// Publishes one message to the queue and waits until its consumer has written it down.
+async fn works(supervisor: &Supervisor, outside: &Outside, name: &str) {
+    let path = supervisor.path(&format!("ledger-{name}"));
+    let lines = || fs::read_to_string(&path).unwrap_or_default().lines().count();
+    let before = lines();
+    outside.publish(name, ["{}".to_owned()]).await;
+    wait_until(&format!("`{name}` to work"), PATIENCE, || lines() > before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_did_not_change_keeps_its_process() {
+    let vhost = fresh_vhost();
+    let url = amqp_url(&vhost);
+    let mut supervisor = Supervisor::prepare();
+    supervisor.write("stack.yaml", &stack(&url, &[("a", "0")]));
+    supervisor.start();
+    supervisor.wait_for("started: topology");
+    let outside = Outside::connect(&url).await;
+    works(&supervisor, &outside, "a").await;
+    let [a] = supervisor.children()[..] else { panic!("one child") };
+
+    // A queue and a consumer more.
+    supervisor.write("stack.yaml", &stack(&url, &[("a", "0"), ("b", "0")]));
+    supervisor.wait_for("reloaded: topology: 1 created, 0 updated; consumers: 1 started, 1 kept");
+    works(&supervisor, &outside, "b").await;
+    let children = supervisor.children();
+    assert!(children.contains(&a), "the old child was touched");
+    let b = *children.iter().find(|pid| **pid != a).expect("a second child");
+
+    // The same text again, and the same meaning in other words: nothing happens.
+    supervisor
+        .write("stack.yaml", &format!("# a comment\n{}", stack(&url, &[("a", "0"), ("b", "0")])));
+    supervisor.wait_for("the files say the same as before");
+    assert_eq!(supervisor.children().len(), 2);
+
+    // One consumer differs, saved by rename as editors do.
+    supervisor.write("new.yaml", &stack(&url, &[("a", "0"), ("b", "0.001")]));
+    fs::rename(supervisor.path("new.yaml"), supervisor.path("stack.yaml")).unwrap();
+    supervisor.wait_for("reloaded: topology: nothing to do; consumers: 1 replaced, 1 kept");
+    works(&supervisor, &outside, "b").await;
+    wait_until("the old child of `b` to go", PATIENCE, || !supervisor.children().contains(&b));
+    assert!(supervisor.children().contains(&a), "the unchanged consumer was touched");
+
+    // Garbage is reported with its place and changes nothing.
+    let before = supervisor.children();
+    supervisor.write("stack.yaml", "stack: test\nqueues:\n  a: { typo: classic }\n");
+    supervisor.wait_for("stack.yaml:3:8");
+    supervisor.wait_for("the files cannot be used; everything goes on as it is");
+    works(&supervisor, &outside, "a").await;
+    assert_eq!(supervisor.children(), before);
+
+    // A consumer less: its child goes, its queue stays.
+    supervisor.write("stack.yaml", &stack(&url, &[("a", "0")]));
+    supervisor.wait_for("consumers: 1 stopped, 1 kept");
+    wait_until("the child of `b` to go", PATIENCE, || supervisor.children() == [a]);
+    assert_eq!(outside.depth("b").await, Some(0));
+
+    supervisor.signal(Signal::SIGTERM);
+    assert!(supervisor.exited(PATIENCE).success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mounted_config_map_is_followed_through_its_links() {
+    let vhost = fresh_vhost();
+    let url = amqp_url(&vhost);
+    let mut supervisor = Supervisor::prepare();
+    // stack.yaml → ..data/stack.yaml, ..data → a folder that is swapped as a whole.
+    let version = |number: u32, text: &str| {
+        let folder = supervisor.path(&format!("..version-{number}"));
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("stack.yaml"), text).unwrap();
+        symlink(format!("..version-{number}"), supervisor.path("..data-new")).unwrap();
+        fs::rename(supervisor.path("..data-new"), supervisor.path("..data")).unwrap();
+    };
+    version(1, &stack(&url, &[("a", "0")]));
+    symlink("..data/stack.yaml", supervisor.path("stack.yaml")).unwrap();
+    supervisor.start();
+    supervisor.wait_for("started: topology");
+
+    let folder = supervisor.path("");
+    let swap = |number: u32, text: &str| {
+        let new = folder.join(format!("..version-{number}"));
+        fs::create_dir(&new).unwrap();
+        fs::write(new.join("stack.yaml"), text).unwrap();
+        symlink(format!("..version-{number}"), folder.join("..data-new")).unwrap();
+        fs::rename(folder.join("..data-new"), folder.join("..data")).unwrap();
+        fs::remove_dir_all(folder.join(format!("..version-{}", number - 1))).unwrap();
+    };
+    swap(2, &stack(&url, &[("a", "0"), ("b", "0")]));
+    supervisor.wait_for("consumers: 1 started, 1 kept");
+    swap(3, &stack(&url, &[("a", "0"), ("b", "0"), ("c", "0")]));
+    supervisor.wait_for("consumers: 1 started, 2 kept");
+    let outside = Outside::connect(&url).await;
+    works(&supervisor, &outside, "c").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_version_that_cannot_start_never_takes_over() {
+    let vhost = fresh_vhost();
+    let url = amqp_url(&vhost);
+    let mut supervisor = Supervisor::prepare();
+    supervisor.write("stack.yaml", &stack(&url, &[("a", "0")]));
+    supervisor.start();
+    supervisor.wait_for("started: topology");
+    let outside = Outside::connect(&url).await;
+    works(&supervisor, &outside, "a").await;
+    let before = supervisor.children();
+
+    supervisor
+        .write("stack.yaml", &stack(&url, &[("a", "0")]).replace("python3", "no-such-python"));
+    supervisor.wait_for("the new version did not come up, the old one stays");
+    supervisor.wait_for("`no-such-python`");
+    works(&supervisor, &outside, "a").await;
+    assert_eq!(supervisor.children(), before);
+
+    // Mended by a reload on request, without the watcher's help.
+    supervisor.write("stack.yaml", &stack(&url, &[("a", "0.001")]));
+    supervisor.signal(Signal::SIGHUP);
+    supervisor.wait_for("consumers: 1 replaced");
+    works(&supervisor, &outside, "a").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conflict_with_the_broker_refuses_the_whole_change() {
+    let vhost = fresh_vhost();
+    let url = amqp_url(&vhost);
+    let mut supervisor = Supervisor::prepare();
+    supervisor.write("stack.yaml", &stack(&url, &[("a", "0")]));
+    supervisor.start();
+    supervisor.wait_for("started: topology");
+    let outside = Outside::connect(&url).await;
+    works(&supervisor, &outside, "a").await;
+    let before = supervisor.children();
+
+    let changed =
+        stack(&url, &[("a", "0.001"), ("b", "0")]).replace("  a: {}", "  a: { type: quorum }");
+    supervisor.write("stack.yaml", &changed);
+    supervisor.wait_for("the change is refused; everything goes on as it is");
+    supervisor.wait_for("type is classic on the broker, quorum in stack.yaml:4:3");
+    works(&supervisor, &outside, "a").await;
+    assert_eq!(supervisor.children(), before);
+    assert_eq!(outside.depth("b").await, None, "part of a refused change was made");
+}
