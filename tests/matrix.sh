@@ -46,10 +46,10 @@ for suite in "${suites[@]}"; do
     fi
     # Without it the node never comes up: it looks up its own name.
     cp /etc/hosts "$root/etc/hosts"
-    for folder in proc dev; do
-        mount --bind "/$folder" "$root/$folder"
-        mounted+=("$root/$folder")
-    done
+    # Not /dev: what debootstrap makes suffices, and a `rm -r target` after a crash of this script
+    # would follow a bind mount out of here.
+    mount -t proc proc "$root/proc"
+    mounted+=("$root/proc")
     version=$(chroot "$root" dpkg-query --show --showformat '${Version}' rabbitmq-server)
     echo "matrix: RabbitMQ $version of $suite"
     # What starts the built binary's own private broker (dev) is about this machine's RabbitMQ.
