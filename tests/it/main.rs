@@ -1,6 +1,10 @@
 //! Tests of the whole: real files, real processes, a real RabbitMQ. One binary; this is its table
 //! of contents.
 
+mod dev;
+mod endure;
+mod plugins;
+mod routing;
 mod check;
 mod children;
 mod docs;

@@ -2,6 +2,7 @@
 //! supervisor, a look at queues from outside.
 
 pub(crate) mod broker;
+pub(crate) mod processes;
 pub(crate) mod frames;
 pub(crate) mod proxy;
 pub(crate) mod queue;
