@@ -1,20 +1,19 @@
 //! Tests of the whole: real files, real processes, a real RabbitMQ. One binary; this is its table
 //! of contents.
 
-mod dev;
-mod endure;
-mod plugins;
-mod routing;
 mod check;
 mod children;
+mod dev;
 mod docs;
 mod endure;
 mod lint;
+mod plugins;
 mod process;
 mod proxy;
 mod reconcile;
 mod reconcile_amqp;
 mod reload;
+mod routing;
 mod sandbox;
 mod supervise;
 mod support;

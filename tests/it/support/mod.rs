@@ -2,8 +2,8 @@
 //! supervisor, a look at queues from outside.
 
 pub(crate) mod broker;
-pub(crate) mod processes;
 pub(crate) mod frames;
+pub(crate) mod processes;
 pub(crate) mod proxy;
 pub(crate) mod queue;
 pub(crate) mod stack;
