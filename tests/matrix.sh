@@ -40,8 +40,11 @@ for suite in "${suites[@]}"; do
         echo "matrix: installing RabbitMQ of $suite below target/rabbitmq/"
         rm -rf "$root"
         mkdir -p "$root"
+        # A suite younger than this machine's debootstrap is made like the youngest it knows.
+        script=/usr/share/debootstrap/scripts/$suite
+        [ -e "$script" ] || script=/usr/share/debootstrap/scripts/sid
         debootstrap --variant=minbase --include=rabbitmq-server "$suite" "$root" "$archive" \
-            >"$root.log" 2>&1 || { tail -20 "$root.log" >&2; exit 1; }
+            "$script" >"$root.log" 2>&1 || { tail -20 "$root.log" >&2; exit 1; }
         touch "$root/.complete"
     fi
     # Without it the node never comes up: it looks up its own name.
