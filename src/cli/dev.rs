@@ -78,7 +78,8 @@ pub(super) async fn run(args: DevArgs, color: bool) -> Exit {
         Ok(exit) => exit,
         Err(error) => {
             let causes = std::iter::successors(error.source(), |&cause| cause.source());
-            let causes: String = causes.map(|cause| format!(": {cause}")).collect();
+            let causes: Vec<String> = causes.map(|cause| format!(": {cause}")).collect();
+            let causes = causes.concat();
             anstream::eprintln!("error: {error}{causes}");
             Exit::Failed
         }
