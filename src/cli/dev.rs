@@ -13,6 +13,7 @@ mod progress;
 mod tests;
 
 use std::error::Error as _;
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -77,10 +78,14 @@ pub(super) async fn run(args: DevArgs, color: bool) -> Exit {
     match perform(args, loaded.desired, color).await {
         Ok(exit) => exit,
         Err(error) => {
-            let causes = std::iter::successors(error.source(), |&cause| cause.source());
-            let causes: Vec<String> = causes.map(|cause| format!(": {cause}")).collect();
-            let causes = causes.concat();
-            anstream::eprintln!("error: {error}{causes}");
+            let mut text = error.to_string();
+            let mut source = error.source();
+            while let Some(cause) = source {
+                // Writing into a String cannot fail.
+                let _ = write!(text, ": {cause}");
+                source = cause.source();
+            }
+            anstream::eprintln!("error: {text}");
             Exit::Failed
         }
     }
