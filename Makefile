@@ -3,13 +3,14 @@
 CARGO ?= cargo
 SH ?= sh
 
-.PHONY: help build demo demo-live test lint bench install-rabbitmq clean
+.PHONY: help build demo demo-live test test-matrix lint bench install-rabbitmq clean
 
 help:
 	@echo 'make demo              thousands of messy orders through a private RabbitMQ, with a ledger'
 	@echo 'make demo-live         the same, and it stays up until Ctrl-C'
 	@echo 'make build             the release binary: target/release/warrener'
 	@echo 'make test              every test, on a private RabbitMQ'
+	@echo 'make test-matrix       the tests that need a broker, on other versions of RabbitMQ (Debian, root)'
 	@echo 'make lint              format, clippy, documentation'
 	@echo 'make bench             benchmarks'
 	@echo 'make install-rabbitmq  RabbitMQ and Python, if missing'
@@ -27,6 +28,9 @@ demo-live: install-rabbitmq build
 
 test: install-rabbitmq
 	$(CARGO) test --locked
+
+test-matrix:
+	bash tests/matrix.sh
 
 lint:
 	$(CARGO) fmt --check

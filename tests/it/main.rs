@@ -3,15 +3,18 @@
 
 mod check;
 mod children;
+mod dev;
 mod docs;
 mod endure;
 mod lint;
 mod ownership;
+mod plugins;
 mod process;
 mod proxy;
 mod reconcile;
 mod reconcile_amqp;
 mod reload;
+mod routing;
 mod sandbox;
 mod supervise;
 mod support;
