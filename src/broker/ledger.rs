@@ -11,6 +11,9 @@ use super::management::{GlobalParameterInfo, ManagementClient};
 use crate::model::{Desired, StackName, VhostName};
 use crate::plan::{Ledger, LedgerRecord, Owner, Ownership};
 
+#[cfg(test)]
+mod tests;
+
 /// What the names of all ledgers begin with.
 const PREFIX: &str = "warrener.";
 

@@ -7,6 +7,7 @@ use lapin::options::{BasicCancelOptions, BasicConsumeOptions};
 use lapin::types::FieldTable;
 use reqwest::Method;
 use serde_json::{Value, json};
+use warrener::plan::{Approved, Consent};
 
 use crate::reconcile::{api, get, queue_names};
 use crate::support::queue::Outside;
@@ -208,6 +209,47 @@ async fn a_consumed_queue_stays_until_its_consumer_goes() {
     assert!(applied.out.contains("2 deleted"), "{applied:?}");
 }
 
+/// What comes between the plan and its execution is seen as well, also by queue types that cannot be
+/// deleted on a condition.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_comes_after_the_plan_is_not_lost() {
+    let mut stack = Stack::new(json!({"queues": {
+        "classic": {}, "quorum": {"type": "quorum"}, "stream": {"type": "stream"},
+    }}));
+    assert_eq!(tokio::task::block_in_place(|| prune(&stack)).code, Some(0));
+    stack.document["queues"] = json!({});
+    let planned = tokio::task::block_in_place(|| stack.run(&["plan", "--prune", "stack.yaml"]));
+    assert_eq!(planned.code, Some(2), "{planned:?}");
+    let loaded = warrener::files::load(&[stack.path("stack.yaml")]).expect("a stack");
+    let desired = &loaded.desired;
+    let consent = Consent { prune: true, force: false };
+    let survey = warrener::broker::survey(desired, consent).await.expect("a plan");
+    let outside = Outside::connect(stack.document["broker"]["url"].as_str().expect("text")).await;
+    for queue in ["classic", "quorum", "stream"] {
+        outside.publish(queue, ["x".to_owned()]).await;
+        outside.wait_for_depth(queue, 1, PATIENCE).await;
+    }
+    let approved = Approved::new(survey.plan).expect("no conflict");
+    let (wire, management) = (survey.wire.expect("the queues were looked at"), survey.management);
+    let report = warrener::broker::apply(
+        &approved,
+        &desired.topology,
+        &wire.connection,
+        management.as_ref(),
+        &survey.store,
+        &|_| {},
+    )
+    .await;
+    wire.close().await;
+    let reasons: Vec<_> = report.failed.iter().map(|failure| failure.reason.as_str()).collect();
+    assert_eq!(reasons, ["it holds 1 message"; 3]);
+    tokio::task::block_in_place(|| {
+        assert_eq!(queue_names(&stack), ["classic", "quorum", "stream"]);
+        let owned = &ledger(&stack, "test")["owned"];
+        assert_eq!(owned[stack.vhost()]["queues"], json!(["classic", "quorum", "stream"]));
+    });
+}
+
 #[test]
 fn two_stacks_leave_each_other_alone() {
     let mut stack = shop();
@@ -259,10 +301,14 @@ fn drift_lists_what_differs_and_what_nobody_declares() {
     assert_snapshot!(none.out, @"no drift: the broker is as the files say, and has nothing else");
 
     let vhost = stack.vhost().to_owned();
-    api(Method::PUT, &format!("queues/{vhost}/stranger"), Some(&json!({})));
+    api(Method::PUT, &format!("queues/{vhost}/stranger"), Some(&json!({"durable": true})));
     let bind = format!("bindings/{vhost}/e/orders/q/stranger");
     api(Method::POST, &bind, Some(&json!({"routing_key": "s"})));
-    api(Method::PUT, &format!("exchanges/{vhost}/strange"), Some(&json!({"type": "fanout"})));
+    api(
+        Method::PUT,
+        &format!("exchanges/{vhost}/strange"),
+        Some(&json!({"type": "fanout", "durable": true})),
+    );
     let policy = json!({"pattern": "^none$", "definition": {"max-length": 1}});
     api(Method::PUT, &format!("policies/{vhost}/theirs"), Some(&policy));
     api(Method::DELETE, &format!("queues/{vhost}/billing"), None);
