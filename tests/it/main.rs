@@ -3,6 +3,7 @@
 
 mod check;
 mod children;
+mod convergence;
 mod dev;
 mod docs;
 mod endure;
