@@ -274,6 +274,11 @@ impl Drop for Sandbox {
             signal_group(child.id(), Signal::SIGKILL);
             let _ = child.wait();
         }
+        // The node itself is a child of the one that was waited for, and may outlive it by a moment.
+        let deadline = Instant::now() + END;
+        while !self.ports.broker_gone() && Instant::now() < deadline {
+            std::thread::sleep(LOOK);
+        }
     }
 }
 
