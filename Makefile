@@ -3,13 +3,14 @@
 CARGO ?= cargo
 SH ?= sh
 
-.PHONY: help build demo demo-live test lint bench install-rabbitmq clean
+.PHONY: help build demo demo-live test test-matrix lint bench install-rabbitmq clean
 
 help:
 	@echo 'make demo              thousands of messy orders through a private RabbitMQ, with a ledger'
 	@echo 'make demo-live         the same, and it stays up until Ctrl-C'
 	@echo 'make build             the release binary: target/release/warrener'
 	@echo 'make test              every test, on a private RabbitMQ'
+	@echo 'make test-matrix       the same on RabbitMQ 4.0 and 4.3 too; needs root, see tests/matrix.sh'
 	@echo 'make lint              format, clippy, documentation'
 	@echo 'make bench             benchmarks'
 	@echo 'make install-rabbitmq  RabbitMQ and Python, if missing'
@@ -27,6 +28,10 @@ demo-live: install-rabbitmq build
 
 test: install-rabbitmq
 	$(CARGO) test --locked
+
+# SUITES='trixie forky' picks some of them.
+test-matrix: install-rabbitmq
+	CARGO='$(CARGO)' tests/matrix.sh $(SUITES)
 
 lint:
 	$(CARGO) fmt --check

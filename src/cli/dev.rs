@@ -19,6 +19,8 @@ use std::pin::pin;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::SecretString;
 
+use self::feeding::{Feeding, FeedingError};
+use self::ledger::Ledger;
 use super::exit::Exit;
 use super::signals;
 use crate::engine::{Command, Engine, Loader, Options, Outcome};
@@ -58,7 +60,7 @@ enum DevError {
     #[error("the files cannot be used")]
     Refused,
     #[error(transparent)]
-    Feeding(#[from] feeding::FeedingError),
+    Feeding(#[from] FeedingError),
 }
 
 /// Runs until stopped, or until settled.
@@ -103,23 +105,22 @@ async fn perform(args: DevArgs, mut desired: Desired, color: bool) -> Result<Exi
         Options { load: loader(args.files, broker), registry: registry.clone(), watch: true };
     let mut engine = pin!(Engine::run(options, command.clone()));
     let work = async {
-        let Some(feed) = &args.feed else { return Ok(true) };
-        let fed = feeding::Feeding { desired: &desired, registry: &registry, command: &command };
-        let Some(ledger) = fed.run(feed, &args.exchange).await? else { return Ok(false) };
-        // The reader may have gone away; the exit code still answers.
-        let _ = write!(anstream::stdout(), "\n{ledger}");
-        Ok(ledger.faults().is_empty())
+        let balanced = match &args.feed {
+            None => Ok(true),
+            Some(feed) => {
+                let fed = Feeding { desired: &desired, registry: &registry, command: &command };
+                account(fed.run(feed, &args.exchange).await)
+            }
+        };
+        if !args.until_settled && balanced.is_ok() {
+            command.drain.cancelled().await;
+        }
+        balanced
     };
-    let mut balanced: Result<bool, feeding::FeedingError> = Ok(false);
-    let mut ended = None;
+    let (mut balanced, mut ended) = (Ok(false), None);
     tokio::select! {
         outcome = &mut engine => ended = Some(outcome),
-        done = work => {
-            balanced = done;
-            if !args.until_settled && balanced.is_ok() {
-                command.drain.cancelled().await;
-            }
-        }
+        done = work => balanced = done,
     }
     command.drain.cancel();
     let outcome = match ended {
@@ -137,6 +138,14 @@ async fn perform(args: DevArgs, mut desired: Desired, color: bool) -> Result<Exi
     }
     let balanced = balanced?;
     Ok(if balanced || !args.until_settled { Exit::Done } else { Exit::Failed })
+}
+
+/// Shows the ledger, if it came to one, and says whether it balances.
+fn account(ledger: Result<Option<Ledger>, FeedingError>) -> Result<bool, FeedingError> {
+    let Some(ledger) = ledger? else { return Ok(false) };
+    // The reader may have gone away; the exit code still answers.
+    let _ = write!(anstream::stdout(), "\n{ledger}");
+    Ok(ledger.faults().is_empty())
 }
 
 /// The broker section that takes the place of the files' own; their vhost stays.

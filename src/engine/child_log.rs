@@ -17,25 +17,41 @@ const LINES_PER_SECOND: u32 = 200;
 /// Bytes of a line that are kept until its end comes.
 const MAX_LINE: usize = 8 * 1024;
 
-/// Counts lines and says which may be written.
+/// Lets so many lines a second through.
 pub(super) struct Valve {
+    limit: u32,
     second: Instant,
     lines: u32,
+    held_back: u64,
 }
 
 impl Valve {
+    /// A valve for the lines of a child.
     pub(super) fn new() -> Self {
-        Self { second: Instant::now(), lines: 0 }
+        Self::of(LINES_PER_SECOND)
+    }
+
+    /// A valve that lets `limit` lines a second through.
+    pub(super) fn of(limit: u32) -> Self {
+        Self { limit, second: Instant::now(), lines: 0, held_back: 0 }
     }
 
     /// Whether one more line may be written now.
     pub(super) fn admits(&mut self) -> bool {
         let now = Instant::now();
         if now.duration_since(self.second) >= Duration::from_secs(1) {
-            *self = Self { second: now, lines: 0 };
+            self.second = now;
+            self.lines = 0;
         }
         self.lines += 1;
-        self.lines <= LINES_PER_SECOND
+        let admitted = self.lines <= self.limit;
+        self.held_back += u64::from(!admitted);
+        admitted
+    }
+
+    /// How many lines were held back since this was last asked.
+    pub(super) fn take_held_back(&mut self) -> u64 {
+        std::mem::take(&mut self.held_back)
     }
 }
 

@@ -14,6 +14,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 
 use super::Context;
+use super::child_log::Valve;
 use crate::broker::amqp::{Incoming, SubscribeError, Subscription};
 use crate::broker::field_table;
 use crate::model::{ConsumerSpec, Delivery, Epoch};
@@ -33,6 +34,9 @@ const SUBSCRIBE_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration:
 
 /// The pause after a channel was lost in the middle of an attempt to consume.
 const LOST_PAUSE: Duration = Duration::from_millis(200);
+
+/// Failed messages a second that have a log line of their own, for each worker; the rest is counted.
+const FAILED_LINES_PER_SECOND: u32 = 5;
 
 /// What is kept of a message while a child has it.
 pub(super) struct Kept {
@@ -67,6 +71,7 @@ pub(super) struct Desk {
     pub(super) failures: Backoff,
     pub(super) outcomes: FuturesUnordered<Pending<Settled>>,
     pub(super) hurry: CancellationToken,
+    pub(super) failed_lines: Valve,
     ops: Vec<SettleOp>,
     answered: Vec<(DeliveryId, Kept)>,
     front: Option<(DeliveryId, Instant)>,
@@ -98,6 +103,7 @@ impl Desk {
             failures: Backoff::new(REQUEUE_PAUSE.0, REQUEUE_PAUSE.1),
             outcomes: FuturesUnordered::new(),
             hurry,
+            failed_lines: Valve::of(FAILED_LINES_PER_SECOND),
             ops: Vec::new(),
             answered: Vec::new(),
             front: None,

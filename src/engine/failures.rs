@@ -28,15 +28,18 @@ impl Desk {
             Reason::Failed if exhausted && self.spec.retry.is_some() => Reason::Exhausted,
             reason => reason,
         };
-        tracing::info!(
-            consumer = %self.spec.name,
-            worker = self.slot,
-            id = %id,
-            attempt = kept.attempt,
-            reason = reason.as_str(),
-            words = words.unwrap_or_default(),
-            "message failed: {}", Words(&disposition)
-        );
+        if self.failed_lines.admits() {
+            tracing::info!(
+                consumer = %self.spec.name,
+                worker = self.slot,
+                %id,
+                attempt = kept.attempt,
+                reason = reason.as_str(),
+                words = words.unwrap_or_default(),
+                unsaid = self.failed_lines.take_held_back(),
+                "message failed: {}", Words(&disposition)
+            );
+        }
         let publish = |exchange: String, routing_key: String, reason: Reason| {
             let at = jiff::Timestamp::now().to_string();
             let epitaph = Epitaph {

@@ -201,11 +201,22 @@ fn headers_match(binding: &Arguments, headers: &Arguments) -> bool {
     let mut wanted = binding
         .iter()
         .filter(|(key, _)| key.as_str() != "x-match" && (with_x || !key.starts_with("x-")))
-        .map(|(key, value)| headers.get(key) == Some(value));
+        .map(|(key, value)| headers.get(key).is_some_and(|header| same(value, header)));
     if matches!(mode, "any" | "any-with-x") {
         wanted.any(|matched| matched)
     } else {
         wanted.all(|matched| matched)
+    }
+}
+
+/// Equality of the broker's own language: unlike in a declaration, 3 and 3.0 are the same here.
+fn same(a: &ArgValue, b: &ArgValue) -> bool {
+    match (a, b) {
+        (ArgValue::Int(int), ArgValue::Float(float))
+        | (ArgValue::Float(float), ArgValue::Int(int)) => {
+            float.fract() == 0.0 && format!("{float:.0}") == int.to_string()
+        }
+        _ => a == b,
     }
 }
 

@@ -3,14 +3,17 @@
 
 mod check;
 mod children;
+mod dev;
 mod docs;
 mod endure;
 mod lint;
+mod plugins;
 mod process;
 mod proxy;
 mod reconcile;
 mod reconcile_amqp;
 mod reload;
+mod routing;
 mod sandbox;
 mod supervise;
 mod support;

@@ -1,11 +1,9 @@
 //! The private broker: it serves, it comes back, and nothing of it stays behind.
 
 use std::io::{BufRead, BufReader};
-use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use lapin::options::{
     BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
@@ -15,41 +13,16 @@ use lapin::{BasicProperties, Connection, ConnectionProperties};
 use warrener::sandbox::{Halt, Sandbox, SandboxError, SandboxOptions};
 
 use crate::support::broker;
+use crate::support::processes::{listens, processes_with};
+use crate::support::supervisor::{PATIENCE, wait_until};
 
 /// Set for the process that [`killed_owner_leaves_nothing_behind`] kills.
 const HELPER: &str = "WARRENER_TEST_HOLD_A_NODE";
-
-fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !condition() {
-        assert!(Instant::now() < deadline, "still not: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// Living processes whose environment or arguments speak of the text.
-fn processes_with(text: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let read = |name: &str| {
-            let bytes = std::fs::read(entry.path().join(name)).unwrap_or_default();
-            String::from_utf8_lossy(&bytes).into_owned()
-        };
-        if read("environ").contains(text) || read("cmdline").contains(text) {
-            found.push(format!("{}: {}", entry.file_name().display(), read("cmdline")));
-        }
-    }
-    found
-}
 
 /// The name of a node's folder, which no other has. The whole path would not do: a node in another
 /// root knows it by another.
 fn name_of(folder: &Path) -> String {
     folder.file_name().expect("it has one").display().to_string()
-}
-
-fn listens(port: u16) -> bool {
-    TcpStream::connect(("127.0.0.1", port)).is_ok()
 }
 
 async fn connect(url: &str) -> Connection {
@@ -118,7 +91,7 @@ async fn halted_node_comes_back_with_its_data_and_stopped_one_goes() {
     node.stop().await;
     assert!(!folder.exists());
     assert!(!listens(port));
-    eventually("no process of the node is left", || processes_with(&name).is_empty());
+    wait_until("no process of the node is left", PATIENCE, || processes_with(&name).is_empty());
 }
 
 #[tokio::test]
@@ -143,7 +116,7 @@ fn killed_owner_leaves_nothing_behind() {
     let parent =
         tempfile::Builder::new().prefix("a folder with bläcks ").tempdir().expect("folder");
     let mut helper = Command::new(std::env::current_exe().expect("our own path"))
-        .args(["--exact", "sandbox::holds_a_node_until_killed", "--ignored", "--nocapture"])
+        .args(["--exact", "sandbox::holds_a_node_until_killed", "--nocapture"])
         .env(HELPER, "1")
         .env("TMPDIR", parent.path())
         .process_group(0)
@@ -166,15 +139,15 @@ fn killed_owner_leaves_nothing_behind() {
 
     helper.kill().expect("SIGKILL is sent");
     helper.wait().expect("the helper is gone");
-    eventually("the folder is removed", || !folder.exists());
-    eventually("nothing listens", || !listens(port));
-    eventually("no process of the node is left", || processes_with(&name).is_empty());
+    wait_until("the folder is removed", PATIENCE, || !folder.exists());
+    wait_until("nothing listens", PATIENCE, || !listens(port));
+    wait_until("no process of the node is left", PATIENCE, || processes_with(&name).is_empty());
 }
 
 #[tokio::test]
 #[expect(clippy::print_stdout, reason = "its parent reads where the node is")]
-#[ignore = "no test of its own: killed_owner_leaves_nothing_behind runs it as a process"]
 async fn holds_a_node_until_killed() {
+    // No test of its own: `killed_owner_leaves_nothing_behind` runs it as a process.
     if std::env::var_os(HELPER).is_none() {
         return;
     }

@@ -57,8 +57,11 @@ struct Raw<'a> {
 impl FeedLine {
     /// Reads one line.
     pub fn parse(line: &str) -> Result<Self, BadLine> {
-        let raw: Raw<'_> =
-            serde_json::from_str(line).map_err(|error| BadLine(error.to_string()))?;
+        // It is always line 1 of a line; which line of the feed it is, the caller says.
+        let fault = |error: serde_json::Error| {
+            BadLine(error.to_string().replace(" at line 1 column ", " at column "))
+        };
+        let raw: Raw<'_> = serde_json::from_str(line).map_err(fault)?;
         let text: Option<String> = serde_json::from_str(raw.body.get()).ok();
         let body = match (&text, raw.encoding.as_deref()) {
             (Some(text), None) => text.clone().into_bytes(),

@@ -24,7 +24,7 @@ pub(crate) fn shared() -> &'static Sandbox {
 /// Whether the RabbitMQ of this test run is of that version or a later one. For tests of what
 /// differs between versions.
 pub(crate) fn since(major: u32, minor: u32) -> bool {
-    let mut numbers = shared().version().split('.').map(|part| part.parse::<u32>());
+    let mut numbers = shared().version().split('.').map(str::parse::<u32>);
     let mut next = || numbers.next().and_then(Result::ok).expect("a version such as 4.0.5");
     (next(), next()) >= (major, minor)
 }

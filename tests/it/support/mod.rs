@@ -3,6 +3,7 @@
 
 pub(crate) mod broker;
 pub(crate) mod frames;
+pub(crate) mod processes;
 pub(crate) mod proxy;
 pub(crate) mod queue;
 pub(crate) mod stack;
