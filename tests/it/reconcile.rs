@@ -387,6 +387,31 @@ fn a_missing_vhost_is_an_error_with_its_mend() {
     assert_eq!(planned.code, Some(1));
     assert_snapshot!(planned.err, @r"
     error: cannot observe the broker: vhost `there is none` does not exist
-      hint: create it first: `rabbitmqctl add_vhost NAME`, then `rabbitmqctl set_permissions`
+      hint: create it with `rabbitmqctl add_vhost NAME`; if it exists, let this user in: `rabbitmqctl set_permissions -p NAME USER '.*' '.*' '.*'`
     ");
+}
+
+#[test]
+fn a_vhost_that_the_user_may_not_enter_is_an_error_with_its_mend() {
+    let mut stack = orders();
+    let (user, _) = user(&stack, "policymaker", ".*");
+    api(Method::DELETE, &format!("permissions/{}/{user}", stack.vhost()), None);
+    for key in ["url", "management"] {
+        let address = stack.document["broker"][key].as_str().expect("a text");
+        let rest = address.rsplit_once("//").expect("a scheme").1.replace("guest:guest@", "");
+        let scheme = address.split(':').next().expect("a scheme");
+        stack.document["broker"][key] = json!(format!("{scheme}://{user}:secret@{rest}"));
+    }
+    let planned = stack.plan();
+    assert_eq!(planned.code, Some(1), "{planned:?}");
+    let error = &planned.err[planned.err.find("error: ").expect("an error")..];
+    if since(4, 3) {
+        assert!(
+            error.starts_with("error: cannot observe the broker: vhost `VHOST` does not exist\n")
+        );
+    } else {
+        assert!(error.contains("User not authorised to access virtual host; and "), "{error}");
+    }
+    assert!(error.contains("rabbitmqctl set_permissions -p"), "{error}");
+    api(Method::DELETE, &format!("users/{user}"), None);
 }
