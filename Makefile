@@ -31,7 +31,7 @@ test: install-rabbitmq
 
 # SUITES='trixie forky' picks some of them.
 test-matrix: install-rabbitmq
-	CARGO='$(CARGO)' tests/matrix.sh $(SUITES)
+	CARGO='$(CARGO)' bash tests/matrix.sh $(SUITES)
 
 lint:
 	$(CARGO) fmt --check

@@ -12,6 +12,7 @@ mod progress;
 #[cfg(test)]
 mod tests;
 
+use std::error::Error as _;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -76,7 +77,10 @@ pub(super) async fn run(args: DevArgs, color: bool) -> Exit {
     match perform(args, loaded.desired, color).await {
         Ok(exit) => exit,
         Err(error) => {
-            anstream::eprintln!("error: {error}");
+            let causes = std::iter::successors(error.source(), |&cause| cause.source());
+            let causes: Vec<String> = causes.map(|cause| format!(": {cause}")).collect();
+            let causes = causes.concat();
+            anstream::eprintln!("error: {error}{causes}");
             Exit::Failed
         }
     }

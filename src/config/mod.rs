@@ -1,6 +1,6 @@
 //! From YAML texts to what should be, or to every problem at once. Pure.
 //!
-//! `text → Node → interpolated Node → model`. The [`Node`](node::Node) tree is YAML with a place
+//! `text → Node → interpolated Node → model`. The `Node` tree is YAML with a place
 //! for every value; readers take typed values out of it and collect what they cannot read, so that
 //! one run shows all that is wrong. What comes out is proven by [`crate::model::Topology`] and
 //! [`crate::model::Fleet`], whose problems point into the same files.

@@ -24,6 +24,9 @@ pub enum RoutingFault {
         /// Its type.
         kind: ExchangeType,
     },
+    /// Whether a binding of a headers exchange matches depends on the version of the broker.
+    #[error("whether exchange `{0}` holds 3 and 3.0 equal depends on the version of RabbitMQ")]
+    Undecided(ExchangeName),
 }
 
 /// Routes messages through a topology. It knows the bindings of the topology only: what others
@@ -108,7 +111,14 @@ impl<'a> Router<'a> {
                 Kind::Fanout => true,
                 Kind::Direct => keys.contains(&bound),
                 Kind::Topic => keys.iter().any(|key| topic_matches(bound, key)),
-                Kind::Headers => headers_match(&binding.arguments, headers),
+                Kind::Headers => {
+                    let [strict, loose] = [same_strictly, same_loosely]
+                        .map(|same| headers_match(&binding.arguments, headers, same));
+                    if strict != loose {
+                        return Err(RoutingFault::Undecided(name.clone()));
+                    }
+                    strict
+                }
                 Kind::Plugin(kind) => {
                     let (exchange, kind) = (name.clone(), kind.clone());
                     return Err(RoutingFault::Unpredictable { exchange, kind });
@@ -194,7 +204,11 @@ fn words(key: &str) -> Vec<&str> {
 }
 
 /// Whether a headers binding takes a message with these headers.
-fn headers_match(binding: &Arguments, headers: &Arguments) -> bool {
+fn headers_match(
+    binding: &Arguments,
+    headers: &Arguments,
+    same: fn(&ArgValue, &ArgValue) -> bool,
+) -> bool {
     let mode = binding.get("x-match").and_then(ArgValue::as_str).unwrap_or("all");
     // Since RabbitMQ 3.10; the other two modes pass over keys that begin with `x-`.
     let with_x = matches!(mode, "all-with-x" | "any-with-x");
@@ -209,8 +223,13 @@ fn headers_match(binding: &Arguments, headers: &Arguments) -> bool {
     }
 }
 
-/// Equality of the broker's own language: unlike in a declaration, 3 and 3.0 are the same here.
-fn same(a: &ArgValue, b: &ArgValue) -> bool {
+/// How RabbitMQ 4 compares values.
+fn same_strictly(a: &ArgValue, b: &ArgValue) -> bool {
+    a == b
+}
+
+/// How RabbitMQ 3 compares values: with the equality of Erlang, for which 3 and 3.0 are the same.
+fn same_loosely(a: &ArgValue, b: &ArgValue) -> bool {
     match (a, b) {
         (ArgValue::Int(int), ArgValue::Float(float))
         | (ArgValue::Float(float), ArgValue::Int(int)) => {

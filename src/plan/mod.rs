@@ -1,6 +1,6 @@
 //! What is × what should be → ordered changes with reasons. Pure.
 //!
-//! [`diff`] compares a [`Topology`](crate::model::Topology) with what was [`Observed`] and gives a
+//! [`diff()`] compares a [`Topology`](crate::model::Topology) with what was [`Observed`] and gives a
 //! [`Plan`]. A plan without a conflict becomes [`Approved`], which leaves no choice to whoever
 //! performs it; what came of it is an [`ApplyReport`]. Nothing here ever plans to delete.
 

@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 fn docs() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
-    let entries = fs::read_dir(folder).expect("a folder");
-    entries.map(|entry| entry.expect("a folder").path()).collect()
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let entries = fs::read_dir(root.join("docs")).expect("a folder");
+    let pages = entries.map(|entry| entry.expect("a folder").path());
+    pages.chain([root.join("README.md")]).collect()
 }
 
 /// The contents of fenced blocks of one language.

@@ -115,7 +115,7 @@ async fn the_model_routes_as_the_broker_does() {
         vec![],
         vec![("type", text("pdf"))],
         vec![("type", text("pdf")), ("pages", ArgValue::Int(3))],
-        vec![("pages", ArgValue::Float(3.0)), ("x-skipped", text("1"))],
+        vec![("pages", ArgValue::Float(3.5)), ("x-skipped", text("1"))],
         vec![("CC", copies("k"))],
         vec![("BCC", copies("a.b")), ("CC", copies("all"))],
     ];

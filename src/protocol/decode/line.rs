@@ -109,7 +109,7 @@ pub enum Level {
 pub struct Fault<'a> {
     /// What is wrong.
     pub kind: FaultKind,
-    /// The line as it came, whole; see [`excerpt`] for showing it.
+    /// The line as it came, whole; see [`excerpt()`] for showing it.
     pub line: &'a [u8],
 }
 

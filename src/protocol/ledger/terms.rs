@@ -47,7 +47,7 @@ pub enum Answer {
     /// the caller's list.
     Settled,
     /// A nack, retry or reject: the messages are in the caller's list, and each waits for
-    /// [`Ledger::resolve`].
+    /// [`Ledger::resolve`](super::Ledger::resolve).
     Taken,
     /// A request for more time for that message.
     Extend(DeliveryId),
@@ -63,7 +63,7 @@ pub enum Answer {
 /// A delivery whose tag does not continue those before it, or that came on no open channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadTag {
-    /// [`Ledger::open`] was not called, or [`Ledger::close`] was.
+    /// [`Ledger::open`](super::Ledger::open) was not called, or [`Ledger::close`](super::Ledger::close) was.
     #[error("delivery tag {tag} came while no channel was open")]
     Closed {
         /// The tag that came.
