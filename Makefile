@@ -10,7 +10,7 @@ help:
 	@echo 'make demo-live         the same, and it stays up until Ctrl-C'
 	@echo 'make build             the release binary: target/release/warrener'
 	@echo 'make test              every test, on a private RabbitMQ'
-	@echo 'make test-matrix       the tests that need a broker, on other versions of RabbitMQ (Debian, root)'
+	@echo 'make test-matrix       the same on RabbitMQ 4.0 and 4.3 too; needs root, see tests/matrix.sh'
 	@echo 'make lint              format, clippy, documentation'
 	@echo 'make bench             benchmarks'
 	@echo 'make install-rabbitmq  RabbitMQ and Python, if missing'
@@ -29,8 +29,9 @@ demo-live: install-rabbitmq build
 test: install-rabbitmq
 	$(CARGO) test --locked
 
-test-matrix:
-	bash tests/matrix.sh
+# SUITES='trixie forky' picks some of them.
+test-matrix: install-rabbitmq
+	CARGO='$(CARGO)' bash tests/matrix.sh $(SUITES)
 
 lint:
 	$(CARGO) fmt --check

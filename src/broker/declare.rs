@@ -2,7 +2,7 @@
 //!
 //! A refusal closes the channel it came on and nothing else, so every call takes a channel from a
 //! pool and brings it back only when all went well. A refusal of the other kind closes the whole
-//! connection (an unknown exchange type does); everything after it fails as [`DeclareError::Lost`].
+//! connection (an unknown exchange type does in 3.x); everything after it fails as [`DeclareError::Lost`].
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -65,7 +65,10 @@ impl DeclareError {
             Self::Denied(_) => Some(
                 "declaring needs the permission `configure` on the name, and binding `write` on the destination and `read` on the source: see `rabbitmqctl list_permissions`",
             ),
-            Self::Lost(reason) if reason.contains("unknown exchange type") => {
+            // Costs the connection in 3.x, the channel in 4.x.
+            Self::Lost(reason) | Self::Refused(reason)
+                if reason.contains("unknown exchange type") =>
+            {
                 Some("enable the plugin that brings this exchange type on every node of the broker")
             }
             _ => None,

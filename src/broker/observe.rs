@@ -21,6 +21,9 @@ use crate::plan::{
     ResourceId, Seen, Subject,
 };
 
+/// What gives a user access to a vhost.
+const LET_IN: &str = "rabbitmqctl set_permissions -p NAME USER '.*' '.*' '.*'";
+
 /// Why the broker could not be observed at all.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ObserveError {
@@ -56,14 +59,20 @@ impl ObserveError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Management(ManagementError::NotFound { what }) if what.starts_with("vhost") => {
-                Some("create it first: `rabbitmqctl add_vhost NAME`, then `rabbitmqctl set_permissions`".into())
+                // From 4.3 the API says the same to a user without permissions in a vhost that exists.
+                Some(format!(
+                    "create it with `rabbitmqctl add_vhost NAME`; if it exists, let this user in: `{LET_IN}`"
+                ))
             }
             Self::Management(error) => error.hint(),
             Self::Declare { error, .. } => error.hint().map(str::to_owned),
             Self::Ledger(_) => {
                 Some("a later version of warrener may have written it: use that one".into())
             }
-            Self::Usage(_) | Self::NoWay { .. } => None,
+            Self::NoWay { connect, .. } => {
+                connect.contains("access to vhost").then(|| format!("let this user in: `{LET_IN}`"))
+            }
+            Self::Usage(_) => None,
         }
     }
 }

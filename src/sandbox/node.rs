@@ -274,7 +274,19 @@ impl Drop for Sandbox {
             signal_group(child.id(), Signal::SIGKILL);
             let _ = child.wait();
         }
+        // The node itself is a child of the one that was waited for, and may outlive it by a
+        // moment. Its ports may be somebody else's, if it never got them; its group may have
+        // zombies for ever, where nobody reaps orphans.
+        let Some(group) = self.broker.as_ref().map(Child::id) else { return };
+        let deadline = Instant::now() + END;
+        while group_exists(group) && !self.ports.broker_gone() && Instant::now() < deadline {
+            std::thread::sleep(LOOK);
+        }
     }
+}
+
+fn group_exists(group: u32) -> bool {
+    i32::try_from(group).is_ok_and(|group| killpg(Pid::from_raw(group), None).is_ok())
 }
 
 fn signal_group(group: u32, signal: Signal) {

@@ -1,5 +1,9 @@
 //! Why a request to the management API failed.
 
+/// What brokers say to an unknown user or a wrong password: until 3.13, and from 4.0. To a user who
+/// may not do something they say what is missing.
+const WRONG_LOGIN: [&str; 2] = ["Login failed", "Not_Authorized"];
+
 /// A failed request: what happened, and in [`ManagementError::hint`] how to mend it. Never carries
 /// credentials.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -54,7 +58,7 @@ impl ManagementError {
                 "enable it on the broker with `rabbitmq-plugins enable rabbitmq_management`, or give its address as `broker.management`"
                     .into(),
             ),
-            Self::Unauthorized { user, reason } if reason.contains("Login failed") => Some(format!(
+            Self::Unauthorized { user, reason } if WRONG_LOGIN.contains(&reason.as_str()) => Some(format!(
                 "check the password of `{user}`, and that it has the tag `management`: `rabbitmqctl set_user_tags {user} management`"
             )),
             Self::Unauthorized { user, .. } => Some(format!(

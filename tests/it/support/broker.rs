@@ -21,6 +21,14 @@ pub(crate) fn shared() -> &'static Sandbox {
     SHARED.get_or_init(|| on_own_runtime(own_node()))
 }
 
+/// Whether the RabbitMQ of this test run is of that version or a later one. For tests of what
+/// differs between versions.
+pub(crate) fn since(major: u32, minor: u32) -> bool {
+    let mut numbers = shared().version().split('.').map(str::parse::<u32>);
+    let mut next = || numbers.next().and_then(Result::ok).expect("a version such as 4.0.5");
+    (next(), next()) >= (major, minor)
+}
+
 /// A node for one test alone.
 pub(crate) async fn own_node() -> Sandbox {
     match Sandbox::start(options()).await {
