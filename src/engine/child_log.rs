@@ -3,6 +3,7 @@
 //! The pipe is drained always, whatever comes: a child must never block because nobody reads what
 //! it complains about. A flood is cut in lines a second, and what is cut is counted.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -52,6 +53,23 @@ impl Valve {
     /// How many lines were held back since this was last asked.
     pub(super) fn take_held_back(&mut self) -> u64 {
         std::mem::take(&mut self.held_back)
+    }
+}
+
+/// A valve that several futures use. A clone is the same valve.
+#[derive(Clone)]
+pub(super) struct SharedValve(Arc<Mutex<Valve>>);
+
+impl SharedValve {
+    /// A valve that lets `limit` lines a second through.
+    pub(super) fn of(limit: u32) -> Self {
+        Self(Arc::new(Mutex::new(Valve::of(limit))))
+    }
+
+    /// Where one more line may be written now: how many were held back before it.
+    pub(super) fn admits(&self) -> Option<u64> {
+        let mut valve = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        valve.admits().then(|| valve.take_held_back())
     }
 }
 

@@ -14,16 +14,14 @@ use futures_util::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 
 use super::Context;
-use super::child_log::Valve;
-use crate::broker::amqp::{Incoming, SubscribeError, Subscription};
-use crate::broker::field_table;
+use super::child_log::{SharedValve, Valve};
+use crate::broker::amqp::{Pausing, SubscribeError, Subscription};
 use crate::model::{ConsumerSpec, Delivery, Epoch};
-use crate::protocol::{Answer, DeliveryId, Ledger, Reply, SettleOp, Settlement, Verdict};
+use crate::protocol::{
+    Answer, DeliveryId, Ledger, Lost, Reply, SettleOp, Settlement, Target, Verdict,
+};
 use crate::supervise::{Backoff, DeadLetterRoute, Wish, failed_tries};
 use crate::telemetry::{ConsumerMeter, Outcome, Reason, WorkerMeter};
-
-/// Most messages taken from the channel in one turn, so that settling is never starved.
-const BATCH: usize = 256;
 
 /// Pauses before a message is given back for which there is no retry policy and no target.
 pub(super) const REQUEUE_PAUSE: (Duration, Duration) =
@@ -31,9 +29,6 @@ pub(super) const REQUEUE_PAUSE: (Duration, Duration) =
 
 /// Pauses between attempts to consume a queue that the broker refuses.
 const SUBSCRIBE_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-
-/// The pause after a channel was lost in the middle of an attempt to consume.
-const LOST_PAUSE: Duration = Duration::from_millis(200);
 
 /// Failed messages a second that have a log line of their own, for each worker; the rest is counted.
 const FAILED_LINES_PER_SECOND: u32 = 5;
@@ -58,23 +53,29 @@ pub(super) struct Desk {
     /// Delivered, and not yet taken by the worker; in the order of their tags.
     pub(super) waiting: VecDeque<Delivery>,
     /// Whether messages are wanted.
-    wanted: bool,
+    pub(super) wanted: bool,
     pub(super) context: Context,
     pub(super) route: DeadLetterRoute,
     shown: WorkerMeter,
     pub(super) slot: u16,
-    ledger: Ledger<Kept>,
-    epoch: Epoch,
-    subscription: Option<Subscription>,
-    subscribing: Option<Pending<Result<Subscription, SubscribeError>>>,
-    refusals: Backoff,
+    pub(super) ledger: Ledger<Kept>,
+    pub(super) epoch: Epoch,
+    pub(super) subscription: Option<Subscription>,
+    pub(super) subscribing: Option<Pending<Result<Subscription, SubscribeError>>>,
+    /// The broker's answer to a pause, while it is awaited.
+    pub(super) pausing: Option<Pausing>,
+    pub(super) refusals: Backoff,
     pub(super) failures: Backoff,
     pub(super) outcomes: FuturesUnordered<Pending<Settled>>,
     pub(super) hurry: CancellationToken,
     pub(super) failed_lines: Valve,
+    /// For failed messages that cannot be moved on, which may be every one of them.
+    pub(super) unmoved_lines: SharedValve,
     ops: Vec<SettleOp>,
     answered: Vec<(DeliveryId, Kept)>,
     front: Option<(DeliveryId, Instant)>,
+    /// Why the queue cannot be consumed, as logged last.
+    pub(super) said: String,
 }
 
 impl Desk {
@@ -99,14 +100,17 @@ impl Desk {
             epoch: Epoch(0),
             subscription: None,
             subscribing: None,
+            pausing: None,
             refusals: Backoff::new(SUBSCRIBE_PAUSE.0, SUBSCRIBE_PAUSE.1),
             failures: Backoff::new(REQUEUE_PAUSE.0, REQUEUE_PAUSE.1),
             outcomes: FuturesUnordered::new(),
             hurry,
             failed_lines: Valve::of(FAILED_LINES_PER_SECOND),
+            unmoved_lines: SharedValve::of(FAILED_LINES_PER_SECOND),
             ops: Vec::new(),
             answered: Vec::new(),
             front: None,
+            said: String::new(),
         }
     }
 
@@ -126,55 +130,10 @@ impl Desk {
         held.unanswered == 0 && self.outcomes.is_empty() && self.waiting.is_empty()
     }
 
-    /// Asks for messages from now on, on this channel and on every later one.
-    pub(super) fn open(&mut self) {
-        self.wanted = true;
-        if self.consuming() || self.subscribing.is_some() {
-            return;
-        }
-        let tag = format!("warrener.{}.{}", self.spec.name, self.slot);
-        let subscription = self.subscription.take();
-        let (link, spec) = (self.context.link.clone(), self.spec.clone());
-        self.subscribing = Some(Box::pin(async move {
-            let mut subscription = match subscription {
-                Some(open) => open,
-                None => {
-                    let arguments = field_table(&spec.arguments)
-                        .map_err(|error| SubscribeError::Refused(error.to_string()))?;
-                    let prefetch = spec.prefetch.get();
-                    Subscription::open(&link, spec.queue.clone(), prefetch, arguments).await?
-                }
-            };
-            subscription.resume(&tag).await?;
-            Ok(subscription)
-        }));
-    }
-
-    /// Asks for no more messages. What was delivered and not taken goes back.
-    pub(super) async fn pause(&mut self) {
-        self.wanted = false;
-        if self.subscribing.take().is_some() {
-            // The channel, if there was one already, went with the attempt.
-            self.channel_lost("given up while subscribing");
-        }
-        if let Some(subscription) = &mut self.subscription {
-            match subscription.pause().await {
-                Ok(unseen) => self.waiting.extend(unseen),
-                Err(error) => self.channel_lost(&error.to_string()),
-            }
-        }
-        while let Some(delivery) = self.waiting.pop_front() {
-            if let Some(id) = self.book(delivery) {
-                self.decide(id, Settlement::Requeue, Outcome::Released);
-            }
-        }
-        self.flush();
-    }
-
     /// Waits until something has come: messages in `waiting`, a channel won or lost, a confirm.
     /// Cancel-safe.
     pub(super) async fn turn(&mut self) {
-        let Self { subscription, subscribing, outcomes, .. } = self;
+        let Self { subscription, subscribing, pausing, outcomes, .. } = self;
         tokio::select! {
             biased;
             Some((id, settlement, outcome)) = outcomes.next(), if !outcomes.is_empty() => {
@@ -187,101 +146,18 @@ impl Desk {
                 self.subscribing = None;
                 self.subscribed(result);
             }
+            outcome = async { pausing.as_mut().expect("guarded").await }, if pausing.is_some() => {
+                self.pausing = None;
+                self.paused(outcome);
+            }
             incoming = async { subscription.as_mut().expect("guarded").next().await },
-                if subscription.as_ref().is_some_and(Subscription::consuming) =>
+                if subscription.as_ref().is_some_and(Subscription::listening) =>
             {
                 self.take_in(incoming);
             }
             // Nothing can come: the worker's other events go on.
             else => std::future::pending().await,
         }
-    }
-
-    fn subscribed(&mut self, result: Result<Subscription, SubscribeError>) {
-        match result {
-            Ok(subscription) => {
-                self.refusals.reset();
-                if self.ledger.epoch().is_none() {
-                    self.epoch = self.epoch.next();
-                    self.ledger.open(self.epoch);
-                }
-                self.subscription = Some(subscription);
-                tracing::debug!(consumer = %self.spec.name, worker = self.slot, "consuming");
-            }
-            Err(error) => {
-                let why = format!("cannot consume `{}`: {error}", self.spec.queue);
-                self.channel_lost(&why);
-                let refused = matches!(error, SubscribeError::Refused(_));
-                if refused {
-                    tracing::warn!(consumer = %self.spec.name, "{why}");
-                    self.context.ask_to_reconcile();
-                }
-                let pause = self.refusals_pause(refused);
-                self.again_after(pause);
-            }
-        }
-    }
-
-    fn refusals_pause(&mut self, refused: bool) -> Duration {
-        if refused { self.refusals.next(fastrand::f64()) } else { LOST_PAUSE }
-    }
-
-    /// Subscribes anew, on a new channel, after a pause.
-    fn again_after(&mut self, pause: Duration) {
-        if !self.wanted {
-            return;
-        }
-        self.open();
-        if pause.is_zero() {
-            return;
-        }
-        if let Some(attempt) = self.subscribing.take() {
-            self.subscribing = Some(Box::pin(async move {
-                tokio::time::sleep(pause).await;
-                attempt.await
-            }));
-        }
-    }
-
-    fn take_in(&mut self, first: Incoming) {
-        let mut incoming = Some(first);
-        for _ in 0..BATCH {
-            match incoming {
-                Some(Incoming::Delivery(delivery)) => self.waiting.push_back(*delivery),
-                Some(Incoming::Cancelled) => {
-                    tracing::warn!(consumer = %self.spec.name, queue = %self.spec.queue, "the broker ended the consumer: the queue was deleted or its leader moved");
-                    self.context.ask_to_reconcile();
-                    let pause = self.refusals_pause(true);
-                    return self.again_after(pause);
-                }
-                Some(Incoming::Lost(why)) => {
-                    self.channel_lost(&why);
-                    return self.again_after(Duration::ZERO);
-                }
-                None => return,
-            }
-            incoming = self.subscription.as_mut().and_then(Subscription::try_next);
-        }
-        // The batch is full, but what was taken from the channel must not be dropped.
-        match incoming {
-            Some(Incoming::Delivery(delivery)) => self.waiting.push_back(*delivery),
-            Some(end) => self.take_in(end),
-            None => {}
-        }
-    }
-
-    /// The channel is gone: what was on it will be delivered again.
-    fn channel_lost(&mut self, why: &str) {
-        self.subscription = None;
-        if self.ledger.epoch().is_none() {
-            return;
-        }
-        tracing::debug!(consumer = %self.spec.name, worker = self.slot, %why, "channel lost");
-        // Never shown to anybody, so not counted as received either.
-        self.waiting.clear();
-        let lost = self.ledger.close();
-        self.meter.lost_to_channel((lost.unanswered + lost.resolving + lost.unflushed) as u64);
-        self.show_in_flight();
     }
 
     /// Enters a waiting message into the ledger as handed over now.
@@ -312,8 +188,16 @@ impl Desk {
     }
 
     /// Takes the child's answer in. `Extend` is done here too. Call [`Desk::flush`] after a run of
-    /// answers.
-    pub(super) fn answer(&mut self, reply: &Reply) -> Answer {
+    /// answers. `unread` is the first message of which the child has not had all: it can have no
+    /// answer to that one or to any after it.
+    pub(super) fn answer(&mut self, reply: &Reply, unread: Option<DeliveryId>) -> Answer {
+        let meant = match reply.target {
+            Target::Id(id) => Some(id),
+            Target::Oldest => self.ledger.oldest(),
+        };
+        if unread.is_some_and(|unread| meant.is_some_and(|meant| meant >= unread)) {
+            return Answer::Unknown;
+        }
         let mut answered = std::mem::take(&mut self.answered);
         let answer = self.ledger.answer(reply, &mut answered);
         match (answer, &reply.verdict) {
@@ -374,6 +258,11 @@ impl Desk {
         self.decide(id, Settlement::Requeue, Outcome::Requeued);
     }
 
+    /// The message goes back because its child cannot take it.
+    pub(super) fn release_one(&mut self, id: DeliveryId) {
+        self.decide(id, Settlement::Requeue, Outcome::Released);
+    }
+
     fn decide(&mut self, id: DeliveryId, settlement: Settlement, outcome: Outcome) {
         if self.ledger.take(id).is_some() && self.ledger.resolve(id, settlement) {
             self.meter.settled(outcome);
@@ -408,33 +297,49 @@ impl Desk {
         Some((id, extended.map_or(due, |until| until.max(due))))
     }
 
+    /// Waits until it is known what became of every failed message.
+    pub(super) async fn confirmed(&mut self) {
+        while !self.outcomes.is_empty() {
+            self.turn().await;
+        }
+    }
+
     /// Tells the broker what has been decided.
     pub(super) fn flush(&mut self) {
-        self.ops.clear();
-        let epoch = self.ledger.flush(&mut self.ops);
         self.show_in_flight();
-        if epoch != Some(self.epoch) {
+        // Where the channel is busy subscribing anew, the ledger keeps what is decided until then.
+        let Some(subscription) = &self.subscription else { return };
+        self.ops.clear();
+        if self.ledger.flush(&mut self.ops) != Some(self.epoch) {
             return;
         }
-        let Some(subscription) = &self.subscription else { return };
         if let Err(error) = subscription.settle(&self.ops) {
             self.channel_lost(&error.to_string());
             self.again_after(Duration::ZERO);
         }
     }
 
+    /// Counts what went with the channel. What was decided is counted as settled already.
+    pub(super) fn lost(&self, lost: Lost) {
+        self.meter.lost_to_channel((lost.unanswered + lost.resolving) as u64);
+        self.show_in_flight();
+    }
+
     fn show_in_flight(&self) {
         let held = self.ledger.held();
-        self.shown.set_in_flight(held.unanswered + held.resolving + held.unflushed);
+        self.shown.set_in_flight(held.unanswered + held.resolving);
     }
 
     /// Ends the channel. Whatever is unsettled on it goes back to its queue.
     pub(super) async fn close(mut self) {
         self.release();
-        if let Some(subscription) = self.subscription.take() {
+        // A broker that has not even answered the pause is not waited for.
+        if let Some(subscription) = self.subscription.take()
+            && self.pausing.is_none()
+        {
             subscription.close().await;
         }
         let lost = self.ledger.close();
-        self.meter.lost_to_channel((lost.unanswered + lost.resolving + lost.unflushed) as u64);
+        self.lost(lost);
     }
 }

@@ -71,7 +71,7 @@ impl ExecWorker {
         self.desk.meter.set_state(ConsumerState::Running);
         self.desk.shown().set_state(WorkerState::Running);
         let mut broken = None;
-        while broken.is_none() {
+        while broken.is_none() && !self.stopping.drain.is_cancelled() {
             self.desk.flush();
             if self.desk.consuming() {
                 self.ready.send_if_modified(|ready| {
@@ -84,14 +84,11 @@ impl ExecWorker {
             }
             tokio::select! {
                 biased;
-                () = self.stopping.drain.cancelled() => break,
+                () = self.stopping.drain.cancelled() => {}
                 () = self.desk.turn() => {}
             }
-            if self.stopping.drain.is_cancelled() {
-                break;
-            }
         }
-        self.desk.pause().await;
+        self.desk.pause();
         // Confirms that are under way come, or time out, by themselves.
         while !self.desk.is_clear() && !self.stopping.kill.is_cancelled() {
             tokio::select! {
@@ -110,10 +107,15 @@ impl ExecWorker {
         self.desk.meter.set_state(ConsumerState::Down { why: why.clone() });
         self.desk.shown().set_state(WorkerState::Waiting { why: "restart".into() });
         self.ready.send_replace(Readiness::Failed(why));
-        let pause = self.backoff.next(fastrand::f64());
-        tokio::select! {
-            () = self.stopping.drain.cancelled() => {}
-            () = tokio::time::sleep(pause) => {}
+        let pause = tokio::time::sleep(self.backoff.next(fastrand::f64()));
+        tokio::pin!(pause);
+        loop {
+            tokio::select! {
+                () = self.stopping.drain.cancelled() => return,
+                () = &mut pause => return,
+                // What is still under way goes back.
+                () = self.desk.turn() => {}
+            }
         }
     }
 

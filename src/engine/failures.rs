@@ -35,8 +35,8 @@ impl Desk {
                 %id,
                 attempt = kept.attempt,
                 reason = reason.as_str(),
-                words = words.unwrap_or_default(),
-                unsaid = self.failed_lines.take_held_back(),
+                words,
+                unsaid = Some(self.failed_lines.take_held_back()).filter(|lines| *lines > 0),
                 "message failed: {}", Words(&disposition)
             );
         }
@@ -94,6 +94,7 @@ impl Desk {
         let publisher = self.context.publisher.clone();
         let (consumer, key) = (self.spec.name.clone(), message.routing_key.clone());
         let back = after_pause(id, REQUEUE_PAUSE.0, self.hurry.clone());
+        let lines = self.unmoved_lines.clone();
         async move {
             match publisher.publish(message).await {
                 Ok(()) => (id, Settlement::Ack, outcome),
@@ -104,7 +105,10 @@ impl Desk {
                         }
                         _ => "the message goes back to its queue, and may be delivered twice",
                     };
-                    tracing::warn!(%consumer, %key, hint, "cannot move a failed message on: {error}");
+                    if let Some(unsaid) = lines.admits() {
+                        let unsaid = Some(unsaid).filter(|lines| *lines > 0);
+                        tracing::warn!(%consumer, %key, unsaid, hint, "cannot move a failed message on: {error}");
+                    }
                     back.await
                 }
             }

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use lapin::{Channel, Event};
+use lapin::Event;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::OwnedChannel;
 use super::connect::{CALL_TIMEOUT, ConnectError, ConnectErrorKind, Wire, connect};
 use crate::model::Endpoint;
 use crate::supervise::Backoff;
@@ -68,7 +69,7 @@ impl Link {
 
     /// Waits until connected and opens a channel. A channel that cannot be opened costs the
     /// connection: a broker that leaves `channel.open` unanswered answers nothing else either.
-    pub async fn open_channel(&self) -> Channel {
+    pub async fn open_channel(&self) -> OwnedChannel {
         let mut state = self.watch();
         loop {
             let up = state.wait_for(|state| matches!(state, LinkState::Up(_))).await;
@@ -79,7 +80,7 @@ impl Link {
                 Err(_) => return std::future::pending().await,
             };
             match timeout(CALL_TIMEOUT, wire.connection.create_channel()).await {
-                Ok(Ok(channel)) => return channel,
+                Ok(Ok(channel)) => return OwnedChannel::new(channel),
                 Ok(Err(error)) => {
                     tracing::debug!(%error, "cannot open a channel");
                     wire.cut();

@@ -2,13 +2,15 @@
 //!
 //! What this room promises to the others:
 //!
-//! - Every call to the broker is time-limited; one that does not come back costs its connection.
+//! - Every call to the broker is time-limited; one that does not come back costs its channel, and
+//!   where it was to open one, the connection.
 //! - lapin's automatic recovery is off. It restarts delivery tags on a channel that looks the
 //!   same, so that an old tag can settle a new message; here a lost channel is gone, and whoever
 //!   used it opens the next under a new [`crate::model::Epoch`].
 //! - Consuming, publishing and topology each have connections of their own: an alarm makes the
 //!   broker stop reading from connections that publish, and acks must not wait behind that.
 
+mod channel;
 mod connect;
 mod link;
 mod pool;
@@ -16,8 +18,9 @@ mod publisher;
 mod settle;
 mod subscription;
 
+pub use channel::OwnedChannel;
 pub use connect::{CALL_TIMEOUT, ConnectError, ConnectErrorKind, Wire, connect};
 pub use link::{Link, LinkState};
 pub use pool::LinkPool;
 pub use publisher::{Outgoing, PublishError, Publisher};
-pub use subscription::{Incoming, SubscribeError, Subscription};
+pub use subscription::{Incoming, Pausing, SubscribeError, Subscription};

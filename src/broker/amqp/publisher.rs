@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{CALL_TIMEOUT, Link};
+use super::{CALL_TIMEOUT, Link, OwnedChannel};
 
 /// Messages under way at once.
 const LANES: usize = 16;
@@ -119,7 +119,7 @@ fn unknown(error: impl std::fmt::Display) -> PublishError {
     PublishError::Unknown(error.to_string())
 }
 
-async fn confirmed_channel(link: &Link) -> Result<Channel, PublishError> {
+async fn confirmed_channel(link: &Link) -> Result<OwnedChannel, PublishError> {
     let channel = link.open_channel().await;
     let select = channel.confirm_select(ConfirmSelectOptions::default());
     timeout(CALL_TIMEOUT, select).await.map_err(unknown)?.map_err(unknown)?;

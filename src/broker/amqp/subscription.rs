@@ -1,15 +1,16 @@
 //! A worker's channel: consuming with a prefetch, pausing, settling.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
+use lapin::Consumer;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
-use lapin::{Channel, Consumer};
 use tokio::time::timeout;
 
 use super::settle::settle;
-use super::{CALL_TIMEOUT, Link};
+use super::{CALL_TIMEOUT, Link, OwnedChannel};
 use crate::model::{Delivery, QueueName};
 use crate::protocol::SettleOp;
 
@@ -38,12 +39,17 @@ pub enum Incoming {
     Lost(String),
 }
 
+/// The broker's answer to the end of a consumer.
+pub type Pausing = Pin<Box<dyn Future<Output = Result<(), SubscribeError>> + Send>>;
+
 /// One channel, and at most one consumer on it.
 pub struct Subscription {
-    channel: Channel,
+    channel: OwnedChannel,
     queue: QueueName,
     arguments: FieldTable,
     consumer: Option<Consumer>,
+    /// The consumer is being cancelled; what is on its way still comes.
+    pausing: bool,
 }
 
 impl Subscription {
@@ -58,7 +64,7 @@ impl Subscription {
         let channel = link.open_channel().await;
         let qos = channel.basic_qos(prefetch, BasicQosOptions::default());
         limited(qos).await?;
-        Ok(Self { channel, queue, arguments, consumer: None })
+        Ok(Self { channel, queue, arguments, consumer: None, pausing: false })
     }
 
     /// Starts consuming; returns once the broker has confirmed it.
@@ -75,20 +81,41 @@ impl Subscription {
 
     /// Whether messages are asked for.
     pub fn consuming(&self) -> bool {
+        self.consumer.is_some() && !self.pausing
+    }
+
+    /// Whether messages may come.
+    pub fn listening(&self) -> bool {
         self.consumer.is_some()
     }
 
-    /// Stops consuming and returns what had been delivered but not looked at. The channel stays
+    /// Asks the broker to send no more; nothing where nothing was asked for. Messages may come
+    /// until it has answered, and [`Subscription::paused`] must be called then. The channel stays
     /// open: what is unsettled can still be settled.
-    pub async fn pause(&mut self) -> Result<Vec<Delivery>, SubscribeError> {
-        let Some(mut consumer) = self.consumer.take() else { return Ok(Vec::new()) };
-        let cancel = self.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
-        limited(cancel).await?;
+    ///
+    /// The request is on its way when this returns, before any settlement that follows.
+    pub fn pause(&mut self) -> Option<Pausing> {
+        let tag = self.consumer.as_ref().filter(|_| !self.pausing)?.tag();
+        self.pausing = true;
+        let channel = (*self.channel).clone();
+        let mut cancel: Pausing = Box::pin(async move {
+            limited(channel.basic_cancel(tag, BasicCancelOptions::default())).await
+        });
+        match (&mut cancel).now_or_never() {
+            Some(outcome) => Some(Box::pin(std::future::ready(outcome))),
+            None => Some(cancel),
+        }
+    }
+
+    /// The broker sends no more: what had been delivered but not looked at.
+    pub fn paused(&mut self) -> Vec<Delivery> {
+        self.pausing = false;
+        let Some(mut consumer) = self.consumer.take() else { return Vec::new() };
         let mut unseen = Vec::new();
         while let Some(Some(Ok(delivery))) = consumer.next().now_or_never() {
             unseen.push(from_lapin(delivery));
         }
-        Ok(unseen)
+        unseen
     }
 
     /// The next message or the end. Waits for ever while paused. Cancel-safe.

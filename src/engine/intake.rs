@@ -1,0 +1,175 @@
+//! Where a desk's messages come from: asking for them, pausing, and losing the channel.
+
+use std::time::Duration;
+
+use super::desk::Desk;
+use crate::broker::amqp::{Incoming, SubscribeError, Subscription};
+use crate::broker::field_table;
+
+/// Most messages taken from the channel in one turn, so that settling is never starved.
+const BATCH: usize = 256;
+
+/// The pause after a channel was lost in the middle of an attempt to consume.
+const LOST_PAUSE: Duration = Duration::from_millis(200);
+
+impl Desk {
+    /// Asks for messages from now on, on this channel and on every later one.
+    pub(super) fn open(&mut self) {
+        self.wanted = true;
+        // At the end of a pause it is looked whether messages are wanted again.
+        if self.consuming() || self.subscribing.is_some() || self.pausing.is_some() {
+            return;
+        }
+        let tag = format!("warrener.{}.{}", self.spec.name, self.slot);
+        let subscription = self.subscription.take();
+        let (link, spec) = (self.context.link.clone(), self.spec.clone());
+        self.subscribing = Some(Box::pin(async move {
+            let mut subscription = match subscription {
+                Some(open) => open,
+                None => {
+                    let arguments = field_table(&spec.arguments)
+                        .map_err(|error| SubscribeError::Refused(error.to_string()))?;
+                    let prefetch = spec.prefetch.get();
+                    Subscription::open(&link, spec.queue.clone(), prefetch, arguments).await?
+                }
+            };
+            subscription.resume(&tag).await?;
+            Ok(subscription)
+        }));
+    }
+
+    /// Asks for no more messages. What was delivered and not taken goes back, and so does what is
+    /// still under way, when it comes.
+    pub(super) fn pause(&mut self) {
+        self.wanted = false;
+        if self.subscribing.take().is_some() {
+            // The channel, if there was one already, went with the attempt.
+            self.channel_lost("given up while subscribing");
+        }
+        if let Some(pausing) = self.subscription.as_mut().and_then(Subscription::pause) {
+            self.pausing = Some(pausing);
+        }
+        self.give_back_waiting();
+    }
+
+    pub(super) fn paused(&mut self, outcome: Result<(), SubscribeError>) {
+        match (outcome, &mut self.subscription) {
+            (Ok(()), Some(subscription)) => {
+                self.waiting.extend(subscription.paused());
+                if self.wanted {
+                    self.open();
+                } else {
+                    self.give_back_waiting();
+                }
+            }
+            (Ok(()), None) => {}
+            (Err(error), _) => {
+                self.channel_lost(&error.to_string());
+                self.again_after(Duration::ZERO);
+            }
+        }
+    }
+
+    pub(super) fn give_back_waiting(&mut self) {
+        while let Some(delivery) = self.waiting.pop_front() {
+            if let Some(id) = self.book(delivery) {
+                self.release_one(id);
+            }
+        }
+        self.flush();
+    }
+
+    pub(super) fn subscribed(&mut self, result: Result<Subscription, SubscribeError>) {
+        match result {
+            Ok(subscription) => {
+                self.refusals.reset();
+                self.said.clear();
+                if self.ledger.epoch().is_none() {
+                    self.epoch = self.epoch.next();
+                    self.ledger.open(self.epoch);
+                }
+                self.subscription = Some(subscription);
+                tracing::debug!(consumer = %self.spec.name, worker = self.slot, "consuming");
+            }
+            Err(error) => {
+                let why = format!("cannot consume `{}`: {error}", self.spec.queue);
+                self.channel_lost(&why);
+                let refused = matches!(error, SubscribeError::Refused(_));
+                if refused {
+                    if self.said != why {
+                        let hint = "is it declared (`reconcile.mode: apply` does that), and may the user read it? It is tried again and again";
+                        tracing::warn!(consumer = %self.spec.name, worker = self.slot, hint, "{why}");
+                        self.said = why;
+                    }
+                    self.context.ask_to_reconcile();
+                }
+                let pause = self.refusals_pause(refused);
+                self.again_after(pause);
+            }
+        }
+    }
+
+    fn refusals_pause(&mut self, refused: bool) -> Duration {
+        if refused { self.refusals.next(fastrand::f64()) } else { LOST_PAUSE }
+    }
+
+    /// Subscribes anew, on a new channel, after a pause.
+    pub(super) fn again_after(&mut self, pause: Duration) {
+        if !self.wanted {
+            return;
+        }
+        self.open();
+        if pause.is_zero() {
+            return;
+        }
+        if let Some(attempt) = self.subscribing.take() {
+            self.subscribing = Some(Box::pin(async move {
+                tokio::time::sleep(pause).await;
+                attempt.await
+            }));
+        }
+    }
+
+    pub(super) fn take_in(&mut self, first: Incoming) {
+        let mut next = Some(first);
+        let mut taken = 0;
+        while let Some(incoming) = next.take() {
+            match incoming {
+                Incoming::Delivery(delivery) => self.waiting.push_back(*delivery),
+                // As it was asked to; its answer comes too.
+                Incoming::Cancelled if self.pausing.is_some() => {}
+                Incoming::Cancelled => {
+                    tracing::warn!(consumer = %self.spec.name, queue = %self.spec.queue, "the broker ended the consumer: the queue was deleted or its leader moved");
+                    self.context.ask_to_reconcile();
+                    let pause = self.refusals_pause(true);
+                    return self.again_after(pause);
+                }
+                Incoming::Lost(why) => {
+                    self.channel_lost(&why);
+                    return self.again_after(Duration::ZERO);
+                }
+            }
+            taken += 1;
+            if taken < BATCH {
+                next = self.subscription.as_mut().and_then(Subscription::try_next);
+            }
+        }
+        if !self.wanted {
+            self.give_back_waiting();
+        }
+    }
+
+    /// The channel is gone: what was on it will be delivered again.
+    pub(super) fn channel_lost(&mut self, why: &str) {
+        self.subscription = None;
+        self.pausing = None;
+        if self.ledger.epoch().is_none() {
+            return;
+        }
+        tracing::debug!(consumer = %self.spec.name, worker = self.slot, %why, "channel lost");
+        // Never shown to anybody, so not counted as received either.
+        self.waiting.clear();
+        let lost = self.ledger.close();
+        self.lost(lost);
+    }
+}
