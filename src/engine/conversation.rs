@@ -1,8 +1,9 @@
 //! The two directions of the talk with one child.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::unix::pipe;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -10,7 +11,9 @@ use super::child_log::{self, Valve};
 use super::desk::Desk;
 use crate::model::{ConsumerName, ConsumerSpec, StopSignal};
 use crate::process::{Child, Exit};
-use crate::protocol::{Answer, Decoder, Encoder, Envelope, Level, Line, Unencodable, excerpt};
+use crate::protocol::{
+    Answer, Decoder, DeliveryId, Encoder, Envelope, Level, Line, Unencodable, excerpt,
+};
 use crate::telemetry::{CHILD_TARGET, ConsumerMeter};
 
 /// Bytes that wait to be written to the child. More messages are encoded when there is room: what
@@ -23,7 +26,11 @@ const IN_BUFFER: usize = 64 * 1024;
 /// Protocol errors in a row after which a child is replaced.
 const STRIKES: u32 = 3;
 
-/// How long the output of a child that has ended is read for: what it said before stands.
+/// How long after it has closed a pipe a child may take to exit before that means something.
+const EXIT_FOLLOWS: Duration = Duration::from_millis(500);
+
+/// How long the outputs of a child that has ended are read for: what it answered before stands,
+/// and its last log lines often say why it ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A child, what is on its way to it, and what has come of its words.
@@ -35,14 +42,24 @@ pub(super) struct Conversation {
     encoder: Encoder,
     out: Vec<u8>,
     written: usize,
+    /// Messages that are not wholly written, in order, each with where it ends in all that was
+    /// ever to be written. An answer to one of them is an answer to nothing that was said.
+    unwritten: VecDeque<(DeliveryId, u64)>,
+    /// Bytes written in all.
+    told: u64,
     decoder: Decoder,
     buffer: Vec<u8>,
     read: usize,
     strikes: u32,
+    /// When a pipe that the child has closed counts as closed: one that exits closes both a moment
+    /// before.
+    closed_at: Option<tokio::time::Instant>,
+    /// Whether it has ever answered.
+    answered: bool,
     explained: bool,
     errors: Valve,
     words: Valve,
-    _stderr: AbortOnDropHandle<()>,
+    stderr: AbortOnDropHandle<()>,
 }
 
 /// What has happened to a conversation.
@@ -51,9 +68,11 @@ pub(super) enum Talk {
     Exited(Exit),
     /// It has said something: see [`Conversation::take_answers`].
     Said,
-    /// It has closed its output.
+    /// It has closed its output and lives on.
     Silent,
-    /// It has taken something, or closed its input.
+    /// It has closed its input, so it wants no more: see [`Conversation::take_unwritten`].
+    Deaf,
+    /// It has taken something.
     Heard,
 }
 
@@ -69,16 +88,20 @@ impl Conversation {
         Self {
             stdin: child.stdin.take(),
             stdout: child.stdout.take(),
-            _stderr: AbortOnDropHandle::new(tokio::spawn(stderr)),
+            stderr: AbortOnDropHandle::new(tokio::spawn(stderr)),
             child,
             slot,
             encoder: Encoder::new(spec.protocol),
             out: Vec::new(),
             written: 0,
+            unwritten: VecDeque::new(),
+            told: 0,
             decoder: Decoder::new(spec.max_reply.get() as usize),
             buffer: vec![0; IN_BUFFER],
             read: 0,
             strikes: 0,
+            closed_at: None,
+            answered: false,
             explained: false,
             errors: Valve::new(),
             words: Valve::new(),
@@ -88,7 +111,7 @@ impl Conversation {
     /// Waits for the next thing to happen. Cancel-safe. Words come before the end, so that an
     /// answer given with the last breath is read first.
     pub(super) async fn next(&mut self) -> Talk {
-        let Self { child, stdin, stdout, out, written, buffer, .. } = self;
+        let Self { child, stdin, stdout, out, written, buffer, closed_at, .. } = self;
         let pending = &out[*written..];
         tokio::select! {
             biased;
@@ -104,29 +127,46 @@ impl Conversation {
                 }
                 _ => {
                     self.stdout = None;
-                    Talk::Silent
+                    self.closed()
                 }
             },
             exit = child.exited() => Talk::Exited(exit),
             wrote = async {
                 match stdin {
-                    Some(stdin) if !pending.is_empty() => stdin.write(pending).await,
-                    _ => std::future::pending().await,
+                    Some(stdin) if !pending.is_empty() => stdin.write(pending).await.unwrap_or(0),
+                    // Nobody reads what lies in the pipe either.
+                    Some(stdin) => stdin.ready(Interest::ERROR).await.map_or(0, |_| 0),
+                    None => std::future::pending().await,
+                }
+            } => self.wrote(wrote),
+            () = async {
+                match closed_at {
+                    Some(at) => tokio::time::sleep_until(*at).await,
+                    None => std::future::pending().await,
                 }
             } => {
-                self.wrote(wrote.unwrap_or(0));
-                Talk::Heard
+                self.closed_at = None;
+                if self.stdout.is_none() { Talk::Silent } else { Talk::Deaf }
             }
         }
     }
 
-    fn wrote(&mut self, count: usize) {
-        self.written += count;
+    fn closed(&mut self) -> Talk {
+        self.closed_at.get_or_insert_with(|| tokio::time::Instant::now() + EXIT_FOLLOWS);
+        Talk::Heard
+    }
+
+    fn wrote(&mut self, count: usize) -> Talk {
         if count == 0 {
-            // It has closed its input. It may still answer what it has; its exit or the deadline
-            // of a message decides the rest.
             self.close_input();
-        } else if self.written == self.out.len() {
+            return self.closed();
+        }
+        self.written += count;
+        self.told += count as u64;
+        while self.unwritten.front().is_some_and(|(_, end)| *end <= self.told) {
+            self.unwritten.pop_front();
+        }
+        if self.written == self.out.len() {
             self.out.clear();
             self.written = 0;
         } else if self.written >= OUT_BUFFER {
@@ -134,6 +174,7 @@ impl Conversation {
             self.out.drain(..self.written);
             self.written = 0;
         }
+        Talk::Heard
     }
 
     /// Whether one more message may be handed over.
@@ -143,7 +184,21 @@ impl Conversation {
 
     /// Puts a message into the buffer. It is written when the child takes it.
     pub(super) fn hand_over(&mut self, envelope: &Envelope<'_>) -> Result<(), Unencodable> {
-        self.encoder.encode(envelope, &mut self.out)
+        self.encoder.encode(envelope, &mut self.out)?;
+        let end = self.told + (self.out.len() - self.written) as u64;
+        self.unwritten.push_back((envelope.id, end));
+        Ok(())
+    }
+
+    /// Messages that were handed over and of which the child, whose input is closed, has at most a
+    /// part.
+    pub(super) fn take_unwritten(&mut self) -> Vec<DeliveryId> {
+        self.unwritten.drain(..).map(|(id, _)| id).collect()
+    }
+
+    /// Whether the child has ever answered anything.
+    pub(super) fn has_answered(&self) -> bool {
+        self.answered
     }
 
     /// End of input: finish what you hold, answer, exit.
@@ -165,8 +220,20 @@ impl Conversation {
 
     /// Reads what the child said last; true where it has to be replaced.
     pub(super) fn take_answers(&mut self, desk: &mut Desk) -> bool {
-        let Self { decoder, buffer, strikes, explained, errors, words, slot, .. } = self;
+        let Self {
+            decoder,
+            buffer,
+            strikes,
+            explained,
+            errors,
+            words,
+            slot,
+            unwritten,
+            answered,
+            ..
+        } = self;
         let (worker, consumer) = (*slot, desk.spec.name.clone());
+        let unread = unwritten.front().map(|(id, _)| *id);
         let mut replace = false;
         let mut strike = |what: &dyn std::fmt::Display, desk: &Desk, strikes: &mut u32| {
             desk.meter.protocol_error();
@@ -177,8 +244,11 @@ impl Conversation {
             replace |= *strikes >= STRIKES;
         };
         decoder.feed(&buffer[..std::mem::take(&mut self.read)], &mut |line| match line {
-            Line::Reply(reply) => match desk.answer(&reply) {
-                Answer::Settled | Answer::Taken | Answer::Extend(_) => *strikes = 0,
+            Line::Reply(reply) => match desk.answer(&reply, unread) {
+                Answer::Settled | Answer::Taken | Answer::Extend(_) => {
+                    *strikes = 0;
+                    *answered = true;
+                }
                 Answer::Stale => {}
                 Answer::Unknown => {
                     strike(&"an answer to a message it was not given", desk, strikes);
@@ -224,6 +294,8 @@ impl Conversation {
                 _ => break,
             }
         }
+        // Somebody who escaped its group may hold the pipe open.
+        let _ = tokio::time::timeout_at(until, &mut self.stderr).await;
         let (consumer, worker) = (desk.spec.name.clone(), self.slot);
         self.decoder.finish(&mut |line| {
             if let Line::Log(text) = line {

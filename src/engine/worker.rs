@@ -1,7 +1,7 @@
 //! A worker: one child that is fed messages and answers them, for the protocols with a stream.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +14,10 @@ use crate::process::{Exit, SpawnRequest, find_program};
 use crate::protocol::Envelope;
 use crate::supervise::{Effect, Event, Lifecycle, State, Wish, first_address};
 use crate::telemetry::{ConsumerState, Reason, RestartReason, WorkerState};
+
+/// How long a worker that is over waits for confirms that are under way: without them a message
+/// that was moved on would be in two places.
+const CONFIRM_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How far a worker has come, for whoever waits to put it in another's place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,6 +109,11 @@ impl Worker {
                 Happening::Tick => self.tick().await,
             }
         }
+        tokio::select! {
+            () = self.stopping.kill.cancelled() => {}
+            () = tokio::time::sleep(CONFIRM_PATIENCE) => {}
+            () = self.desk.confirmed() => {}
+        }
         self.desk.close().await;
     }
 
@@ -126,12 +135,11 @@ impl Worker {
         };
         let (drain, kill) = (&self.stopping.drain, &self.stopping.kill);
         let state = self.lifecycle.state();
-        let draining =
-            !matches!(state, State::Waiting { .. } | State::Starting | State::Running { .. });
+        let finishing = self.lifecycle.finishing();
         tokio::select! {
             biased;
             () = kill.cancelled(), if state != State::Killing && state != State::Stopped => Happening::Kill,
-            () = drain.cancelled(), if !draining => Happening::Drain,
+            () = drain.cancelled(), if !finishing => Happening::Drain,
             talk = async {
                 match &mut self.child {
                     Some(child) => child.next().await,
@@ -192,10 +200,25 @@ impl Worker {
             // Without an output it can answer nothing more.
             Talk::Silent => true,
             Talk::Exited(exit) => return self.exited(exit).await,
+            Talk::Deaf => return self.deaf().await,
         };
         if replace && matches!(self.lifecycle.state(), State::Running { .. }) {
             self.replaced = Some(RestartReason::Protocol);
             self.on(Event::Replace).await;
+        }
+    }
+
+    /// The child has closed its input: what it has not had goes to another.
+    async fn deaf(&mut self) {
+        let unread = self.child.as_mut().map(Conversation::take_unwritten).unwrap_or_default();
+        for id in unread {
+            self.desk.release_one(id);
+        }
+        if matches!(self.lifecycle.state(), State::Running { .. }) {
+            let (consumer, worker) = (&self.spec.name, self.slot);
+            tracing::info!(%consumer, worker, "it has closed its input: it is replaced when it has answered what it has");
+            self.replaced = Some(RestartReason::Recycle);
+            self.on(Event::Deaf).await;
         }
     }
 
@@ -228,7 +251,11 @@ impl Worker {
             && matches!(self.lifecycle.state(), State::Running { .. } | State::Draining { .. })
         {
             let timeout = duration_label(self.spec.timeout.unwrap_or_default());
-            tracing::warn!(consumer = %self.spec.name, worker = self.slot, %id, "no answer within {timeout}: the worker is replaced");
+            let silent = self.child.as_ref().is_some_and(|child| !child.has_answered());
+            let hint = silent.then_some(
+                "it has never answered anything: is its output flushed after each answer?",
+            );
+            tracing::warn!(consumer = %self.spec.name, worker = self.slot, %id, hint, "no answer within {timeout}: the worker is replaced");
             let why = format!("no answer within {timeout}");
             self.desk.fail_by_us(id, Wish::Later, Reason::Timeout, &why);
             self.replaced = Some(RestartReason::Timeout);
@@ -245,7 +272,7 @@ impl Worker {
                 match effect {
                     Effect::Spawn => next = Some(self.spawn().await),
                     Effect::Consume => self.desk.open(),
-                    Effect::Pause => self.desk.pause().await,
+                    Effect::Pause => self.desk.pause(),
                     Effect::CloseInput => {
                         if let Some(child) = &mut self.child {
                             child.close_input();

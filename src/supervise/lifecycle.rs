@@ -11,7 +11,7 @@
 //!    └── exited, unless it is to stop: Stopped ◀───── Killing
 //! ```
 //!
-//! "Stop now" leads to Killing from everywhere. Whatever the state, the exit of the child releases
+//! A child that closes its input drains as well, and is then replaced. "Stop now" leads to Killing from everywhere. Whatever the state, the exit of the child releases
 //! what it held.
 
 use std::time::{Duration, Instant};
@@ -77,8 +77,10 @@ pub enum Event {
     Stop,
     /// Stop at once.
     StopNow,
-    /// This child is no good (overdue, deaf, babbling): have another.
+    /// This child is no good (overdue, silent, babbling): have another.
     Replace,
+    /// It takes no more messages: let it answer what it has, and have another.
+    Deaf,
     /// Time has passed.
     Tick,
 }
@@ -136,6 +138,11 @@ impl Lifecycle {
         self.backoff.failures()
     }
 
+    /// Whether it has been told to stop.
+    pub fn finishing(&self) -> bool {
+        self.finishing
+    }
+
     /// When a [`Event::Tick`] will next change something.
     pub fn next_tick(&self) -> Option<Instant> {
         match self.state {
@@ -164,18 +171,33 @@ impl Lifecycle {
             (State::Starting, _) => return &[],
 
             (State::Running { since }, Event::Exited) => {
-                if now.saturating_duration_since(since) >= self.reset_after {
-                    self.backoff.reset();
-                }
+                self.lived(since, now);
                 self.ended(now, chance)
             }
             (State::Running { .. }, Event::Stop) => (self.draining(now), &[Pause]),
-            (State::Running { .. }, Event::Replace) => {
-                (State::Terminating { deadline: now + REPLACE_PATIENCE }, &[Pause, Signal])
+            (State::Running { since }, Event::Deaf) => {
+                self.lived(since, now);
+                (self.draining(now), &[Pause])
             }
-            (State::Running { .. }, Event::StopNow) => (State::Killing, &[Pause, Kill]),
+            (State::Running { since }, Event::Replace) => {
+                self.lived(since, now);
+                (State::Terminating { deadline: now + REPLACE_PATIENCE }, &[Signal, Pause])
+            }
+            (State::Running { .. }, Event::StopNow) => (State::Killing, &[Kill, Pause]),
             (State::Running { .. }, _) => return &[],
 
+            // It was on its way out already, as one that is to be replaced: now it has less time.
+            (State::Draining { deadline, end }, Event::Stop) => {
+                let (sooner, last) = self.limits(now);
+                (State::Draining { deadline: deadline.min(sooner), end: end.min(last) }, &[])
+            }
+            (State::Closing { deadline, end }, Event::Stop) => {
+                let (sooner, last) = self.limits(now);
+                (State::Closing { deadline: deadline.min(sooner), end: end.min(last) }, &[])
+            }
+            (State::Terminating { deadline }, Event::Stop) => {
+                (State::Terminating { deadline: deadline.min(self.limits(now).1) }, &[])
+            }
             (State::Draining { deadline, end }, Event::Drained) => {
                 (State::Closing { deadline, end }, &[CloseInput])
             }
@@ -214,6 +236,13 @@ impl Lifecycle {
         effects
     }
 
+    /// A child that has lived for long enough is forgiven its end, whatever that is to be.
+    fn lived(&mut self, since: Instant, now: Instant) {
+        if now.saturating_duration_since(since) >= self.reset_after {
+            self.backoff.reset();
+        }
+    }
+
     /// The child is gone: over, or to be replaced after a pause.
     fn ended(&mut self, now: Instant, chance: f64) -> (State, &'static [Effect]) {
         if self.finishing {
@@ -223,8 +252,13 @@ impl Lifecycle {
         (State::Waiting { until }, &[Effect::Pause, Effect::Release])
     }
 
-    /// Four fifths of the grace time are for answering; the rest is for those that would not end.
     fn draining(&self, now: Instant) -> State {
-        State::Draining { deadline: now + self.grace.mul_f64(0.8), end: now + self.grace }
+        let (deadline, end) = self.limits(now);
+        State::Draining { deadline, end }
+    }
+
+    /// Four fifths of the grace time are for answering; the rest is for those that would not end.
+    fn limits(&self, now: Instant) -> (Instant, Instant) {
+        (now + self.grace.mul_f64(0.8), now + self.grace)
     }
 }

@@ -80,6 +80,57 @@ fn a_crash_loop_pauses_longer_each_time_and_a_long_life_is_forgiven() {
 }
 
 #[test]
+fn one_that_is_replaced_after_a_long_life_is_forgiven_as_well() {
+    for event in [Event::Replace, Event::Deaf] {
+        let now = Instant::now();
+        let mut lifecycle = lifecycle(now);
+        for _ in 0..4 {
+            let State::Waiting { until } = lifecycle.state() else { panic!("waits") };
+            lifecycle.on(Event::Tick, until, 0.5);
+            lifecycle.on(Event::Spawned, until, 0.5);
+            lifecycle.on(Event::Exited, until, 0.5);
+        }
+        let State::Waiting { until } = lifecycle.state() else { panic!("waits") };
+        lifecycle.on(Event::Tick, until, 0.5);
+        lifecycle.on(Event::Spawned, until, 0.5);
+        let end = until + seconds(61);
+        lifecycle.on(event, end, 0.5);
+        lifecycle.on(Event::Exited, end, 0.5);
+        assert_eq!(lifecycle.state(), State::Waiting { until: end + seconds(1) });
+    }
+}
+
+#[test]
+fn a_stop_shortens_the_time_of_one_that_is_being_replaced() {
+    use Effect::{Kill, Pause, Signal};
+    let grace = StopSpec { grace: seconds(2), ..StopSpec::default() };
+    let start = Instant::now();
+    let mut lifecycle = Lifecycle::new(&RestartSpec::default(), &grace, start);
+    lifecycle.on(Event::Tick, start, 0.5);
+    lifecycle.on(Event::Spawned, start, 0.5);
+    assert_eq!(lifecycle.on(Event::Replace, start, 0.5), [Signal, Pause]);
+    assert_eq!(lifecycle.next_tick(), Some(start + seconds(10)));
+    assert_eq!(lifecycle.on(Event::Stop, start + seconds(1), 0.5), []);
+    assert_eq!(lifecycle.on(Event::Tick, start + seconds(3), 0.5), [Kill]);
+}
+
+#[test]
+fn one_that_wants_no_more_may_answer_what_it_has() {
+    use Effect::{CloseInput, Consume, Pause, Release, Spawn};
+    let effects = play(&[
+        (0, Event::Tick),
+        (0, Event::Spawned),
+        (5, Event::Deaf),
+        (6, Event::Drained),
+        (7, Event::Exited),
+        (9, Event::Tick),
+    ]);
+    let expected: [&[Effect]; 6] =
+        [&[Spawn], &[Consume], &[Pause], &[CloseInput], &[Pause, Release], &[Spawn]];
+    assert_eq!(effects, expected);
+}
+
+#[test]
 fn at_most_twelve_spawns_in_five_minutes_of_crashing_whatever_the_jitter() {
     for chance in [0.0, 0.5, 1.0] {
         let start = Instant::now();
@@ -105,6 +156,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Stop),
         1 => Just(Event::StopNow),
         1 => Just(Event::Replace),
+        1 => Just(Event::Deaf),
         3 => Just(Event::Tick),
     ]
 }
