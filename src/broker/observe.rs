@@ -7,6 +7,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use lapin::Connection;
 use serde_json::Value;
 
+use super::amqp::ConnectError;
 use super::declare::{CONCURRENCY, DeclareError, Declarer};
 use super::management::{
     BindingInfo, Definitions, ExchangeInfo, ManagementClient, ManagementError, Overview,
@@ -50,7 +51,7 @@ pub enum ObserveError {
         /// Why not the management API.
         management: String,
         /// Why not AMQP.
-        connect: String,
+        connect: ConnectError,
     },
 }
 
@@ -69,9 +70,10 @@ impl ObserveError {
             Self::Ledger(_) => {
                 Some("a later version of warrener may have written it: use that one".into())
             }
-            Self::NoWay { connect, .. } => {
-                connect.contains("access to vhost").then(|| format!("let this user in: `{LET_IN}`"))
+            Self::NoWay { connect, .. } if connect.detail.contains("access to vhost") => {
+                Some(format!("let this user in: `{LET_IN}`"))
             }
+            Self::NoWay { connect, .. } => Some(connect.hint().into()),
             Self::Usage(_) => None,
         }
     }
@@ -94,7 +96,7 @@ pub async fn look<C: Borrow<Connection>>(
     topology: &Topology,
     home: &VhostName,
     management: Option<&ManagementClient>,
-    connect: impl AsyncFnOnce() -> Result<C, String>,
+    connect: impl AsyncFnOnce() -> Result<C, ConnectError>,
 ) -> Result<Sight<C>, ObserveError> {
     let (reason, hint) = match management {
         None => (

@@ -41,9 +41,7 @@ impl Borrow<Connection> for Wire {
 pub async fn survey(desired: &Desired, consent: Consent) -> Result<Survey, ObserveError> {
     let management = ManagementClient::new(&desired.broker.management, Timeouts::default())
         .map_err(ObserveError::Management)?;
-    let dial = async || {
-        dial(&desired.broker, desired.stack.as_str()).await.map_err(|error| error.to_string())
-    };
+    let dial = async || dial(&desired.broker, desired.stack.as_str()).await;
     let Sight { mut observed, through_management, connection: mut wire } =
         look(&desired.topology, &desired.broker.vhost, management.as_ref(), dial).await?;
     let management = management.filter(|_| through_management);
@@ -54,7 +52,7 @@ pub async fn survey(desired: &Desired, consent: Consent) -> Result<Survey, Obser
     if !doomed.is_empty() && !consent.force {
         let connected = match wire.take() {
             Some(wire) => wire,
-            None => dial().await.map_err(ObserveError::Usage)?,
+            None => dial().await.map_err(|error| ObserveError::Usage(error.to_string()))?,
         };
         let declarer = Declarer::new(&connected.connection);
         let usage = usage(&doomed, &declarer).await;

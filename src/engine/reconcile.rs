@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::broker::amqp::ConnectErrorKind;
 use crate::broker::{ObserveError, Survey, apply, dial, survey};
 use crate::config::SourceMap;
 use crate::model::{Desired, ReconcileMode};
@@ -10,9 +11,16 @@ use crate::plan::{ApplyReport, Approved, Consent, Plan, Style, render, render_re
 /// Why the broker is not as the files say.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Shortfall {
-    /// It could not be reached; later it may.
-    #[error("{0}")]
-    Unreachable(String),
+    /// It could not be reached, or lets nobody in; later it may.
+    #[error("{why}")]
+    Unreachable {
+        /// What was tried, and what came of it.
+        why: String,
+        /// The mend, where there is one to give.
+        hint: Option<String>,
+        /// Whether it was there and refused us: trying soon again will not help.
+        refused: bool,
+    },
     /// A person has to decide or mend something.
     #[error("{0}")]
     Refused(String),
@@ -41,12 +49,16 @@ pub(super) async fn reconcile(
     let consent = Consent { prune: desired.reconcile.prune, force: false };
     // On the heap: the futures of whoever awaits this stay small.
     let looked = Box::pin(survey(desired, consent)).await;
-    let Survey { plan, management, store, wire, .. } = looked.map_err(|error| {
-        let text = with_hint(&error.to_string(), error.hint().as_deref());
-        match error {
-            ObserveError::NoWay { .. } | ObserveError::Usage(_) => Shortfall::Unreachable(text),
-            _ => Shortfall::Refused(text),
+    let Survey { plan, management, store, wire, .. } = looked.map_err(|error| match &error {
+        ObserveError::NoWay { connect, .. } => Shortfall::Unreachable {
+            why: error.to_string(),
+            hint: error.hint(),
+            refused: connect.kind != ConnectErrorKind::Unreachable,
+        },
+        ObserveError::Usage(_) => {
+            Shortfall::Unreachable { why: error.to_string(), hint: error.hint(), refused: false }
         }
+        _ => Shortfall::Refused(with_hint(&error.to_string(), error.hint().as_deref())),
     })?;
     let place = |origin| sources.place(origin);
     let style = Style::default();
@@ -72,7 +84,11 @@ pub(super) async fn reconcile(
     let wire = match wire {
         Some(wire) => wire,
         None => dial(&desired.broker, desired.stack.as_str()).await.map_err(|error| {
-            Shortfall::Unreachable(with_hint(&error.to_string(), Some(error.hint())))
+            Shortfall::Unreachable {
+                why: error.to_string(),
+                hint: Some(error.hint().to_owned()),
+                refused: error.kind != ConnectErrorKind::Unreachable,
+            }
         })?,
     };
     let (topology, management) = (&desired.topology, management.as_ref());

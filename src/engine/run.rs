@@ -20,8 +20,15 @@ use crate::telemetry::{ConnectionRole, Registry};
 /// Pauses between attempts to bring about what the files say while the broker is away.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(3));
 
+/// The same while it is there and refuses us: more attempts will not mend a password.
+const REFUSED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
+
 /// The shortest time between two looks at the broker that workers ask for.
 const ASKED: Duration = Duration::from_secs(2);
+
+/// How often the files are read again in a row because they name others. The watcher notices what
+/// changes after that.
+const READINGS: u32 = 4;
 
 /// How long the connections may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(4);
@@ -82,12 +89,15 @@ pub struct Engine {
     pending: Option<Loaded>,
     /// Requests of workers to look at the broker.
     asked: (mpsc::Sender<()>, mpsc::Receiver<()>),
+    /// Why the broker is waited for, as logged last.
+    waiting_for: String,
 }
 
 impl Engine {
     /// Loads the files, brings about what they say, and keeps at it until told to stop.
     pub async fn run(options: Options, command: Command) -> Outcome {
-        let loaded = match (options.load)() {
+        let mut watcher = options.watch.then(|| Watcher::start(Vec::new()));
+        let loaded = match read(&options.load, &mut watcher) {
             Ok(loaded) => loaded,
             Err(error) => return Outcome::Refused(Box::new(error)),
         };
@@ -96,7 +106,6 @@ impl Engine {
             Err(error) => return Outcome::Failed(error),
         };
         warn(&loaded);
-        let mut watcher = options.watch.then(|| Watcher::start(loaded.watched.clone()));
         let keeper = Keeper::new(options.registry.clone(), command.kill.clone());
         let mut engine = Self {
             options,
@@ -108,6 +117,7 @@ impl Engine {
             current: None,
             pending: Some(loaded),
             asked: mpsc::channel(1),
+            waiting_for: String::new(),
         };
         engine.serve(&mut watcher).await;
         engine.stop().await;
@@ -117,7 +127,8 @@ impl Engine {
     async fn serve(&mut self, watcher: &mut Option<Watcher>) {
         let drain = self.command.drain.clone();
         let reload = self.command.reload.clone();
-        let mut again = Backoff::new(AGAIN.0, AGAIN.1);
+        let mut soon = Backoff::new(AGAIN.0, AGAIN.1);
+        let mut late = Backoff::new(REFUSED.0, REFUSED.1);
         let mut look = tokio::time::Instant::now();
         loop {
             if let Some(next) = self.pending.take() {
@@ -129,12 +140,15 @@ impl Engine {
                 look = tokio::time::Instant::now() + next.desired.reconcile.interval;
                 match done {
                     Progress::Done => {
-                        again.reset();
+                        soon.reset();
+                        late.reset();
+                        self.waiting_for.clear();
                         self.current = Some(next);
                     }
                     Progress::Refused => {}
-                    Progress::Later => {
+                    Progress::Later { refused } => {
                         self.pending = Some(next);
+                        let again = if refused { &mut late } else { &mut soon };
                         look = tokio::time::Instant::now() + again.next(fastrand::f64());
                     }
                 }
@@ -153,7 +167,11 @@ impl Engine {
                 Some(()) = asked.recv() => look = look.min(tokio::time::Instant::now() + ASKED),
                 () = tokio::time::sleep_until(look) => {
                     if self.pending.is_none() {
-                        look = tokio::time::Instant::now() + self.look().await;
+                        let pause = tokio::select! {
+                            () = drain.cancelled() => return,
+                            pause = self.look() => pause,
+                        };
+                        look = tokio::time::Instant::now() + pause;
                     }
                 }
             }
@@ -162,14 +180,7 @@ impl Engine {
 
     /// Reads the files again. Anything wrong is reported and changes nothing.
     fn load(&mut self, watcher: &mut Option<Watcher>) {
-        let (watched, outcome) = match (self.options.load)() {
-            Ok(loaded) => (loaded.watched.clone(), Ok(loaded)),
-            Err(error) => (error.watched.clone(), Err(error)),
-        };
-        if let Some(watcher) = watcher {
-            watcher.set_paths(watched);
-        }
-        match outcome {
+        match read(&self.options.load, watcher) {
             Err(error) => {
                 let text = error.render(false);
                 tracing::error!(
@@ -196,9 +207,14 @@ impl Engine {
         let first = self.current.is_none();
         let topology = match reconcile(&next.desired, &next.sources).await {
             Ok(reconciled) => describe(&reconciled, &next.desired),
-            Err(Shortfall::Unreachable(why)) => {
-                tracing::warn!("waiting for the broker: {why}");
-                return Progress::Later;
+            Err(Shortfall::Unreachable { why, hint, refused }) => {
+                // An outage is news once, not at every attempt.
+                if self.waiting_for != why {
+                    let hint = hint.as_deref();
+                    tracing::warn!(hint, "waiting for the broker: {why}");
+                    self.waiting_for = why;
+                }
+                return Progress::Later { refused };
             }
             Err(Shortfall::Refused(why)) if first => {
                 // Consumers whose queues are there can work while a person looks at the rest.
@@ -238,7 +254,7 @@ impl Engine {
             Ok(reconciled) => {
                 tracing::warn!("the broker had drifted: {}", describe(&reconciled, desired));
             }
-            Err(Shortfall::Unreachable(why)) => {
+            Err(Shortfall::Unreachable { why, .. }) => {
                 tracing::debug!("cannot look at the broker: {why}");
             }
             Err(Shortfall::Refused(why)) => {
@@ -289,13 +305,59 @@ impl Engine {
         drop(self.links.take());
         self.links_tasks.close();
         let _ = tokio::time::timeout(GOODBYE, self.links_tasks.wait()).await;
+        close_books(&self.options.registry);
     }
+}
+
+/// Logs what has become of the messages of each consumer: an imbalance is a bug of ours.
+fn close_books(registry: &Registry) {
+    for (name, status) in registry.status().consumers {
+        let settled = &status.settled;
+        tracing::debug!(
+            consumer = %name,
+            received = status.received,
+            acked = settled.acked,
+            retried = settled.retried,
+            requeued = settled.requeued,
+            released = settled.released,
+            dead_lettered = settled.dead_lettered.values().sum::<u64>(),
+            discarded = settled.discarded.values().sum::<u64>(),
+            in_flight = status.in_flight,
+            lost_to_channel = status.lost_to_channel,
+            stale_replies = status.stale_replies,
+            protocol_errors = status.protocol_errors,
+            restarts = status.restarts.values().sum::<u64>(),
+            log_lines_dropped = status.log_lines_dropped,
+            imbalance = status.imbalance().unsigned_abs(),
+            "the books of this run"
+        );
+    }
+}
+
+/// Reads the files, and has the watcher follow those that were read. Where one of them was not
+/// followed before, it may have changed between the two, so everything is read once more.
+fn read(load: &Loader, watcher: &mut Option<Watcher>) -> Result<Loaded, LoadError> {
+    let mut outcome = load();
+    for _ in 0..READINGS {
+        let watched = match &outcome {
+            Ok(loaded) => loaded.watched.clone(),
+            Err(error) => error.watched.clone(),
+        };
+        if !watcher.as_mut().is_some_and(|watcher| watcher.set_paths(watched)) {
+            break;
+        }
+        outcome = load();
+    }
+    outcome
 }
 
 enum Progress {
     Done,
     Refused,
-    Later,
+    /// The broker cannot be reached, or refuses to let us in.
+    Later {
+        refused: bool,
+    },
 }
 
 fn warn(loaded: &Loaded) {
