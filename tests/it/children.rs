@@ -201,3 +201,35 @@ fn the_ledger_has_a_message_before_its_ack() {
     drop(stdin);
     assert!(child.wait().expect("it ends").success());
 }
+
+#[test]
+fn closes_stdin_takes_one_message_and_stays() {
+    let mut child = program("closes_stdin.py").spawn().expect("a program");
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin.write_all(messages(&["a", "b"]).as_bytes()).expect("it fits the pipe");
+    let mut line = String::new();
+    let stdout = child.stdout.as_mut().expect("piped");
+    BufReader::new(stdout).read_line(&mut line).expect("text");
+    assert_eq!(line, "ack 1-0\n");
+    wait_until("the pipe to break", PATIENCE, || stdin.write_all(b"\n").is_err());
+    assert!(child.try_wait().expect("our own child").is_none());
+    drop(Stubborn(child));
+}
+
+#[test]
+fn last_breath_acks_and_fails() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ledger = folder.path().join("ledger");
+    let mut child = program("last_breath.py").env("LEDGER", &ledger).spawn().expect("a program");
+    let stdin = child.stdin.as_mut().expect("piped");
+    stdin.write_all(messages(&["a", "b"]).as_bytes()).expect("it fits the pipe");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.stdout, b"ack 1-0\n");
+    assert_eq!(fs::read_to_string(ledger).expect("text"), "0\n");
+}
+
+#[test]
+fn answers_early_acks_what_it_has_not_read() {
+    assert_eq!(stdout("answers_early.py", "x"), "ack\n");
+}

@@ -2,6 +2,7 @@
 //! supervisor, a look at queues from outside.
 
 pub(crate) mod broker;
+pub(crate) mod case;
 pub(crate) mod frames;
 pub(crate) mod processes;
 pub(crate) mod proxy;

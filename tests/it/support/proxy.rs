@@ -70,6 +70,8 @@ struct State {
 struct Connection {
     cut: CancellationToken,
     injected: VecDeque<(Direction, Frame)>,
+    /// What the client says of itself in `connection.start-ok`, its name among it.
+    introduction: Vec<u8>,
 }
 
 impl Shared {
@@ -170,6 +172,18 @@ impl Proxy {
         self.shared.set(inject);
     }
 
+    /// The same for the connections whose client gave this name, or a part of it.
+    pub(crate) fn inject_into(&self, name: &str, direction: Direction, frame: &Frame) {
+        let inject = |state: &mut State| {
+            for connection in state.connections.values_mut() {
+                if memchr::memmem::find(&connection.introduction, name.as_bytes()).is_some() {
+                    connection.injected.push_back((direction, frame.clone()));
+                }
+            }
+        };
+        self.shared.set(inject);
+    }
+
     /// How many frames with that method have arrived.
     pub(crate) fn seen(&self, direction: Direction, method: Method) -> usize {
         self.shared.state().seen.get(&(direction, method)).copied().unwrap_or(0)
@@ -210,7 +224,11 @@ async fn serve(listener: TcpListener, upstream: SocketAddr, shared: Arc<Shared>)
             state.accepted += 1;
             let number = state.accepted;
             if !state.refuse {
-                let connection = Connection { cut: cut.clone(), injected: VecDeque::new() };
+                let connection = Connection {
+                    cut: cut.clone(),
+                    injected: VecDeque::new(),
+                    introduction: Vec::new(),
+                };
                 state.connections.insert(number, connection);
             }
             (number, state.refuse)
@@ -281,6 +299,9 @@ impl Pump<'_> {
         let (mut buffer, mut contents) = (Vec::new(), Contents::default());
         loop {
             while let Some(frame) = Frame::take(&mut buffer) {
+                if frame.carries() == Some(Method::START_OK) {
+                    self.introduced(&frame);
+                }
                 if contents.admit(&frame, |method| self.arrived(method)) {
                     self.forward(&frame, &mut to).await?;
                 }
@@ -302,6 +323,12 @@ impl Pump<'_> {
                 },
                 () = self.shared.until(injected) => self.put_in(&contents, &mut to).await?,
             }
+        }
+    }
+
+    fn introduced(&self, frame: &Frame) {
+        if let Some(connection) = self.shared.state().connections.get_mut(&self.number) {
+            connection.introduction = frame.bytes().to_vec();
         }
     }
 

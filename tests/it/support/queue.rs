@@ -82,6 +82,27 @@ impl Outside {
         declared.ok().map(|queue| queue.message_count())
     }
 
+    /// How many consumers a queue has.
+    pub(crate) async fn consumers(&self, queue: &str) -> Option<u32> {
+        let channel = self.connection.create_channel().await.expect("opens a channel");
+        let options = QueueDeclareOptions { passive: true, ..Default::default() };
+        let declared = channel.queue_declare(queue.into(), options, FieldTable::default()).await;
+        declared.ok().map(|queue| queue.consumer_count())
+    }
+
+    /// Waits until a queue has so many consumers.
+    pub(crate) async fn wait_for_consumers(&self, queue: &str, count: u32, limit: Duration) {
+        let start = std::time::Instant::now();
+        loop {
+            let found = self.consumers(queue).await;
+            if found == Some(count) {
+                return;
+            }
+            assert!(start.elapsed() < limit, "`{queue}` has {found:?} consumers, not {count}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Waits until a queue holds so many ready messages.
     pub(crate) async fn wait_for_depth(&self, queue: &str, depth: u32, limit: Duration) {
         let start = std::time::Instant::now();

@@ -41,12 +41,12 @@ impl Supervisor {
         fs::write(self.path(name), text).unwrap();
     }
 
-    /// Starts `warrener run stack.yaml` in the folder.
+    /// Starts `warrener -v run stack.yaml` in the folder.
     pub(crate) fn start(&mut self) {
         let log = File::options().create(true).append(true).open(self.path("log")).unwrap();
         let children = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/children");
         let child = Command::new(env!("CARGO_BIN_EXE_warrener"))
-            .args(["run", "stack.yaml"])
+            .args(["-v", "run", "stack.yaml"])
             .current_dir(self.folder.path())
             .env("CHILDREN", children)
             // It hides the commonest mistake of consumers: forgetting to flush.

@@ -1,0 +1,176 @@
+//! Protocol `exec` on a real broker: what each exit code does, and what goes wrong.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use crate::support::case::{Books, Case, consumer};
+use crate::support::supervisor::{PATIENCE, alive, wait_until};
+
+/// A consumer that runs that script, in a file of its own, for each message.
+fn script(case: &Case, text: &str) -> String {
+    case.supervisor.write("one message.sh", text);
+    "command: [sh, one message.sh]\nprotocol: exec\nrestart: { backoff: 50ms, backoff_max: 200ms }\n"
+        .to_owned()
+}
+
+/// Starts a consumer that runs the script, with more keys.
+async fn run(text: &str, more: &str) -> Case {
+    let mut case = Case::prepare().await;
+    let keys = script(&case, text) + more;
+    case.start(&keys);
+    case.supervisor.wait_for("started: topology");
+    case
+}
+
+fn stop(case: &mut Case) -> Books {
+    case.stop(Duration::from_secs(6))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_exit_code_does_on_the_broker_what_it_says() {
+    // The second time everything that came back is done.
+    let text = r#"
+read -r verdict
+echo "$verdict $WARRENER_ATTEMPT $WARRENER_REDELIVERED" >> runs
+[ "$WARRENER_REDELIVERED" = true ] && exit 0
+[ "$verdict" = signal ] && kill -SEGV $$
+exit "$verdict"
+"#;
+    let mut case = run(text, "workers: 3\nretry: { delays: [100ms] }\nstop: { grace: 5s }\n").await;
+    case.send(&["0\n", "1\n", "3\n", "4\n", "5\n", "6\n", "signal\n"]).await;
+    case.outside.wait_for_depth("dead", 4, PATIENCE).await;
+    let file = case.supervisor.path("runs");
+    wait_until("eleven runs", PATIENCE, || {
+        fs::read_to_string(&file).is_ok_and(|text| text.lines().count() == 11)
+    });
+    let mut dead: Vec<_> = case
+        .outside
+        .take_all("dead")
+        .await
+        .into_iter()
+        .map(|dead| {
+            let header = |name: &str| dead.header(&format!("warrener-{name}"));
+            let (reason, attempt, error) = (header("reason"), header("attempt"), header("error"));
+            format!("{}: {reason} after {attempt}, {error}", dead.body.trim())
+        })
+        .collect();
+    dead.sort();
+    assert_eq!(
+        dead,
+        [
+            "1: exhausted after 2, exit code 1",
+            "3: rejected after 1, exit code 3",
+            "5: rejected after 1, exit code 5",
+            "signal: exhausted after 2, signal 11 (SIGSEGV)",
+        ]
+    );
+    let books = stop(&mut case);
+    case.outside.wait_for_depth("work", 0, PATIENCE).await;
+    let runs = fs::read_to_string(&file).unwrap();
+    let mut runs: Vec<_> = runs.lines().collect();
+    runs.sort_unstable();
+    assert_eq!(
+        runs,
+        [
+            "0 1 false",
+            "1 1 false",
+            "1 2 false",
+            "3 1 false",
+            "4 1 false",
+            "4 1 true",
+            "5 1 false",
+            "6 1 false",
+            "6 1 true",
+            "signal 1 false",
+            "signal 2 false",
+        ]
+    );
+    let counts = ["acked", "retried", "requeued", "dead_lettered"].map(|name| books.count(name));
+    assert_eq!(counts, [3, 2, 2, 4]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_takes_too_long_is_ended() {
+    let text = "echo $$ > pid; exec sleep 600";
+    let mut case = run(text, "timeout: 300ms\n").await;
+    case.send(&["a"]).await;
+    case.outside.wait_for_depth("dead", 1, PATIENCE).await;
+    let dead = case.outside.take_all("dead").await;
+    assert_eq!(dead[0].header("warrener-reason"), "timeout");
+    let pid = fs::read_to_string(case.supervisor.path("pid")).unwrap().trim().parse().unwrap();
+    assert!(!alive(pid));
+    assert_eq!(stop(&mut case).count("dead_lettered"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_its_command_no_message_is_taken_until_there_is_one() {
+    let mut case = Case::prepare().await;
+    let keys = script(&case, "exit 0").replace("sh, one message.sh", "./not yet");
+    let other = consumer("other", "dead", "command: [\"true\"]\nprotocol: exec\ndiscard: true");
+    case.write(&format!(
+        "{}consumers:\n{}{other}",
+        crate::support::case::QUEUES,
+        consumer("worker", "work", &keys)
+    ));
+    case.supervisor.start();
+    case.supervisor.wait_for("not yet` does not exist");
+    case.supervisor.wait_for("started: topology");
+    case.send(&["a", "b"]).await;
+    case.outside.publish("dead", ["c".to_owned()]).await;
+    case.outside.wait_for_depth("dead", 0, PATIENCE).await;
+    assert_eq!(case.outside.depth("work").await, Some(2));
+    assert_eq!(case.outside.consumers("work").await, Some(0));
+    std::os::unix::fs::symlink("/bin/true", case.supervisor.path("not yet")).unwrap();
+    case.outside.wait_for_depth("work", 0, PATIENCE).await;
+    case.supervisor.wait_for("worker[0]: consuming");
+    assert!(stop(&mut case).count("acked") >= 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_under_load_lets_what_runs_end_and_gives_the_rest_back() {
+    const MESSAGES: u32 = 300;
+    let text = "sleep 0.2; echo $WARRENER_MESSAGE_ID >> ledger";
+    let mut case = run(text, "workers: 4\nprefetch: 50\nstop: { grace: 5s }\n").await;
+    case.outside.publish("work", (0..MESSAGES).map(|number| number.to_string())).await;
+    case.wait_handled(8);
+    let start = Instant::now();
+    let books = case.stop(Duration::from_secs(6));
+    // Two hundred wait in four workers: ten seconds of work, of which nothing more is begun.
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    let handled = case.ledger();
+    assert!(handled.values().all(|times| *times == 1), "something was handled twice");
+    let handled = u32::try_from(handled.len()).unwrap();
+    assert_eq!(books.count("acked"), u64::from(handled));
+    case.outside.wait_for_depth("work", MESSAGES - handled, PATIENCE).await;
+    case.outside.wait_for_depth("dead", 0, PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_leaves_its_input_unread_is_judged_by_its_exit_code() {
+    let mut case = run("exit 0", "max_message: 1MiB\n").await;
+    case.send(&["x".repeat(1 << 20).as_str(), "x".repeat((1 << 20) + 1).as_str()]).await;
+    case.outside.wait_for_depth("dead", 1, PATIENCE).await;
+    let dead = case.outside.take_all("dead").await;
+    assert_eq!(dead[0].header("warrener-reason"), "too_large");
+    case.outside.wait_for_depth("work", 0, PATIENCE).await;
+    let books = stop(&mut case);
+    case.outside.wait_for_depth("work", 0, PATIENCE).await;
+    assert_eq!((books.count("acked"), books.count("dead_lettered")), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_channel_does_not_end_what_runs_and_settles_nothing_twice() {
+    let (mut case, proxy) = Case::behind_proxy("").await;
+    let text = "sleep 0.5; echo $WARRENER_MESSAGE_ID >> ledger";
+    let keys = script(&case, text) + "stop: { grace: 5s }\n";
+    case.start(&keys);
+    case.supervisor.wait_for("started: topology");
+    case.send(&["a", "b"]).await;
+    wait_until("one that runs", PATIENCE, || !case.supervisor.children().is_empty());
+    proxy.cut();
+    case.wait_handled(2);
+    case.outside.wait_for_depth("work", 0, PATIENCE).await;
+    case.stop(Duration::from_secs(6));
+    case.outside.wait_for_depth("work", 0, PATIENCE).await;
+    case.outside.wait_for_depth("dead", 0, PATIENCE).await;
+}
