@@ -43,6 +43,7 @@ impl Supervisor {
 
     /// Starts `warrener -v run stack.yaml` in the folder.
     pub(crate) fn start(&mut self) {
+        assert!(self.child.is_none(), "it runs already");
         let log = File::options().create(true).append(true).open(self.path("log")).unwrap();
         let children = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/children");
         let child = Command::new(env!("CARGO_BIN_EXE_warrener"))
