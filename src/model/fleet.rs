@@ -52,6 +52,8 @@ pub enum WireProtocol {
         /// What ends a message.
         delimiter: Delimiter,
     },
+    /// A JSON line without the body but with its length, then the body as it is, then a newline.
+    Frames,
     /// One process a message; its exit code answers.
     Exec,
 }

@@ -24,3 +24,4 @@ mod supervise;
 mod support;
 mod tidy;
 mod watch;
+mod wire;

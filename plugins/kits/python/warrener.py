@@ -13,7 +13,8 @@ One file, no dependencies, Python 3.8 or later. A consumer is a function of one 
 
     warrener.run(handle)
 
-In the stack's file such a consumer has `protocol: json`, which is the default.
+In the stack's file such a consumer has `protocol: json`, which is the default, or `protocol: frames`,
+which costs less for long bodies and for those that are not text.
 
 What the program prints goes to stderr, and so into Warrener's log: stdout belongs to the replies.
 An exception is the reason of a failure; its traceback is in the log. When the input ends, `run`
@@ -21,6 +22,7 @@ returns.
 """
 
 import base64
+import io
 import json
 import os
 import sys
@@ -31,7 +33,6 @@ __all__ = ["Message", "Reject", "Requeue", "Retry", "log", "run"]
 
 # Replies are held back while more messages are at hand, but never longer than this (seconds).
 _HOLD = 0.01
-_CHUNK = 1 << 16
 
 
 class Reject(Exception):
@@ -67,6 +68,13 @@ class Message:
         if envelope.get("encoding") == "base64":
             self.body = base64.b64decode(self.body)
         self._replies = replies
+
+    @property
+    def data(self):
+        """The body as bytes, whatever it is."""
+        if isinstance(self.body, str):
+            return self.body.encode()
+        return self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
 
     def json(self):
         """The body as JSON. Raises `Reject` where it is none: another try would not change it."""
@@ -127,28 +135,45 @@ def run(handle):
     global _replies
     source, _replies = _take_over_stdio()
     try:
-        for line in _lines(source):
-            _answer(handle, line)
+        for envelope in _envelopes(source):
+            _answer(handle, envelope)
             _replies.flush_if_due()
     finally:
         # Also when the program ends itself: what was handled before stays handled.
         _replies.flush()
 
 
-def _lines(source):
-    """The lines of the input. Replies never wait for the next message."""
-    pending = b""
-    while True:
+class _Source(io.FileIO):
+    """The input. Replies never wait for the next message."""
+
+    def readinto(self, buffer):
         _replies.flush()
-        chunk = os.read(source, _CHUNK)
-        if not chunk:
+        return super().readinto(buffer)
+
+
+def _envelopes(source):
+    """The messages of the input, with their bodies. What is cut short at its end is none."""
+    for line in source:
+        if not line.endswith(b"\n"):
             return
-        *lines, pending = (pending + chunk).split(b"\n")
-        yield from (line for line in lines if line.strip())
+        if not line.strip():
+            continue
+        envelope = json.loads(line)
+        length = envelope.get("length")
+        if length is not None:  # `protocol: frames`
+            body = source.read(length + 1)
+            if len(body) <= length:
+                return
+            body = body[:length]
+            try:
+                envelope["body"] = body.decode()
+            except UnicodeDecodeError:
+                envelope["body"] = body
+        yield envelope
 
 
-def _answer(handle, line):
-    message = Message(json.loads(line), _replies)
+def _answer(handle, envelope):
+    message = Message(envelope, _replies)
     reply = {"id": message.id}
     try:
         handle(message)
@@ -172,7 +197,7 @@ def _answer(handle, line):
 def _take_over_stdio():
     """Keeps the pipes to Warrener for ourselves: neither a `print` nor a program that the handler
     starts can then write into the replies or swallow a message."""
-    source = os.dup(0)
+    source = io.BufferedReader(_Source(os.dup(0)), 1 << 16)
     target = os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)

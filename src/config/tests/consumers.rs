@@ -84,19 +84,21 @@ fn protocols() {
         WireProtocol::Lines { delimiter: Delimiter::Nul }
     );
     assert_eq!(with("body_as: json").protocol, WireProtocol::Json { body_as: BodyAs::Json });
+    assert_eq!(with("protocol: frames").protocol, WireProtocol::Frames);
+    assert_eq!(with("protocol: frames").prefetch.get(), 64);
     assert_eq!(with("protocol: exec").prefetch.get(), 1);
     assert_eq!(with("timeout: none").timeout, None);
     check(
         "stack: s\nqueues: { q: }\nconsumers:\n  \
          a: { queue: q, command: [x], discard: true, protocol: exec, body_as: json, delimiter: nul }\n  \
          b: { queue: q, command: [x], discard: true, exit_codes: { 0: ack } }\n  \
-         c: { queue: q, command: [x], discard: true, protocol: frames }\n  \
+         c: { queue: q, command: [x], discard: true, protocol: frames, body_as: json }\n  \
          d: { queue: q, command: [x], discard: true, protocol: exec, exit_codes: { 256: ack, 1: maybe } }\n",
         &[
             "E0404 a.yaml:4:72 `body_as` means something only with `protocol: json`",
             "E0404 a.yaml:4:89 `delimiter` means something only with `protocol: lines`",
             "E0404 a.yaml:5:47 `exit_codes` means something only with `protocol: exec`",
-            "E0104 a.yaml:6:57 the protocol `frames` is not supported yet",
+            "E0404 a.yaml:6:74 `body_as` means something only with `protocol: json`",
             "E0106 a.yaml:7:77 `256` is no exit code",
             "E0106 a.yaml:7:90 `1` takes one of",
         ],

@@ -1,0 +1,104 @@
+//! How a consumer's processes are spoken with: the protocol, and the keys that go with it.
+
+use super::read::{Fields, Reading};
+use crate::model::{
+    BodyAs, Delimiter, ExitCodes, ExitVerdict, Origin, Problem, WireProtocol, codes,
+};
+
+/// The keys of a consumer that are about its wire, resolved.
+pub(super) struct Wire {
+    pub(super) protocol: WireProtocol,
+    pub(super) exit_codes: ExitCodes,
+}
+
+/// For which protocols a key means something.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Json,
+    Lines,
+    Frames,
+    Exec,
+}
+
+/// The keys that only some protocols have: key, protocols, and their names for a person.
+const KEYS: [(&str, &[Kind], &str); 3] = [
+    ("body_as", &[Kind::Json], "`protocol: json`"),
+    ("delimiter", &[Kind::Lines], "`protocol: lines`"),
+    ("exit_codes", &[Kind::Exec], "`protocol: exec`"),
+];
+
+impl Reading {
+    /// Reads all of them.
+    pub(super) fn wire(&mut self, fields: &mut Fields) -> Wire {
+        let owner = fields.owner;
+        let kinds = [
+            ("json", Kind::Json),
+            ("lines", Kind::Lines),
+            ("frames", Kind::Frames),
+            ("exec", Kind::Exec),
+        ];
+        let kind = fields.read("protocol", self, |r, key, node| r.choice(key, node, &kinds));
+        let kind = kind.unwrap_or(Kind::Json);
+        let words = [("string", BodyAs::String), ("json", BodyAs::Json)];
+        let body_as = fields.read("body_as", self, |r, key, node| r.choice(key, node, &words));
+        let words = [("newline", Delimiter::Newline), ("nul", Delimiter::Nul)];
+        let delimiter = fields.read("delimiter", self, |r, key, node| r.choice(key, node, &words));
+        let exit_codes = self.exit_codes(fields);
+        for (key, protocols, shown) in KEYS {
+            if self.noted(owner, key) && !protocols.contains(&kind) {
+                self.foreign(owner, key, shown);
+            }
+        }
+        Wire {
+            protocol: match kind {
+                Kind::Json => WireProtocol::Json { body_as: body_as.unwrap_or_default() },
+                Kind::Lines => WireProtocol::Lines { delimiter: delimiter.unwrap_or_default() },
+                Kind::Frames => WireProtocol::Frames,
+                Kind::Exec => WireProtocol::Exec,
+            },
+            exit_codes,
+        }
+    }
+
+    /// A key that means something only beside another.
+    fn foreign(&mut self, owner: Origin, key: &str, needed: &str) {
+        let place = self.spots.find(owner, key);
+        let message = format!("`{key}` means something only with {needed}");
+        self.push(
+            Problem::error(codes::PROTOCOL, place, message)
+                .hint(format!("remove it, or set {needed}")),
+        );
+    }
+
+    fn exit_codes(&mut self, fields: &mut Fields) -> ExitCodes {
+        let mut codes = ExitCodes::default();
+        let owner = fields.owner;
+        let Some(entry) = fields.take("exit_codes") else { return codes };
+        self.spots.note(owner, "exit_codes", entry.key_origin);
+        let words = [
+            ("ack", ExitVerdict::Ack),
+            ("nack", ExitVerdict::Nack),
+            ("reject", ExitVerdict::Reject),
+            ("requeue", ExitVerdict::Requeue),
+        ];
+        for entry in self.section(entry) {
+            let verdict = self.choice(&entry.key, &entry.value, &words);
+            let code = entry.key.parse::<u8>();
+            match (entry.key.as_str(), code, verdict) {
+                (_, _, None) => {}
+                ("default", _, Some(verdict)) => codes.default = verdict,
+                (_, Ok(code), Some(verdict)) => {
+                    codes.codes.insert(code, verdict);
+                }
+                (key, Err(_), _) => {
+                    let message = format!("`{key}` is no exit code");
+                    self.push(
+                        Problem::error(crate::model::codes::VALUE, entry.key_origin, message)
+                            .hint("exit codes are 0 to 255; `default` stands for all others"),
+                    );
+                }
+            }
+        }
+        codes
+    }
+}
