@@ -38,9 +38,7 @@ const LATER: &[&str] = &[
     "metadata_fd",
     "order",
     "plugin",
-    "ready",
     "recycle",
-    "replies",
     "reply",
     "rollout",
     "user",
@@ -119,6 +117,8 @@ impl Reading {
             // What could not be read is reported already; a stand-in lets the rest be judged too.
             program: program.unwrap_or(Program::Command(Vec::new())),
             protocol: wire.protocol,
+            replies: wire.replies,
+            ready: wire.ready,
             workers: workers.unwrap_or(one),
             prefetch: prefetch.unwrap_or(match wire.protocol {
                 WireProtocol::Exec => one,

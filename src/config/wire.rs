@@ -1,14 +1,21 @@
 //! How a consumer's processes are spoken with: the protocol, and the keys that go with it.
 
+use std::time::Duration;
+
 use super::read::{Fields, Reading};
 use crate::model::{
-    BodyAs, Delimiter, ExitCodes, ExitVerdict, Origin, Problem, WireProtocol, codes,
+    BodyAs, Delimiter, ExitCodes, ExitVerdict, Origin, Problem, Replies, WireProtocol, codes,
 };
+
+/// How long a process may take to say that it is ready, where the file does not say.
+const DEFAULT_START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The keys of a consumer that are about its wire, resolved.
 pub(super) struct Wire {
     pub(super) protocol: WireProtocol,
     pub(super) exit_codes: ExitCodes,
+    pub(super) replies: Replies,
+    pub(super) ready: Option<Duration>,
 }
 
 /// For which protocols a key means something.
@@ -21,11 +28,18 @@ enum Kind {
 }
 
 /// The keys that only some protocols have: key, protocols, and their names for a person.
-const KEYS: [(&str, &[Kind], &str); 3] = [
+const KEYS: [(&str, &[Kind], &str); 6] = [
     ("body_as", &[Kind::Json], "`protocol: json`"),
     ("delimiter", &[Kind::Lines], "`protocol: lines`"),
     ("exit_codes", &[Kind::Exec], "`protocol: exec`"),
+    ("replies", STREAMS, STREAMS_SHOWN),
+    ("ready", STREAMS, STREAMS_SHOWN),
+    ("start_timeout", STREAMS, STREAMS_SHOWN),
 ];
+
+/// The protocols in which one process takes many messages.
+const STREAMS: &[Kind] = &[Kind::Json, Kind::Lines, Kind::Frames];
+const STREAMS_SHOWN: &str = "`protocol: json`, `lines` or `frames`";
 
 impl Reading {
     /// Reads all of them.
@@ -44,11 +58,19 @@ impl Reading {
         let words = [("newline", Delimiter::Newline), ("nul", Delimiter::Nul)];
         let delimiter = fields.read("delimiter", self, |r, key, node| r.choice(key, node, &words));
         let exit_codes = self.exit_codes(fields);
+        let words = [("stdout", Replies::Stdout), ("fd3", Replies::Fd3)];
+        let replies = fields.read("replies", self, |r, key, node| r.choice(key, node, &words));
+        let ready = fields.read("ready", self, Self::boolean);
+        let start_timeout = fields.read("start_timeout", self, Self::duration);
         for (key, protocols, shown) in KEYS {
             if self.noted(owner, key) && !protocols.contains(&kind) {
                 self.foreign(owner, key, shown);
             }
         }
+        if self.noted(owner, "start_timeout") && !self.noted(owner, "ready") {
+            self.foreign(owner, "start_timeout", "`ready: true`");
+        }
+        let ready = ready.unwrap_or(false);
         Wire {
             protocol: match kind {
                 Kind::Json => WireProtocol::Json { body_as: body_as.unwrap_or_default() },
@@ -57,6 +79,8 @@ impl Reading {
                 Kind::Exec => WireProtocol::Exec,
             },
             exit_codes,
+            replies: replies.unwrap_or_default(),
+            ready: ready.then(|| start_timeout.unwrap_or(DEFAULT_START_TIMEOUT)),
         }
     }
 

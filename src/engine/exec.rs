@@ -200,8 +200,18 @@ impl ExecWorker {
         };
         self.desk.shown().set_pid(Some(child.pid));
         let logs = [
-            tokio::spawn(child_log::drain(child.stderr.take(), self.slot, self.desk.meter.clone())),
-            tokio::spawn(child_log::drain(child.stdout.take(), self.slot, self.desk.meter.clone())),
+            tokio::spawn(child_log::drain(
+                child.stderr.take(),
+                "stderr",
+                self.slot,
+                self.desk.meter.clone(),
+            )),
+            tokio::spawn(child_log::drain(
+                child.stdout.take(),
+                "stdout",
+                self.slot,
+                self.desk.meter.clone(),
+            )),
         ]
         .map(AbortOnDropHandle::new);
         let stdin = child.stdin.take();

@@ -45,6 +45,7 @@ mod crew;
 mod desk;
 mod exec;
 mod failures;
+mod hush;
 mod intake;
 mod keeper;
 mod reconcile;

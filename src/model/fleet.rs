@@ -58,6 +58,16 @@ pub enum WireProtocol {
     Exec,
 }
 
+/// Where the child answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Replies {
+    /// On its standard output.
+    #[default]
+    Stdout,
+    /// On a pipe that it finds as its descriptor 3; its standard output is log.
+    Fd3,
+}
+
 /// What an exit code of an `exec` child means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ExitVerdict {
@@ -174,6 +184,10 @@ pub struct ConsumerSpec {
     pub program: Program,
     /// How messages reach the child.
     pub protocol: WireProtocol,
+    /// Where the child answers.
+    pub replies: Replies,
+    /// How long a child may take to say that it is ready; `None` where it is when it runs.
+    pub ready: Option<Duration>,
     /// Worker processes; with `exec`, processes at once.
     pub workers: NonZeroU16,
     /// Messages in flight, per worker.

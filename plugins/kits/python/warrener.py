@@ -17,6 +17,7 @@ In the stack's file such a consumer has `protocol: json`, which is the default, 
 which costs less for long bodies and for those that are not text.
 
 What the program prints goes to stderr, and so into Warrener's log: stdout belongs to the replies.
+Where the file has `ready: true`, messages come once `run` is called.
 An exception is the reason of a failure; its traceback is in the log. When the input ends, `run`
 returns.
 """
@@ -29,7 +30,7 @@ import sys
 import time
 import traceback
 
-__all__ = ["Message", "Reject", "Requeue", "Retry", "log", "run"]
+__all__ = ["Message", "Reject", "Requeue", "Retry", "log", "run", "stop"]
 
 # Replies are held back while more messages are at hand, but never longer than this (seconds).
 _HOLD = 0.01
@@ -97,8 +98,8 @@ class _Replies:
         self._pending = []
         self._since = 0.0
 
-    def ack(self, message_id):
-        self._append(f"ack {message_id}\n")
+    def words(self, words):
+        self._append(words + "\n")
 
     def add(self, reply):
         self._append(json.dumps(reply) + "\n")
@@ -130,11 +131,19 @@ def log(text, level="info"):
         _replies.add({"log": str(text), "level": level})
 
 
+def stop():
+    """Asks to be replaced by a fresh process, once everything that was sent here is answered: for a
+    handler that leaks memory, say. `run` goes on until the input ends, which is soon."""
+    _replies.words("stop")
+    _replies.flush()
+
+
 def run(handle):
-    """Calls `handle` with each message until the input ends."""
+    """Says that the program is ready, and calls `handle` with each message until the input ends."""
     global _replies
     source, _replies = _take_over_stdio()
     try:
+        _replies.words("ready")
         for envelope in _envelopes(source):
             _answer(handle, envelope)
             _replies.flush_if_due()
@@ -189,7 +198,7 @@ def _answer(handle, envelope):
         traceback.print_exc()
         reply.update(result="nack", reason=f"{type(error).__name__}: {error}")
     else:
-        _replies.ack(message.id)
+        _replies.words(f"ack {message.id}")
         return
     _replies.add(reply)
 
@@ -198,7 +207,10 @@ def _take_over_stdio():
     """Keeps the pipes to Warrener for ourselves: neither a `print` nor a program that the handler
     starts can then write into the replies or swallow a message."""
     source = io.BufferedReader(_Source(os.dup(0)), 1 << 16)
-    target = os.dup(1)
+    replies = int(os.environ.get("WARRENER_REPLIES_FD", "1"))
+    target = os.dup(replies)
+    if replies > 2:
+        os.close(replies)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)

@@ -70,7 +70,6 @@ fn what_comes_later_is_refused_as_such() {
         check(&format!("stack: s\n{key}: {{}}\n"), &[&message]);
     }
     for key in [
-        "replies",
         "plugin",
         "with",
         "env_pass",
@@ -82,7 +81,6 @@ fn what_comes_later_is_refused_as_such() {
         "ack",
         "dedupe",
         "rollout",
-        "ready",
         "reply",
         "metadata_fd",
     ] {

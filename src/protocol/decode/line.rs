@@ -33,6 +33,10 @@ pub enum Line<'a> {
         /// The whole JSON object, where it says more than `log` and `level`.
         json: Option<&'a str>,
     },
+    /// It is ready for messages.
+    Ready,
+    /// It wants no more messages, and to be replaced when it has answered what it has.
+    Stop,
     /// An answer that cannot be understood. It settles nothing.
     Fault(Fault<'a>),
     /// A line over the limit; its text is gone. Said once, as soon as it is known.
@@ -128,8 +132,8 @@ pub enum FaultKind {
     /// Deeper than [`MAX_NESTING`].
     #[error("the object is nested deeper than {MAX_NESTING} levels")]
     TooDeep,
-    /// More than one of `result`, `extend` and `log` in an object.
-    #[error("an object can say one of `result`, `extend` and `log`, not several")]
+    /// More than one of `result`, `extend`, `log`, `ready` and `stop` in an object.
+    #[error("an object can say one of `result`, `extend`, `log`, `ready` and `stop`, not several")]
     SeveralVerbs,
     /// A `result` that is none.
     #[error("`result` must be `ack`, `nack`, `retry`, `reject` or `requeue`")]

@@ -26,6 +26,8 @@ fn show(line: &Line<'_>) -> String {
             format!("{level:?} `{text}`{}", if json.is_some() { " and more" } else { "" })
         }
         Line::Fault(fault) => format!("FAULT {:?}", fault.kind),
+        Line::Ready => "ready".to_owned(),
+        Line::Stop => "stop".to_owned(),
         Line::TooLong => "TOO LONG".to_owned(),
     }
 }
@@ -90,7 +92,9 @@ fn words() {
         log something
         log
         ready
+        ready to rumble
         stop
+        stop it
         hello
         "
     ), @r#"
@@ -128,8 +132,10 @@ fn words() {
     log WARNING disk at 91 %  =>  Warn `disk at 91 %`
     log something  =>  log `log something`
     log  =>  log `log`
-    ready  =>  log `ready`
-    stop  =>  log `stop`
+    ready  =>  ready
+    ready to rumble  =>  log `ready to rumble`
+    stop  =>  stop
+    stop it  =>  log `stop it`
     hello  =>  log `hello`
     "#);
 }
@@ -172,6 +178,13 @@ fn objects() {
         {"log":{"logger":"main"},"message":"hello"}
         {"level":"info","msg":"hello","msg":"again"}
         {"ready":true}
+        {"ready":true,"version":"1.2"}
+        {"ready":"yes"}
+        {"ready":false,"msg":"warming up"}
+        {"stop":true}
+        {"stop":true,"stop":true}
+        {"result":"ack","stop":true}
+        {"log":"done","stop":false}
         {"id":"3-42","result":"ack"} {"id":"3-43","result":"ack"}
         {"id":"3-42","result":"ack"
         {}
@@ -212,7 +225,14 @@ fn objects() {
     {"log":"disk","level":"warn","percent":91}  =>  Warn `disk` and more
     {"log":{"logger":"main"},"message":"hello"}  =>  log `{"log":{"logger":"main"},"message":"hello"}`
     {"level":"info","msg":"hello","msg":"again"}  =>  log `{"level":"info","msg":"hello","msg":"again"}`
-    {"ready":true}  =>  log `{"ready":true}`
+    {"ready":true}  =>  ready
+    {"ready":true,"version":"1.2"}  =>  ready
+    {"ready":"yes"}  =>  log `{"ready":"yes"}`
+    {"ready":false,"msg":"warming up"}  =>  log `{"ready":false,"msg":"warming up"}`
+    {"stop":true}  =>  stop
+    {"stop":true,"stop":true}  =>  FAULT DuplicateKey
+    {"result":"ack","stop":true}  =>  FAULT SeveralVerbs
+    {"log":"done","stop":false}  =>  Info `done` and more
     {"id":"3-42","result":"ack"} {"id":"3-43","result":"ack"}  =>  FAULT NotJson
     {"id":"3-42","result":"ack"  =>  FAULT NotJson
     {}  =>  log `{}`
@@ -335,6 +355,8 @@ fn output() -> impl Strategy<Value = Vec<u8>> {
             "requeue",
             "extend",
             "log",
+            "ready",
+            "stop",
             " ",
             "3-42",
             "30s",
