@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::read::{Fields, Reading};
+use super::node::Node;
+use super::read::{Fields, Reading, misshapen};
 use crate::model::{
     BodyAs, Delimiter, ExitCodes, ExitVerdict, Origin, Problem, Replies, WireProtocol, codes,
 };
@@ -16,6 +17,8 @@ pub(super) struct Wire {
     pub(super) exit_codes: ExitCodes,
     pub(super) replies: Replies,
     pub(super) ready: Option<Duration>,
+    pub(super) reply_from_stdout: bool,
+    pub(super) metadata: bool,
 }
 
 /// For which protocols a key means something.
@@ -28,10 +31,12 @@ enum Kind {
 }
 
 /// The keys that only some protocols have: key, protocols, and their names for a person.
-const KEYS: [(&str, &[Kind], &str); 6] = [
+const KEYS: [(&str, &[Kind], &str); 8] = [
     ("body_as", &[Kind::Json], "`protocol: json`"),
     ("delimiter", &[Kind::Lines], "`protocol: lines`"),
     ("exit_codes", &[Kind::Exec], "`protocol: exec`"),
+    ("reply", &[Kind::Exec], "`protocol: exec`"),
+    ("metadata_fd", &[Kind::Exec], "`protocol: exec`"),
     ("replies", STREAMS, STREAMS_SHOWN),
     ("ready", STREAMS, STREAMS_SHOWN),
     ("start_timeout", STREAMS, STREAMS_SHOWN),
@@ -62,6 +67,10 @@ impl Reading {
         let replies = fields.read("replies", self, |r, key, node| r.choice(key, node, &words));
         let ready = fields.read("ready", self, Self::boolean);
         let start_timeout = fields.read("start_timeout", self, Self::duration);
+        let reply = fields.read("reply", self, |r, key, node| {
+            r.choice(key, node, &[("none", false), ("stdout", true)])
+        });
+        let metadata = fields.read("metadata_fd", self, Self::metadata_fd);
         for (key, protocols, shown) in KEYS {
             if self.noted(owner, key) && !protocols.contains(&kind) {
                 self.foreign(owner, key, shown);
@@ -81,6 +90,8 @@ impl Reading {
             exit_codes,
             replies: replies.unwrap_or_default(),
             ready: ready.then(|| start_timeout.unwrap_or(DEFAULT_START_TIMEOUT)),
+            reply_from_stdout: reply.unwrap_or(false),
+            metadata: metadata.is_some(),
         }
     }
 
@@ -92,6 +103,17 @@ impl Reading {
             Problem::error(codes::PROTOCOL, place, message)
                 .hint(format!("remove it, or set {needed}")),
         );
+    }
+
+    /// The descriptor for the metadata: a key that says where, so that the program's author need
+    /// not look it up, and so far always the same.
+    fn metadata_fd(&mut self, key: &str, node: &Node) -> Option<i64> {
+        let number = self.whole(key, node, 0..=i64::from(i32::MAX))?;
+        if number != 3 {
+            let problem = misshapen(key, "the descriptor 3 and no other", node);
+            self.push(Problem { code: codes::VALUE, ..problem });
+        }
+        Some(number)
     }
 
     fn exit_codes(&mut self, fields: &mut Fields) -> ExitCodes {

@@ -188,6 +188,12 @@ pub struct ConsumerSpec {
     pub replies: Replies,
     /// How long a child may take to say that it is ready; `None` where it is when it runs.
     pub ready: Option<Duration>,
+    /// With `exec`: whether what the child writes to its standard output is the reply to whoever
+    /// asked, rather than log.
+    pub reply_from_stdout: bool,
+    /// With `exec`: whether the child finds everything about its message but the body on its
+    /// descriptor 3.
+    pub metadata: bool,
     /// Worker processes; with `exec`, processes at once.
     pub workers: NonZeroU16,
     /// Messages in flight, per worker.

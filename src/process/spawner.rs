@@ -59,8 +59,11 @@ impl SpawnRequest {
         let mut env = spec.env.clone();
         env.insert("WARRENER_CONSUMER".to_owned(), spec.name.as_str().to_owned());
         env.insert("WARRENER_QUEUE".to_owned(), spec.queue.as_str().to_owned());
-        let fd3 = (spec.replies == Replies::Fd3).then_some(Fd3::Replies);
-        if fd3.is_some() {
+        let fd3 = match spec.replies {
+            Replies::Fd3 => Some(Fd3::Replies),
+            Replies::Stdout => spec.metadata.then_some(Fd3::Metadata),
+        };
+        if fd3 == Some(Fd3::Replies) {
             env.insert("WARRENER_REPLIES_FD".to_owned(), "3".to_owned());
         }
         Self { program: spec.program.clone(), cwd: spec.cwd.clone(), env, fd3 }

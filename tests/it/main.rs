@@ -12,6 +12,7 @@ mod faults;
 mod lint;
 mod misbehave;
 mod ownership;
+mod output;
 mod plugins;
 mod process;
 mod proxy;

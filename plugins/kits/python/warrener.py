@@ -69,6 +69,8 @@ class Message:
         if envelope.get("encoding") == "base64":
             self.body = base64.b64decode(self.body)
         self._replies = replies
+        self._publish = []
+        self._reply = None
 
     @property
     def data(self):
@@ -86,10 +88,32 @@ class Message:
         except (ValueError, RecursionError) as error:
             raise Reject(f"the body is not JSON: {error}") from None
 
+    def publish(self, exchange, routing_key, body, headers=None, **properties):
+        """Publishes a message once `handle` has returned; only then, and when the broker has it, is
+        this one acked. Nothing is published if `handle` fails. `body` is a str, bytes, or anything
+        that JSON has; `properties` are AMQP's, such as `message_id="…"`."""
+        output = _output(body, headers, properties)
+        self._publish.append({"exchange": exchange, "routing_key": routing_key, **output})
+
+    def reply(self, body, headers=None, **properties):
+        """Answers whoever sent this message and waits at its `reply_to`; the same otherwise."""
+        self._reply = _output(body, headers, properties)
+
     def extend(self, duration):
         """Asks for more time for this message, such as "30s"."""
         self._replies.add({"id": self.id, "extend": duration})
         self._replies.flush()
+
+
+def _output(body, headers, properties):
+    output = {"body": body}
+    if isinstance(body, (bytes, bytearray, memoryview)):
+        output = {"body": base64.b64encode(body).decode(), "encoding": "base64"}
+    if headers:
+        output["headers"] = headers
+    if properties:
+        output["properties"] = properties
+    return output
 
 
 class _Replies:
@@ -198,8 +222,10 @@ def _answer(handle, envelope):
         traceback.print_exc()
         reply.update(result="nack", reason=f"{type(error).__name__}: {error}")
     else:
-        _replies.words(f"ack {message.id}")
-        return
+        if not message._publish and message._reply is None:
+            _replies.words(f"ack {message.id}")
+            return
+        reply.update(result="ack", publish=message._publish, reply=message._reply)
     _replies.add(reply)
 
 

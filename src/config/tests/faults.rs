@@ -70,19 +70,8 @@ fn what_comes_later_is_refused_as_such() {
         check(&format!("stack: s\n{key}: {{}}\n"), &[&message]);
     }
     for key in [
-        "plugin",
-        "with",
-        "env_pass",
-        "user",
-        "group",
-        "recycle",
-        "limits",
-        "order",
-        "ack",
-        "dedupe",
-        "rollout",
-        "reply",
-        "metadata_fd",
+        "plugin", "with", "env_pass", "user", "group", "recycle", "limits", "order", "ack",
+        "dedupe", "rollout",
     ] {
         let text = format!(
             "stack: s\nqueues: {{ q: }}\nconsumers:\n  c:\n    queue: q\n    command: [x]\n    \

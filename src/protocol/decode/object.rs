@@ -11,7 +11,8 @@ use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{
-    Fault, FaultKind, Level, Line, MAX_NESTING, Reply, Target, Verdict, duration, excerpt, words,
+    Fault, FaultKind, Level, Line, MAX_NESTING, OutputFault, Reply, Target, Verdict, duration,
+    excerpt, output, words,
 };
 use crate::protocol::DeliveryId;
 
@@ -134,13 +135,20 @@ impl<'a> Fields<'a> {
         if multiple && (target == Target::Oldest || self.extend.is_some()) {
             return Err(FaultKind::LoneMultiple);
         }
-        if self.publish.is_some() || self.reply.is_some() {
-            return Err(FaultKind::Output);
-        }
-        let verdict = match self.extend {
+        let mut verdict = match self.extend {
             Some(time) => Verdict::Extend(time_of(time)?),
             None => self.verdict()?,
         };
+        let given = |part: Option<&'a str>| part.filter(|json| *json != "null");
+        let (publish, reply) = (given(self.publish), given(self.reply));
+        if publish.is_some() || reply.is_some() {
+            if multiple || verdict != Verdict::Ack {
+                return Err(FaultKind::Output(OutputFault::Stray));
+            }
+            if let Some(output) = output::read(publish, reply).map_err(FaultKind::Output)? {
+                verdict = Verdict::AckAfter(Box::new(output));
+            }
+        }
         Ok(Reply { target, multiple, verdict })
     }
 

@@ -10,6 +10,10 @@ use super::*;
 use crate::model::Epoch;
 use crate::protocol::DeliveryId;
 
+mod published;
+
+use published::published;
+
 /// One line of text for what a line was read as.
 fn show(line: &Line<'_>) -> String {
     match line {
@@ -19,7 +23,10 @@ fn show(line: &Line<'_>) -> String {
                 Target::Id(id) if *multiple => format!("up to {id}"),
                 Target::Id(id) => id.to_string(),
             };
-            format!("{target}: {verdict:?}")
+            match verdict {
+                Verdict::AckAfter(output) => format!("{target}: Ack after {}", published(output)),
+                verdict => format!("{target}: {verdict:?}"),
+            }
         }
         Line::Log(text) => format!("log `{}`", excerpt(text)),
         Line::Structured { level, text, json } => {
@@ -168,6 +175,7 @@ fn objects() {
         {"id":"3-42","extend":"30s","multiple":true}
         {"id":"3-42","result":"ack","extend":"30s"}
         {"id":"3-42","result":"ack","publish":[]}
+        {"id":"3-42","result":"ack","publish":null,"reply":null}
         {"id":"3-42","result":"ack","reply":{"body":"x"}}
         {"id":"3-42","result":"ack","result":"nack"}
         {"id":"3-42","result":"ack","x":1,"x":2}
@@ -215,8 +223,9 @@ fn objects() {
     {"id":"3-42","extend":"30s"}  =>  3-42: Extend(30s)
     {"id":"3-42","extend":"30s","multiple":true}  =>  FAULT LoneMultiple
     {"id":"3-42","result":"ack","extend":"30s"}  =>  FAULT SeveralVerbs
-    {"id":"3-42","result":"ack","publish":[]}  =>  FAULT Output
-    {"id":"3-42","result":"ack","reply":{"body":"x"}}  =>  FAULT Output
+    {"id":"3-42","result":"ack","publish":[]}  =>  3-42: Ack
+    {"id":"3-42","result":"ack","publish":null,"reply":null}  =>  3-42: Ack
+    {"id":"3-42","result":"ack","reply":{"body":"x"}}  =>  3-42: Ack after reply `x` mode 2 headers 0
     {"id":"3-42","result":"ack","result":"nack"}  =>  FAULT DuplicateKey
     {"id":"3-42","result":"ack","x":1,"x":2}  =>  FAULT DuplicateKey
     {"\u0069d":"3-42","result":"\u0061ck"}  =>  3-42: Ack

@@ -80,6 +80,15 @@ impl Encoder {
         }
         encoded
     }
+
+    /// Appends one JSON line with everything about the message but its body, whose length it gives.
+    ///
+    /// # Errors
+    /// [`Unencodable`]; `out` is then as it was.
+    pub fn metadata(envelope: &Envelope<'_>, out: &mut Vec<u8>) -> Result<(), Unencodable> {
+        let from = out.len();
+        metadata(envelope, out).inspect_err(|_| out.truncate(from))
+    }
 }
 
 fn line(body: &[u8], delimiter: Delimiter, out: &mut Vec<u8>) -> Result<(), Unencodable> {

@@ -23,6 +23,8 @@ fn spec(delays: &[u64], discard: bool) -> ConsumerSpec {
         protocol: WireProtocol::Json { body_as: BodyAs::String },
         replies: Replies::Stdout,
         ready: None,
+        reply_from_stdout: false,
+        metadata: false,
         workers: NonZeroU16::MIN,
         prefetch: NonZeroU16::MIN,
         timeout: None,
