@@ -8,9 +8,8 @@ use std::time::Duration;
 use super::node::{Entry, Node, Value};
 use super::read::{Fields, Reading, misshapen};
 use crate::model::{
-    ArgValue, BodyAs, ConsumerName, ConsumerSpec, Delimiter, ExitCodes, ExitVerdict, MAX_TTL_MS,
-    Origin, Problem, Program, QueueName, QueueType, RestartSpec, RetrySpec, StopSignal, StopSpec,
-    VhostName, WireProtocol, codes,
+    ArgValue, ConsumerName, ConsumerSpec, MAX_TTL_MS, Problem, Program, QueueName, QueueType,
+    RestartSpec, RetrySpec, StopSignal, StopSpec, VhostName, WireProtocol, codes,
 };
 
 /// How long a message may take where the file does not say: five minutes short of the 30 minutes
@@ -36,13 +35,9 @@ const LATER: &[&str] = &[
     "group",
     "limits",
     "max_crashes",
-    "metadata_fd",
     "order",
     "plugin",
-    "ready",
     "recycle",
-    "replies",
-    "reply",
     "rollout",
     "user",
     "with",
@@ -71,8 +66,7 @@ impl Reading {
             self.push(Problem::error(codes::MISSING, origin, message).hint("add `queue: NAME`"));
         }
         let program = self.program(&mut fields, &name);
-        let protocol = self.protocol(&mut fields);
-        let exec = protocol == WireProtocol::Exec;
+        let wire = self.wire(&mut fields);
         let workers = fields.read("workers", self, Self::workers);
         let prefetch = fields.read("prefetch", self, |r, key, node| r.count(key, node, u16::MAX));
         let timeout = fields.read("timeout", self, |r, key, node| match &node.value {
@@ -81,7 +75,6 @@ impl Reading {
         });
         let retry = fields.read("retry", self, Self::retry);
         let discard = fields.read("discard", self, Self::boolean);
-        let exit_codes = self.exit_codes(&mut fields, exec);
         let env = fields.read("env", self, |r, _, node| Some(r.env(node)));
         let cwd = fields.read("cwd", self, Self::text);
         let restart = fields.read("restart", self, Self::restart);
@@ -121,13 +114,20 @@ impl Reading {
             dead_letters: false,
             // What could not be read is reported already; a stand-in lets the rest be judged too.
             program: program.unwrap_or(Program::Command(Vec::new())),
-            protocol,
+            protocol: wire.protocol,
+            replies: wire.replies,
+            ready: wire.ready,
+            reply_from_stdout: wire.reply_from_stdout,
+            metadata: wire.metadata,
             workers: workers.unwrap_or(one),
-            prefetch: prefetch.unwrap_or(if exec { one } else { DEFAULT_PREFETCH }),
+            prefetch: prefetch.unwrap_or(match wire.protocol {
+                WireProtocol::Exec => one,
+                _ => DEFAULT_PREFETCH,
+            }),
             timeout: timeout.unwrap_or(Some(DEFAULT_TIMEOUT)),
             retry,
             discard: discard.unwrap_or_else(|| self.noted(origin, "discard")),
-            exit_codes,
+            exit_codes: wire.exit_codes,
             env: env.unwrap_or_default(),
             cwd: cwd.map_or_else(|| folder.to_owned(), |cwd| folder.join(cwd)),
             restart: restart.unwrap_or_default(),
@@ -199,64 +199,6 @@ impl Reading {
         None
     }
 
-    fn protocol(&mut self, fields: &mut Fields) -> WireProtocol {
-        #[derive(Clone, Copy, PartialEq)]
-        enum Kind {
-            Json,
-            Lines,
-            Exec,
-            Frames,
-        }
-        let owner = fields.owner;
-        let kinds = [
-            ("json", Kind::Json),
-            ("lines", Kind::Lines),
-            ("exec", Kind::Exec),
-            ("frames", Kind::Frames),
-        ];
-        let kind = fields.read("protocol", self, |r, key, node| r.choice(key, node, &kinds));
-        let words = [("string", BodyAs::String), ("json", BodyAs::Json)];
-        let body_as = fields.read("body_as", self, |r, key, node| r.choice(key, node, &words));
-        let words = [("newline", Delimiter::Newline), ("nul", Delimiter::Nul)];
-        let delimiter = fields.read("delimiter", self, |r, key, node| r.choice(key, node, &words));
-        let kind = kind.unwrap_or(Kind::Json);
-        for (key, given, needed, name) in [
-            ("body_as", body_as.is_some(), Kind::Json, "json"),
-            ("delimiter", delimiter.is_some(), Kind::Lines, "lines"),
-        ] {
-            if given && kind != needed {
-                self.foreign(owner, key, name);
-            }
-        }
-        match kind {
-            Kind::Json => WireProtocol::Json { body_as: body_as.unwrap_or_default() },
-            Kind::Lines => WireProtocol::Lines { delimiter: delimiter.unwrap_or_default() },
-            Kind::Exec => WireProtocol::Exec,
-            Kind::Frames => {
-                let place = self.spots.find(owner, "protocol");
-                self.push(
-                    Problem::error(
-                        codes::LATER,
-                        place,
-                        "the protocol `frames` is not supported yet",
-                    )
-                    .hint("use `json`, `lines` or `exec`"),
-                );
-                WireProtocol::Json { body_as: BodyAs::String }
-            }
-        }
-    }
-
-    /// A key that belongs to another protocol than the consumer's.
-    fn foreign(&mut self, owner: Origin, key: &str, protocol: &str) {
-        let place = self.spots.find(owner, key);
-        let message = format!("`{key}` means something only with `protocol: {protocol}`");
-        self.push(
-            Problem::error(codes::PROTOCOL, place, message)
-                .hint(format!("remove it, or set `protocol: {protocol}`")),
-        );
-    }
-
     fn workers(&mut self, key: &str, node: &Node) -> Option<NonZeroU16> {
         if let Value::Map(_) = node.value {
             let message = "workers that scale are not supported yet";
@@ -304,41 +246,6 @@ impl Reading {
             misshapen(key, "at most 49d (the broker counts 32 bits of milliseconds)", node);
         self.push(Problem { code: codes::VALUE, ..problem });
         None
-    }
-
-    fn exit_codes(&mut self, fields: &mut Fields, exec: bool) -> ExitCodes {
-        let mut codes = ExitCodes::default();
-        let owner = fields.owner;
-        let Some(entry) = fields.take("exit_codes") else { return codes };
-        self.spots.note(owner, "exit_codes", entry.key_origin);
-        if !exec {
-            self.foreign(owner, "exit_codes", "exec");
-        }
-        let words = [
-            ("ack", ExitVerdict::Ack),
-            ("nack", ExitVerdict::Nack),
-            ("reject", ExitVerdict::Reject),
-            ("requeue", ExitVerdict::Requeue),
-        ];
-        for entry in self.section(entry) {
-            let verdict = self.choice(&entry.key, &entry.value, &words);
-            let code = entry.key.parse::<u8>();
-            match (entry.key.as_str(), code, verdict) {
-                (_, _, None) => {}
-                ("default", _, Some(verdict)) => codes.default = verdict,
-                (_, Ok(code), Some(verdict)) => {
-                    codes.codes.insert(code, verdict);
-                }
-                (key, Err(_), _) => {
-                    let message = format!("`{key}` is no exit code");
-                    self.push(
-                        Problem::error(crate::model::codes::VALUE, entry.key_origin, message)
-                            .hint("exit codes are 0 to 255; `default` stands for all others"),
-                    );
-                }
-            }
-        }
-        codes
     }
 
     fn env(&mut self, node: &Node) -> BTreeMap<String, String> {

@@ -20,6 +20,7 @@ mod render;
 mod resources;
 mod secrets;
 mod source;
+mod wire;
 mod yaml;
 
 #[cfg(test)]

@@ -78,26 +78,27 @@ pub(super) fn child_line(consumer: &ConsumerName, worker: u16, stream: &str, lin
     tracing::info!(target: CHILD_TARGET, %consumer, worker, stream, "{}", excerpt(line));
 }
 
-/// Drains a stream, where there is one, to its end.
+/// Drains a source, where there is one, to its end. `stream` is what it is called in the log.
 pub(super) async fn drain(
-    stream: Option<impl AsyncRead + Unpin>,
+    source: Option<impl AsyncRead + Unpin>,
+    stream: &'static str,
     worker: u16,
     meter: ConsumerMeter,
 ) {
-    let Some(mut stream) = stream else { return };
+    let Some(mut source) = source else { return };
     let mut valve = Valve::new();
     let mut write = |line: &[u8]| {
         let line = line.trim_ascii_end();
         if line.is_empty() {
         } else if valve.admits() {
-            child_line(meter.name(), worker, "stderr", line);
+            child_line(meter.name(), worker, stream, line);
         } else {
             meter.log_lines_dropped(1);
         }
     };
     let mut buffer = vec![0; 16 * 1024];
     let mut partial = Vec::new();
-    while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+    while let Ok(read @ 1..) = source.read(&mut buffer).await {
         let mut rest = &buffer[..read];
         while let Some(end) = memchr::memchr(b'\n', rest) {
             if partial.is_empty() {

@@ -9,6 +9,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::child_log::{self, Valve};
 use super::desk::Desk;
+use super::hush::Hush;
 use crate::model::{ConsumerName, ConsumerSpec, StopSignal};
 use crate::process::{Child, Exit};
 use crate::protocol::{
@@ -57,9 +58,22 @@ pub(super) struct Conversation {
     /// Whether it has ever answered.
     answered: bool,
     explained: bool,
+    wishes: Wishes,
+    hush: Hush,
     errors: Valve,
     words: Valve,
     stderr: AbortOnDropHandle<()>,
+    /// What is on stdout, where answers have a pipe of their own.
+    words_on_stdout: AbortOnDropHandle<()>,
+}
+
+/// What a child has said about itself, once.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Wishes {
+    /// It is ready for messages.
+    pub(super) ready: bool,
+    /// It wants to be replaced.
+    pub(super) stop: bool,
 }
 
 /// What has happened to a conversation.
@@ -74,6 +88,8 @@ pub(super) enum Talk {
     Deaf,
     /// It has taken something.
     Heard,
+    /// It has had a message for a while and never said a word.
+    Hushed,
 }
 
 impl Conversation {
@@ -84,11 +100,19 @@ impl Conversation {
         slot: u16,
         meter: &ConsumerMeter,
     ) -> Self {
-        let stderr = child_log::drain(child.stderr.take(), slot, meter.clone());
+        let stderr = child_log::drain(child.stderr.take(), "stderr", slot, meter.clone());
+        let stdout = child.stdout.take();
+        // Where answers have a pipe of their own, what is on stdout is words.
+        let (answers, words) = match child.replies.take() {
+            Some(replies) => (Some(replies), stdout),
+            None => (stdout, None),
+        };
+        let words = child_log::drain(words, "stdout", slot, meter.clone());
         Self {
             stdin: child.stdin.take(),
-            stdout: child.stdout.take(),
+            stdout: answers,
             stderr: AbortOnDropHandle::new(tokio::spawn(stderr)),
+            words_on_stdout: AbortOnDropHandle::new(tokio::spawn(words)),
             child,
             slot,
             encoder: Encoder::new(spec.protocol),
@@ -103,6 +127,8 @@ impl Conversation {
             closed_at: None,
             answered: false,
             explained: false,
+            wishes: Wishes::default(),
+            hush: Hush::default(),
             errors: Valve::new(),
             words: Valve::new(),
         }
@@ -111,7 +137,7 @@ impl Conversation {
     /// Waits for the next thing to happen. Cancel-safe. Words come before the end, so that an
     /// answer given with the last breath is read first.
     pub(super) async fn next(&mut self) -> Talk {
-        let Self { child, stdin, stdout, out, written, buffer, closed_at, .. } = self;
+        let Self { child, stdin, stdout, out, written, buffer, closed_at, hush, .. } = self;
         let pending = &out[*written..];
         tokio::select! {
             biased;
@@ -123,6 +149,7 @@ impl Conversation {
             } => match read {
                 Ok(count @ 1..) => {
                     self.read = count;
+                    self.hush.broken();
                     Talk::Said
                 }
                 _ => {
@@ -139,6 +166,7 @@ impl Conversation {
                     None => std::future::pending().await,
                 }
             } => self.wrote(wrote),
+            () = hush.lasts() => Talk::Hushed,
             () = async {
                 match closed_at {
                     Some(at) => tokio::time::sleep_until(*at).await,
@@ -187,6 +215,7 @@ impl Conversation {
         self.encoder.encode(envelope, &mut self.out)?;
         let end = self.told + (self.out.len() - self.written) as u64;
         self.unwritten.push_back((envelope.id, end));
+        self.hush.begins();
         Ok(())
     }
 
@@ -194,6 +223,22 @@ impl Conversation {
     /// part.
     pub(super) fn take_unwritten(&mut self) -> Vec<DeliveryId> {
         self.unwritten.drain(..).map(|(id, _)| id).collect()
+    }
+
+    /// Messages that were handed over and of which the child has had nothing; they will not be
+    /// written. The next one to be written stays: it may be there in part.
+    pub(super) fn take_unbegun(&mut self) -> Vec<DeliveryId> {
+        let Some((begun, end)) = self.unwritten.pop_front() else { return Vec::new() };
+        let left = usize::try_from(end - self.told).unwrap_or(usize::MAX);
+        self.out.truncate(self.written.saturating_add(left));
+        let unbegun = self.take_unwritten();
+        self.unwritten.push_back((begun, end));
+        unbegun
+    }
+
+    /// What the child has said about itself since this was last asked.
+    pub(super) fn take_wishes(&mut self) -> Wishes {
+        std::mem::take(&mut self.wishes)
     }
 
     /// Whether the child has ever answered anything.
@@ -230,6 +275,7 @@ impl Conversation {
             slot,
             unwritten,
             answered,
+            wishes,
             ..
         } = self;
         let (worker, consumer) = (*slot, desk.spec.name.clone());
@@ -270,6 +316,8 @@ impl Conversation {
             Line::Structured { level, text, json } => {
                 structured(&consumer, worker, level, &text, json);
             }
+            Line::Ready => wishes.ready = true,
+            Line::Stop => wishes.stop = true,
             Line::Fault(fault) => strike(&fault, desk, strikes),
             Line::TooLong => {
                 *strikes = STRIKES;
@@ -296,6 +344,7 @@ impl Conversation {
         }
         // Somebody who escaped its group may hold the pipe open.
         let _ = tokio::time::timeout_at(until, &mut self.stderr).await;
+        let _ = tokio::time::timeout_at(until, &mut self.words_on_stdout).await;
         let (consumer, worker) = (desk.spec.name.clone(), self.slot);
         self.decoder.finish(&mut |line| {
             if let Line::Log(text) = line {

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Context;
 use super::child_log::{SharedValve, Valve};
+use super::output::Published;
 use crate::broker::amqp::{Pausing, SubscribeError, Subscription};
 use crate::model::{ConsumerSpec, Delivery, Epoch};
 use crate::protocol::{
@@ -67,6 +68,8 @@ pub(super) struct Desk {
     pub(super) refusals: Backoff,
     pub(super) failures: Backoff,
     pub(super) outcomes: FuturesUnordered<Pending<Settled>>,
+    pub(super) outputs: FuturesUnordered<Pending<Published>>,
+    pub(super) unasked_said: bool,
     pub(super) hurry: CancellationToken,
     pub(super) failed_lines: Valve,
     /// For failed messages that cannot be moved on, which may be every one of them.
@@ -104,6 +107,8 @@ impl Desk {
             refusals: Backoff::new(SUBSCRIBE_PAUSE.0, SUBSCRIBE_PAUSE.1),
             failures: Backoff::new(REQUEUE_PAUSE.0, REQUEUE_PAUSE.1),
             outcomes: FuturesUnordered::new(),
+            outputs: FuturesUnordered::new(),
+            unasked_said: false,
             hurry,
             failed_lines: Valve::of(FAILED_LINES_PER_SECOND),
             unmoved_lines: SharedValve::of(FAILED_LINES_PER_SECOND),
@@ -127,13 +132,14 @@ impl Desk {
     /// Whether nothing is left that the child or a confirm still has to decide.
     pub(super) fn is_clear(&self) -> bool {
         let held = self.ledger.held();
-        held.unanswered == 0 && self.outcomes.is_empty() && self.waiting.is_empty()
+        let under_way = self.outcomes.len() + self.outputs.len() + self.waiting.len();
+        held.unanswered == 0 && under_way == 0
     }
 
     /// Waits until something has come: messages in `waiting`, a channel won or lost, a confirm.
     /// Cancel-safe.
     pub(super) async fn turn(&mut self) {
-        let Self { subscription, subscribing, pausing, outcomes, .. } = self;
+        let Self { subscription, subscribing, pausing, outcomes, outputs, .. } = self;
         tokio::select! {
             biased;
             Some((id, settlement, outcome)) = outcomes.next(), if !outcomes.is_empty() => {
@@ -142,6 +148,7 @@ impl Desk {
                 }
                 self.flush();
             }
+            Some(done) = outputs.next(), if !outputs.is_empty() => self.published(done),
             result = async { subscribing.as_mut().expect("guarded").await }, if subscribing.is_some() => {
                 self.subscribing = None;
                 self.subscribed(result);
@@ -227,6 +234,9 @@ impl Desk {
                         }
                         Verdict::Nack { reason } => {
                             self.fail(id, &kept, Wish::Later, Reason::Failed, reason.as_deref());
+                        }
+                        Verdict::AckAfter(output) => {
+                            self.publish_then_ack(id, kept, (**output).clone());
                         }
                         Verdict::Ack | Verdict::Requeue | Verdict::Extend(_) => {}
                     }

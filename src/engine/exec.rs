@@ -3,17 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::Context;
-use super::child_log;
 use super::desk::Desk;
+use super::exec_pipes::{ExecPipes, Stdout};
 use super::worker::{Readiness, Stopping};
 use crate::model::{ConsumerSpec, Delivery, ExitVerdict, duration_label};
 use crate::process::{Child, Exit, SpawnRequest, find_program};
-use crate::protocol::{DeliveryId, Envelope, exec_environment};
+use crate::protocol::{DeliveryId, Encoder, Envelope, Output, exec_environment};
 use crate::supervise::{Backoff, Wish, first_address};
 use crate::telemetry::{ConsumerState, Reason, RestartReason, WorkerState};
 
@@ -32,12 +30,14 @@ pub(super) struct ExecWorker {
 
 /// How the process of one message came to its end.
 enum End {
-    /// By itself, or by the signal of a stop.
-    Exited(Exit),
+    /// By itself, or by the signal of a stop; with what it wrote to its standard output.
+    Exited(Exit, Stdout),
     /// By us, because its time was over.
     Overdue,
     /// It never began.
     NotStarted(String),
+    /// It never began, and never can.
+    Unencodable(String),
 }
 
 impl ExecWorker {
@@ -134,11 +134,14 @@ impl ExecWorker {
         let end = self.execute(id).await;
         self.desk.shown().set_pid(None);
         match end {
-            End::Exited(exit) => self.judge(id, exit),
+            End::Exited(exit, stdout) => self.judge(id, exit, stdout),
             End::Overdue => {
                 let limit = duration_label(self.spec.timeout.unwrap_or_default());
                 let why = format!("no end within {limit}");
                 self.desk.fail_by_us(id, Wish::Later, Reason::Timeout, &why);
+            }
+            End::Unencodable(why) => {
+                self.desk.fail_by_us(id, Wish::Never, Reason::Unencodable, &why);
             }
             End::NotStarted(why) => {
                 self.desk.release();
@@ -149,7 +152,7 @@ impl ExecWorker {
         Ok(())
     }
 
-    fn judge(&mut self, id: DeliveryId, exit: Exit) {
+    fn judge(&mut self, id: DeliveryId, exit: Exit, stdout: Stdout) {
         let codes = &self.spec.exit_codes;
         let verdict = match exit {
             Exit::Code(code) => {
@@ -159,13 +162,28 @@ impl ExecWorker {
         };
         let why = exit.to_string();
         let stopped = self.stopping.drain.is_cancelled() && matches!(exit, Exit::Signal(_));
-        match verdict.unwrap_or(codes.default) {
+        let verdict = verdict.unwrap_or(codes.default);
+        if stopped || verdict != ExitVerdict::Ack {
+            stdout.log(&self.spec.name, self.slot);
+            return self.refuse(id, verdict, stopped, &why);
+        }
+        match stdout {
+            Stdout::Log => self.desk.ack(id),
+            Stdout::Reply(body) => self.desk.ack_after(id, Output::reply(body)),
+            Stdout::Unusable(why) => {
+                self.desk.fail_by_us(id, Wish::Later, Reason::Failed, &why);
+            }
+        }
+    }
+
+    fn refuse(&mut self, id: DeliveryId, verdict: ExitVerdict, stopped: bool, why: &str) {
+        match verdict {
             // It died of our own stop: no verdict on the message.
             _ if stopped => self.desk.release(),
             ExitVerdict::Ack => self.desk.ack(id),
             ExitVerdict::Requeue => self.desk.requeue(id),
-            ExitVerdict::Reject => self.desk.fail_by_us(id, Wish::Never, Reason::Rejected, &why),
-            ExitVerdict::Nack => self.desk.fail_by_us(id, Wish::Later, Reason::Failed, &why),
+            ExitVerdict::Reject => self.desk.fail_by_us(id, Wish::Never, Reason::Rejected, why),
+            ExitVerdict::Nack => self.desk.fail_by_us(id, Wish::Later, Reason::Failed, why),
         }
     }
 
@@ -180,7 +198,7 @@ impl ExecWorker {
             .and_then(|timeout| jiff::Timestamp::now().checked_add(timeout).ok())
             .map(|at| format!("{at:.3}"));
         let (exchange, routing_key) = first_address(&kept.delivery);
-        let environment = exec_environment(&Envelope {
+        let envelope = Envelope {
             id,
             attempt: kept.attempt,
             redelivered: kept.delivery.redelivered,
@@ -190,7 +208,14 @@ impl ExecWorker {
             deadline: shown_deadline.as_deref(),
             properties: &kept.delivery.properties,
             body: &kept.delivery.body,
-        });
+        };
+        let environment = exec_environment(&envelope);
+        let mut metadata = Vec::new();
+        if self.spec.metadata
+            && let Err(error) = Encoder::metadata(&envelope, &mut metadata)
+        {
+            return End::Unencodable(error.to_string());
+        }
         let body = kept.delivery.body.clone();
         let mut request = SpawnRequest::for_consumer(&self.spec);
         request.env.extend(environment.into_iter().map(|(name, value)| (name.into(), value)));
@@ -199,28 +224,19 @@ impl ExecWorker {
             Err(error) => return End::NotStarted(error.to_string()),
         };
         self.desk.shown().set_pid(Some(child.pid));
-        let logs = [
-            tokio::spawn(child_log::drain(child.stderr.take(), self.slot, self.desk.meter.clone())),
-            tokio::spawn(child_log::drain(child.stdout.take(), self.slot, self.desk.meter.clone())),
-        ]
-        .map(AbortOnDropHandle::new);
-        let stdin = child.stdin.take();
-        let feeding = AbortOnDropHandle::new(tokio::spawn(async move {
-            if let Some(mut stdin) = stdin {
-                // A command may end without reading its input; its exit code is what counts.
-                let _ = stdin.write_all(&body).await;
-            }
-        }));
-        let end = self.wait(&mut child, deadline).await;
-        drop(feeding);
-        // What it wrote last is in the pipes; somebody who escaped its group may hold them open.
-        for log in logs {
-            let _ = tokio::time::timeout(Duration::from_secs(1), log).await;
+        let pipes =
+            ExecPipes::serve(&mut child, &self.spec, self.slot, &self.desk.meter, body, metadata);
+        let ended = self.wait(&mut child, deadline).await;
+        let stdout = pipes.ended().await;
+        match ended {
+            Some(exit) => End::Exited(exit, stdout),
+            None => End::Overdue,
         }
-        end
     }
 
-    async fn wait(&mut self, child: &mut Child, deadline: Option<Instant>) -> End {
+    /// Waits for the end, and brings it about when it is time; nothing where the time of the
+    /// message was over.
+    async fn wait(&mut self, child: &mut Child, deadline: Option<Instant>) -> Option<Exit> {
         let (mut overdue, mut stopping, mut asked, mut killed) = (false, false, false, false);
         // When the next harder word is due: first the signal, then the end.
         let mut limit = deadline;
@@ -238,7 +254,7 @@ impl ExecWorker {
                     let _ = child.kill_group();
                 }
                 exit = child.exited() => {
-                    return if overdue { End::Overdue } else { End::Exited(exit) };
+                    return (!overdue).then_some(exit);
                 }
                 () = self.stopping.drain.cancelled(), if !stopping => {
                     stopping = true;

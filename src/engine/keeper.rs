@@ -13,7 +13,8 @@ use crate::model::{ConsumerName, ConsumerSpec, Fleet};
 use crate::plan::{FleetChange, fleet_changes};
 use crate::telemetry::{ConsumerState, Registry};
 
-/// How long the new workers of a changed consumer may take to be ready.
+/// How long the new workers of a changed consumer may take to be ready, on top of what they may
+/// take to say so.
 const READY_LIMIT: Duration = Duration::from_secs(30);
 
 /// What became of a change of the fleet.
@@ -101,12 +102,13 @@ impl Keeper {
         }
         // All new crews come up side by side; each old one stays until its successor is there.
         for (name, crew) in &mut coming {
-            let ready = tokio::time::timeout(READY_LIMIT, crew.ready()).await;
+            let limit = READY_LIMIT + crew.spec().ready.unwrap_or_default();
+            let ready = tokio::time::timeout(limit, crew.ready()).await;
             match ready {
                 Ok(Ok(())) => outcome.replaced += 1,
                 Ok(Err(why)) => outcome.refused.push((name.clone(), why)),
                 Err(_) => {
-                    let limit = READY_LIMIT.as_secs();
+                    let limit = limit.as_secs();
                     outcome.refused.push((name.clone(), format!("not ready within {limit} s")));
                 }
             }

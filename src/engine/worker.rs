@@ -7,8 +7,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Context;
-use super::conversation::{Conversation, Talk};
+use super::conversation::{Conversation, Talk, Wishes};
 use super::desk::Desk;
+use super::hush;
 use crate::model::{ConsumerSpec, Delivery, duration_label};
 use crate::process::{Exit, SpawnRequest, find_program};
 use crate::protocol::Envelope;
@@ -70,7 +71,8 @@ impl Worker {
         ready: watch::Sender<Readiness>,
     ) -> Self {
         let desk = Desk::new(spec.clone(), slot, context.clone(), stopping.drain.clone());
-        let lifecycle = Lifecycle::new(&spec.restart, &spec.stop, Instant::now());
+        let lifecycle =
+            Lifecycle::new(&spec.restart, &spec.stop, Instant::now()).awaiting_ready(spec.ready);
         Self {
             spec,
             slot,
@@ -95,7 +97,9 @@ impl Worker {
                     std::mem::replace(ready, Readiness::Ready) != Readiness::Ready
                 });
             }
-            if matches!(self.lifecycle.state(), State::Draining { .. }) && self.desk.is_clear() {
+            if matches!(self.lifecycle.state(), State::Draining { .. } | State::Recycling)
+                && self.desk.is_clear()
+            {
                 self.on(Event::Drained).await;
             }
             if self.over {
@@ -196,16 +200,39 @@ impl Worker {
         let Some(child) = &mut self.child else { return };
         let replace = match talk {
             Talk::Heard => false,
+            Talk::Hushed => return hush::hint(&self.spec, self.slot),
             Talk::Said => child.take_answers(&mut self.desk),
             // Without an output it can answer nothing more.
             Talk::Silent => true,
             Talk::Exited(exit) => return self.exited(exit).await,
             Talk::Deaf => return self.deaf().await,
         };
-        if replace && matches!(self.lifecycle.state(), State::Running { .. }) {
+        let Wishes { ready, stop } = child.take_wishes();
+        if ready {
+            self.on(Event::Ready).await;
+        }
+        let state = self.lifecycle.state();
+        if replace
+            && matches!(state, State::Warming { .. } | State::Running { .. } | State::Recycling)
+        {
             self.replaced = Some(RestartReason::Protocol);
             self.on(Event::Replace).await;
+        } else if stop && matches!(state, State::Running { .. }) {
+            self.recycle().await;
         }
+    }
+
+    /// The child wants no more: what it has not had goes to another.
+    async fn recycle(&mut self) {
+        let Some(child) = &mut self.child else { return };
+        let (earned, unread) = (child.has_answered(), child.take_unbegun());
+        for id in unread {
+            self.desk.release_one(id);
+        }
+        let (consumer, worker) = (&self.spec.name, self.slot);
+        tracing::info!(%consumer, worker, "it asks to be replaced, and is when it has answered what it has");
+        self.replaced = Some(RestartReason::Recycle);
+        self.on(Event::Recycle { earned }).await;
     }
 
     /// The child has closed its input: what it has not had goes to another.
@@ -236,7 +263,14 @@ impl Worker {
         if let State::Waiting { until } = self.lifecycle.state() {
             self.desk.meter.restarted(reason);
             let pause = until.saturating_duration_since(Instant::now());
-            let why = format!("its process ended with {exit}");
+            if reason == RestartReason::Recycle && pause.is_zero() {
+                tracing::info!(%consumer, worker, "its process ended with {exit}, as it wished");
+                return;
+            }
+            let why = match reason {
+                RestartReason::NotReady => self.not_ready(),
+                _ => format!("its process ended with {exit}"),
+            };
             tracing::warn!(%consumer, worker, "{why}; restart in {pause:.1?}");
             self.failed(why);
         } else {
@@ -248,7 +282,10 @@ impl Worker {
         let now = Instant::now();
         if let Some((id, at)) = self.desk.overdue_at(now)
             && at <= now
-            && matches!(self.lifecycle.state(), State::Running { .. } | State::Draining { .. })
+            && matches!(
+                self.lifecycle.state(),
+                State::Running { .. } | State::Recycling | State::Draining { .. }
+            )
         {
             let timeout = duration_label(self.spec.timeout.unwrap_or_default());
             let silent = self.child.as_ref().is_some_and(|child| !child.has_answered());
@@ -261,7 +298,20 @@ impl Worker {
             self.replaced = Some(RestartReason::Timeout);
             self.on(Event::Replace).await;
         }
+        if let State::Warming { deadline } = self.lifecycle.state()
+            && deadline <= now
+        {
+            let why = self.not_ready();
+            tracing::warn!(consumer = %self.spec.name, worker = self.slot, "{why}: the worker is replaced");
+            self.replaced = Some(RestartReason::NotReady);
+            self.failed(why);
+        }
         self.on(Event::Tick).await;
+    }
+
+    fn not_ready(&self) -> String {
+        let limit = duration_label(self.spec.ready.unwrap_or_default());
+        format!("its process has not said `ready` within {limit}")
     }
 
     async fn on(&mut self, event: Event) {
@@ -331,12 +381,12 @@ impl Worker {
             State::Waiting { .. } => {
                 shown.set_state(WorkerState::Waiting { why: "restart".into() });
             }
-            State::Starting => shown.set_state(WorkerState::Starting),
+            State::Starting | State::Warming { .. } => shown.set_state(WorkerState::Starting),
             State::Running { .. } => {
                 shown.set_state(WorkerState::Running);
                 self.desk.meter.set_state(ConsumerState::Running);
             }
-            State::Draining { .. } | State::Closing { .. } => {
+            State::Recycling | State::Draining { .. } | State::Closing { .. } => {
                 shown.set_state(WorkerState::Draining);
             }
             State::Terminating { .. } | State::Killing | State::Stopped => {

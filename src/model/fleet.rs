@@ -52,8 +52,20 @@ pub enum WireProtocol {
         /// What ends a message.
         delimiter: Delimiter,
     },
+    /// A JSON line without the body but with its length, then the body as it is, then a newline.
+    Frames,
     /// One process a message; its exit code answers.
     Exec,
+}
+
+/// Where the child answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Replies {
+    /// On its standard output.
+    #[default]
+    Stdout,
+    /// On a pipe that it finds as its descriptor 3; its standard output is log.
+    Fd3,
 }
 
 /// What an exit code of an `exec` child means.
@@ -172,6 +184,16 @@ pub struct ConsumerSpec {
     pub program: Program,
     /// How messages reach the child.
     pub protocol: WireProtocol,
+    /// Where the child answers.
+    pub replies: Replies,
+    /// How long a child may take to say that it is ready; `None` where it is when it runs.
+    pub ready: Option<Duration>,
+    /// With `exec`: whether what the child writes to its standard output is the reply to whoever
+    /// asked, rather than log.
+    pub reply_from_stdout: bool,
+    /// With `exec`: whether the child finds everything about its message but the body on its
+    /// descriptor 3.
+    pub metadata: bool,
     /// Worker processes; with `exec`, processes at once.
     pub workers: NonZeroU16,
     /// Messages in flight, per worker.

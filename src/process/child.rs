@@ -11,7 +11,7 @@ use rustix::process::{
 use tokio::net::unix::pipe;
 use tokio::signal::unix::{self, SignalKind};
 
-use super::spawner::Order;
+use super::spawner::{Fd3, Order};
 use crate::model::StopSignal;
 
 /// How a child ended.
@@ -53,6 +53,10 @@ pub struct Child {
     pub stdout: Option<ChildOutput>,
     /// What it writes beside that.
     pub stderr: Option<ChildOutput>,
+    /// What it writes to its descriptor 3, where it was started with [`Fd3::Replies`].
+    pub replies: Option<ChildOutput>,
+    /// What it reads from its descriptor 3, where it was started with [`Fd3::Metadata`].
+    pub metadata: Option<ChildInput>,
     leader: Leader,
     sigchld: unix::Signal,
 }
@@ -60,11 +64,19 @@ pub struct Child {
 impl Child {
     /// Takes over a child that was just spawned. Must be called within a runtime.
     pub(super) fn new(leader: Leader, pipes: Pipes) -> io::Result<Self> {
+        let (mut replies, mut metadata) = (None, None);
+        match pipes.fd3 {
+            Some((Fd3::Replies, pipe)) => replies = Some(ChildOutput::from_owned_fd(pipe)?),
+            Some((Fd3::Metadata, pipe)) => metadata = Some(ChildInput::from_owned_fd(pipe)?),
+            None => {}
+        }
         Ok(Self {
             pid: leader.pid.as_raw_nonzero().get().unsigned_abs(),
             stdin: Some(ChildInput::from_owned_fd(pipes.stdin)?),
             stdout: Some(ChildOutput::from_owned_fd(pipes.stdout)?),
             stderr: Some(ChildOutput::from_owned_fd(pipes.stderr)?),
+            replies,
+            metadata,
             // From here on no end is missed: one that came before is seen by the first look.
             sigchld: unix::signal(SignalKind::child())?,
             leader,
@@ -104,12 +116,14 @@ impl Child {
     }
 }
 
-/// Our ends of a child's standard files.
+/// Our ends of a child's files.
 #[derive(Debug)]
 pub(super) struct Pipes {
     pub(super) stdin: std::os::fd::OwnedFd,
     pub(super) stdout: std::os::fd::OwnedFd,
     pub(super) stderr: std::os::fd::OwnedFd,
+    /// Of the pipe that the child has as its descriptor 3.
+    pub(super) fd3: Option<(Fd3, std::os::fd::OwnedFd)>,
 }
 
 /// The right to signal and to reap one process group. As long as the leader is not reaped, its id

@@ -1,7 +1,7 @@
 //! Starts, feeds, signals and reaps child processes.
 //!
-//! What this room promises: a child runs in a process group of its own, with three open files, and
-//! with the signals as a login shell would give them. It does not outlive this process, however
+//! What this room promises: a child runs in a process group of its own, with its three standard
+//! files open and one more where it was asked for, and with the signals as a login shell would give them. It does not outlive this process, however
 //! that ends. Nothing of its group outlives it, and no signal ever goes to a group that was not
 //! its own: its process id stays taken until the group is gone. No zombie is left behind, whoever
 //! drops what at which moment.
@@ -16,4 +16,4 @@ mod spawner;
 
 pub use child::{Child, ChildInput, ChildOutput, Exit};
 pub use program::{NotRunnable, find_program};
-pub use spawner::{SpawnError, SpawnRequest, Spawner};
+pub use spawner::{Fd3, SpawnError, SpawnRequest, Spawner};

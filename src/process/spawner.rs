@@ -7,20 +7,21 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use rustix::pipe::fcntl_setpipe_size;
+use rustix::io::fcntl_dupfd_cloexec;
+use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use rustix::process::Pid;
 use tokio::sync::oneshot;
 
 use super::child::{Child, Leader, Pipes, reap};
 use super::{environment, prelude};
-use crate::model::{ConsumerSpec, Program};
+use crate::model::{ConsumerSpec, Program, Replies};
 
 /// How much of its input lies ready for a child while it works. The kernel's own 64 KiB hold a few
 /// messages; beyond 64 MiB for all pipes of a user it gives out crippled ones.
@@ -38,16 +39,34 @@ pub struct SpawnRequest {
     pub cwd: PathBuf,
     /// Variables on top of those it inherits.
     pub env: BTreeMap<String, String>,
+    /// What it finds as its descriptor 3; `None` for nothing.
+    pub fd3: Option<Fd3>,
+}
+
+/// A pipe beside the standard ones, which the child finds as its descriptor 3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fd3 {
+    /// The child writes, see [`Child::replies`].
+    Replies,
+    /// The child reads, see [`Child::metadata`].
+    Metadata,
 }
 
 impl SpawnRequest {
     /// A process of that consumer. Its variables are those of the consumer, and
-    /// `WARRENER_CONSUMER` and `WARRENER_QUEUE`.
+    /// `WARRENER_CONSUMER` and `WARRENER_QUEUE`, and `WARRENER_REPLIES_FD` where that is not 1.
     pub fn for_consumer(spec: &ConsumerSpec) -> Self {
         let mut env = spec.env.clone();
         env.insert("WARRENER_CONSUMER".to_owned(), spec.name.as_str().to_owned());
         env.insert("WARRENER_QUEUE".to_owned(), spec.queue.as_str().to_owned());
-        Self { program: spec.program.clone(), cwd: spec.cwd.clone(), env }
+        let fd3 = match spec.replies {
+            Replies::Fd3 => Some(Fd3::Replies),
+            Replies::Stdout => spec.metadata.then_some(Fd3::Metadata),
+        };
+        if fd3 == Some(Fd3::Replies) {
+            env.insert("WARRENER_REPLIES_FD".to_owned(), "3".to_owned());
+        }
+        Self { program: spec.program.clone(), cwd: spec.cwd.clone(), env, fd3 }
     }
 }
 
@@ -147,6 +166,23 @@ fn serve(inbox: &mpsc::Receiver<Order>) {
     }
 }
 
+/// Both ends of a pipe, of which the child gets one as its descriptor 3.
+struct Extra {
+    ours: OwnedFd,
+    theirs: OwnedFd,
+}
+
+fn extra_pipe(fd3: Fd3) -> rustix::io::Result<Extra> {
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (ours, theirs) = match fd3 {
+        Fd3::Replies => (reader, writer),
+        Fd3::Metadata => (writer, reader),
+    };
+    // If 3 is free, the child's end is 3 in this process as well. Otherwise the pipe by which the
+    // child tells of a failed exec could be given that number, and the prelude would close it.
+    Ok(Extra { ours, theirs: fcntl_dupfd_cloexec(theirs, 3)? })
+}
+
 fn spawn(
     request: &SpawnRequest,
     orders: mpsc::Sender<Order>,
@@ -174,7 +210,11 @@ fn spawn(
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    prelude::prepare(&mut command);
+    let extra = match request.fd3.map(extra_pipe).transpose() {
+        Ok(extra) => extra,
+        Err(error) => return Err(SpawnError::Pipes(error.into())),
+    };
+    prelude::prepare(&mut command, extra.as_ref().map(|extra| extra.theirs.as_raw_fd()));
     let refused = |error| SpawnError::Refused {
         program: program.to_owned(),
         cwd: request.cwd.clone(),
@@ -188,6 +228,7 @@ fn spawn(
         stdin: OwnedFd::from(child.stdin.take().ok_or_else(missing)?),
         stdout: OwnedFd::from(child.stdout.take().ok_or_else(missing)?),
         stderr: OwnedFd::from(child.stderr.take().ok_or_else(missing)?),
+        fd3: request.fd3.zip(extra.map(|extra| extra.ours)),
     };
     // Where the limit of the user is reached, the usual size does as well.
     let _ = fcntl_setpipe_size(&pipes.stdin, STDIN_PIPE);

@@ -13,12 +13,14 @@ mod delivery_id;
 mod encode;
 mod envelope;
 mod ledger;
+mod output;
 
 pub use decode::{
-    Decoder, Fault, FaultKind, Level, Line, MAX_DELAY, MAX_NESTING, MAX_REASON, Reply, Target,
-    Verb, Verdict, excerpt,
+    Decoder, Fault, FaultKind, Level, Line, MAX_DELAY, MAX_NESTING, MAX_PUBLICATIONS,
+    MAX_PUBLISHED_HEADERS, MAX_REASON, OutputFault, Reply, Target, Verb, Verdict, excerpt,
 };
 pub use delivery_id::{BadDeliveryId, DeliveryId};
 pub use encode::{Encoder, Headers, MAX_HEADER_NESTING, Unencodable, headers_from_json};
 pub use envelope::{Envelope, exec_environment};
 pub use ledger::{Answer, BadTag, Held, Ledger, Lost, SettleOp, Settlement};
+pub use output::{Content, Output, Publication};

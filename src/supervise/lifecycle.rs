@@ -11,7 +11,12 @@
 //!    └── exited, unless it is to stop: Stopped ◀───── Killing
 //! ```
 //!
-//! A child that closes its input drains as well, and is then replaced. "Stop now" leads to Killing from everywhere. Whatever the state, the exit of the child releases
+//! A child that closes its input drains as well, and is then replaced. One that has to say first that
+//! it is ready waits for that in Warming, between Starting and Running. One that asks to be replaced
+//! answers what it holds in Recycling, between Running and Closing, without hurry: the time of each
+//! message is limited anyway.
+//!
+//! "Stop now" leads to Killing from everywhere. Whatever the state, the exit of the child releases
 //! what it held.
 
 use std::time::{Duration, Instant};
@@ -32,11 +37,18 @@ pub enum State {
     },
     /// A child is being spawned.
     Starting,
+    /// A child runs and has not said yet that it is ready.
+    Warming {
+        /// Until when it may take.
+        deadline: Instant,
+    },
     /// A child runs and is fed.
     Running {
         /// Since when.
         since: Instant,
     },
+    /// It has asked to be replaced: it is fed no more, and answers what it holds.
+    Recycling,
     /// It is fed no more, and answers what it holds.
     Draining {
         /// Until when it may.
@@ -69,6 +81,8 @@ pub enum Event {
     Spawned,
     /// It could not be.
     CannotSpawn,
+    /// It has said that it is ready.
+    Ready,
     /// The child has ended.
     Exited,
     /// Nothing is held any more.
@@ -81,6 +95,12 @@ pub enum Event {
     Replace,
     /// It takes no more messages: let it answer what it has, and have another.
     Deaf,
+    /// It asks to be replaced when it has answered what it has.
+    Recycle {
+        /// Whether it has done any work. One that has not pauses like one that failed, or it could
+        /// be started without end.
+        earned: bool,
+    },
     /// Time has passed.
     Tick,
 }
@@ -111,6 +131,10 @@ pub enum Effect {
 pub struct Lifecycle {
     state: State,
     finishing: bool,
+    /// Whether the next child may follow at once.
+    recycled: bool,
+    /// How long a child may take to be ready; `None` where it need not say so.
+    start_timeout: Option<Duration>,
     backoff: Backoff,
     reset_after: Duration,
     grace: Duration,
@@ -122,10 +146,18 @@ impl Lifecycle {
         Self {
             state: State::Waiting { until: now },
             finishing: false,
+            recycled: false,
+            start_timeout: None,
             backoff: Backoff::new(restart.backoff, restart.backoff_max),
             reset_after: restart.reset_after,
             grace: stop.grace,
         }
+    }
+
+    /// A worker whose children must say within that time that they are ready.
+    #[must_use]
+    pub fn awaiting_ready(self, start_timeout: Option<Duration>) -> Self {
+        Self { start_timeout, ..self }
     }
 
     /// The state.
@@ -147,10 +179,15 @@ impl Lifecycle {
     pub fn next_tick(&self) -> Option<Instant> {
         match self.state {
             State::Waiting { until } => Some(until),
-            State::Draining { deadline, .. }
+            State::Warming { deadline }
+            | State::Draining { deadline, .. }
             | State::Closing { deadline, .. }
             | State::Terminating { deadline } => Some(deadline),
-            State::Starting | State::Running { .. } | State::Killing | State::Stopped => None,
+            State::Starting
+            | State::Running { .. }
+            | State::Recycling
+            | State::Killing
+            | State::Stopped => None,
         }
     }
 
@@ -166,9 +203,24 @@ impl Lifecycle {
             (State::Waiting { .. }, _) => return &[],
 
             (State::Starting, Event::Spawned) if self.finishing => (self.draining(now), &[]),
-            (State::Starting, Event::Spawned) => (State::Running { since: now }, &[Consume]),
+            (State::Starting, Event::Spawned) => match self.start_timeout {
+                Some(limit) => (State::Warming { deadline: now + limit }, &[]),
+                None => (State::Running { since: now }, &[Consume]),
+            },
             (State::Starting, Event::CannotSpawn | Event::Exited) => self.ended(now, chance),
             (State::Starting, _) => return &[],
+
+            (State::Warming { .. }, Event::Ready) => (State::Running { since: now }, &[Consume]),
+            (State::Warming { .. }, Event::Exited) => self.ended(now, chance),
+            (State::Warming { .. }, Event::Stop) => (self.draining(now), &[]),
+            (State::Warming { .. }, Event::StopNow) => (State::Killing, &[Kill]),
+            (State::Warming { .. }, Event::Replace | Event::Deaf | Event::Recycle { .. }) => {
+                (State::Terminating { deadline: now + REPLACE_PATIENCE }, &[Signal])
+            }
+            (State::Warming { deadline }, Event::Tick) if now >= deadline => {
+                (State::Terminating { deadline: now + REPLACE_PATIENCE }, &[Signal])
+            }
+            (State::Warming { .. }, _) => return &[],
 
             (State::Running { since }, Event::Exited) => {
                 self.lived(since, now);
@@ -183,8 +235,26 @@ impl Lifecycle {
                 self.lived(since, now);
                 (State::Terminating { deadline: now + REPLACE_PATIENCE }, &[Signal, Pause])
             }
+            (State::Running { since }, Event::Recycle { earned }) => {
+                self.lived(since, now);
+                self.recycled = earned;
+                (State::Recycling, &[Pause])
+            }
             (State::Running { .. }, Event::StopNow) => (State::Killing, &[Kill, Pause]),
             (State::Running { .. }, _) => return &[],
+
+            (State::Recycling, Event::Drained) => {
+                let (deadline, end) = self.limits(now);
+                (State::Closing { deadline, end }, &[CloseInput])
+            }
+            (State::Recycling, Event::Exited) => self.ended(now, chance),
+            (State::Recycling, Event::Stop) => (self.draining(now), &[]),
+            (State::Recycling, Event::Replace) => {
+                self.recycled = false;
+                (State::Terminating { deadline: now + REPLACE_PATIENCE }, &[Signal])
+            }
+            (State::Recycling, Event::StopNow) => (State::Killing, &[Kill]),
+            (State::Recycling, _) => return &[],
 
             // It was on its way out already, as one that is to be replaced: now it has less time.
             (State::Draining { deadline, end }, Event::Stop) => {
@@ -248,7 +318,8 @@ impl Lifecycle {
         if self.finishing {
             return (State::Stopped, &[Effect::Pause, Effect::Release, Effect::Finish]);
         }
-        let until = now + self.backoff.next(chance);
+        let recycled = std::mem::take(&mut self.recycled);
+        let until = if recycled { now } else { now + self.backoff.next(chance) };
         (State::Waiting { until }, &[Effect::Pause, Effect::Release])
     }
 

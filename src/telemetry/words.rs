@@ -77,6 +77,8 @@ words! {
         Protocol = "protocol",
         /// It could not be started at all.
         Spawn = "spawn",
+        /// It did not say in time that it was ready.
+        NotReady = "not_ready",
         /// It had done its share, or asked to be replaced.
         Recycle = "recycle",
         /// The file changed what it runs.

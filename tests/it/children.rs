@@ -23,6 +23,7 @@ fn program(line: &str) -> Command {
         .arg(path)
         .args(words)
         .env_remove("PYTHONUNBUFFERED")
+        .env("LEDGER", "/dev/null")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -99,6 +100,8 @@ fn what_they_answer() {
         stdout("duplicates.py", &messages(&["a"])),
         "ack 1-0\nack 1-0\nnack 1-0 changed my mind\n"
     );
+    let framed = stdout("frames.py", "{\"id\":\"1-0\",\"length\":3}\na\nb\n");
+    assert_eq!(framed, "ack 1-0\n");
     let banner = stdout("banner.sh", "x y\n");
     assert!(banner.starts_with("===") && banner.ends_with("working on x y\nack\n"), "{banner}");
     assert!(String::from_utf8(run("garbage.py", &two).stdout).is_err());

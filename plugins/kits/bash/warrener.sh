@@ -20,7 +20,8 @@
 warrener_run() {
     local handler=$1 body status reason
     # 8: messages, 9: replies.
-    exec 8<&0 9>&1 0</dev/null 1>&2
+    exec 8<&0 9>&"${WARRENER_REPLIES_FD:-1}" 0</dev/null 1>&2 3>&-
+    echo ready >&9
     # Byte by byte: in a UTF-8 locale, bash takes the newline after a broken character for a part
     # of it, and with it the next message.
     while LC_ALL=C IFS= read -r body <&8; do

@@ -13,25 +13,27 @@ One file, no dependencies, Python 3.8 or later. A consumer is a function of one 
 
     warrener.run(handle)
 
-In the stack's file such a consumer has `protocol: json`, which is the default.
+In the stack's file such a consumer has `protocol: json`, which is the default, or `protocol: frames`,
+which costs less for long bodies and for those that are not text.
 
 What the program prints goes to stderr, and so into Warrener's log: stdout belongs to the replies.
+Where the file has `ready: true`, messages come once `run` is called.
 An exception is the reason of a failure; its traceback is in the log. When the input ends, `run`
 returns.
 """
 
 import base64
+import io
 import json
 import os
 import sys
 import time
 import traceback
 
-__all__ = ["Message", "Reject", "Requeue", "Retry", "log", "run"]
+__all__ = ["Message", "Reject", "Requeue", "Retry", "log", "run", "stop"]
 
 # Replies are held back while more messages are at hand, but never longer than this (seconds).
 _HOLD = 0.01
-_CHUNK = 1 << 16
 
 
 class Reject(Exception):
@@ -67,6 +69,15 @@ class Message:
         if envelope.get("encoding") == "base64":
             self.body = base64.b64decode(self.body)
         self._replies = replies
+        self._publish = []
+        self._reply = None
+
+    @property
+    def data(self):
+        """The body as bytes, whatever it is."""
+        if isinstance(self.body, str):
+            return self.body.encode()
+        return self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
 
     def json(self):
         """The body as JSON. Raises `Reject` where it is none: another try would not change it."""
@@ -77,10 +88,32 @@ class Message:
         except (ValueError, RecursionError) as error:
             raise Reject(f"the body is not JSON: {error}") from None
 
+    def publish(self, exchange, routing_key, body, headers=None, **properties):
+        """Publishes a message once `handle` has returned; only then, and when the broker has it, is
+        this one acked. Nothing is published if `handle` fails. `body` is a str, bytes, or anything
+        that JSON has; `properties` are AMQP's, such as `message_id="…"`."""
+        output = _output(body, headers, properties)
+        self._publish.append({"exchange": exchange, "routing_key": routing_key, **output})
+
+    def reply(self, body, headers=None, **properties):
+        """Answers whoever sent this message and waits at its `reply_to`; the same otherwise."""
+        self._reply = _output(body, headers, properties)
+
     def extend(self, duration):
         """Asks for more time for this message, such as "30s"."""
         self._replies.add({"id": self.id, "extend": duration})
         self._replies.flush()
+
+
+def _output(body, headers, properties):
+    output = {"body": body}
+    if isinstance(body, (bytes, bytearray, memoryview)):
+        output = {"body": base64.b64encode(body).decode(), "encoding": "base64"}
+    if headers:
+        output["headers"] = headers
+    if properties:
+        output["properties"] = properties
+    return output
 
 
 class _Replies:
@@ -89,8 +122,8 @@ class _Replies:
         self._pending = []
         self._since = 0.0
 
-    def ack(self, message_id):
-        self._append(f"ack {message_id}\n")
+    def words(self, words):
+        self._append(words + "\n")
 
     def add(self, reply):
         self._append(json.dumps(reply) + "\n")
@@ -122,33 +155,58 @@ def log(text, level="info"):
         _replies.add({"log": str(text), "level": level})
 
 
+def stop():
+    """Asks to be replaced by a fresh process, once everything that was sent here is answered: for a
+    handler that leaks memory, say. `run` goes on until the input ends, which is soon."""
+    _replies.words("stop")
+    _replies.flush()
+
+
 def run(handle):
-    """Calls `handle` with each message until the input ends."""
+    """Says that the program is ready, and calls `handle` with each message until the input ends."""
     global _replies
     source, _replies = _take_over_stdio()
     try:
-        for line in _lines(source):
-            _answer(handle, line)
+        _replies.words("ready")
+        for envelope in _envelopes(source):
+            _answer(handle, envelope)
             _replies.flush_if_due()
     finally:
         # Also when the program ends itself: what was handled before stays handled.
         _replies.flush()
 
 
-def _lines(source):
-    """The lines of the input. Replies never wait for the next message."""
-    pending = b""
-    while True:
+class _Source(io.FileIO):
+    """The input. Replies never wait for the next message."""
+
+    def readinto(self, buffer):
         _replies.flush()
-        chunk = os.read(source, _CHUNK)
-        if not chunk:
+        return super().readinto(buffer)
+
+
+def _envelopes(source):
+    """The messages of the input, with their bodies. What is cut short at its end is none."""
+    for line in source:
+        if not line.endswith(b"\n"):
             return
-        *lines, pending = (pending + chunk).split(b"\n")
-        yield from (line for line in lines if line.strip())
+        if not line.strip():
+            continue
+        envelope = json.loads(line)
+        length = envelope.get("length")
+        if length is not None:  # `protocol: frames`
+            body = source.read(length + 1)
+            if len(body) <= length:
+                return
+            body = body[:length]
+            try:
+                envelope["body"] = body.decode()
+            except UnicodeDecodeError:
+                envelope["body"] = body
+        yield envelope
 
 
-def _answer(handle, line):
-    message = Message(json.loads(line), _replies)
+def _answer(handle, envelope):
+    message = Message(envelope, _replies)
     reply = {"id": message.id}
     try:
         handle(message)
@@ -164,16 +222,21 @@ def _answer(handle, line):
         traceback.print_exc()
         reply.update(result="nack", reason=f"{type(error).__name__}: {error}")
     else:
-        _replies.ack(message.id)
-        return
+        if not message._publish and message._reply is None:
+            _replies.words(f"ack {message.id}")
+            return
+        reply.update(result="ack", publish=message._publish, reply=message._reply)
     _replies.add(reply)
 
 
 def _take_over_stdio():
     """Keeps the pipes to Warrener for ourselves: neither a `print` nor a program that the handler
     starts can then write into the replies or swallow a message."""
-    source = os.dup(0)
-    target = os.dup(1)
+    source = io.BufferedReader(_Source(os.dup(0)), 1 << 16)
+    replies = int(os.environ.get("WARRENER_REPLIES_FD", "1"))
+    target = os.dup(replies)
+    if replies > 2:
+        os.close(replies)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)

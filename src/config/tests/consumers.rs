@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{check, check_all, desired};
 use crate::model::{
     ArgValue, BodyAs, ConsumerName, ConsumerSpec, Delimiter, ExitVerdict, Program, Queue,
-    QueueType, RetrySpec, StopSignal, WireProtocol,
+    QueueType, Replies, RetrySpec, StopSignal, WireProtocol,
 };
 
 fn consumer(text: &str, name: &str) -> ConsumerSpec {
@@ -84,21 +84,45 @@ fn protocols() {
         WireProtocol::Lines { delimiter: Delimiter::Nul }
     );
     assert_eq!(with("body_as: json").protocol, WireProtocol::Json { body_as: BodyAs::Json });
+    assert_eq!(with("protocol: frames").protocol, WireProtocol::Frames);
+    assert_eq!(with("protocol: frames").prefetch.get(), 64);
     assert_eq!(with("protocol: exec").prefetch.get(), 1);
+    assert_eq!((with("").replies, with("").ready), (Replies::Stdout, None));
+    assert_eq!(with("replies: fd3, protocol: lines").replies, Replies::Fd3);
+    assert_eq!(with("ready: true").ready, Some(Duration::from_secs(30)));
+    assert_eq!(with("ready: true, start_timeout: 2m").ready, Some(Duration::from_mins(2)));
+    assert_eq!(with("ready: false, start_timeout: 2m").ready, None);
+    let exec = |keys: &str| {
+        let spec = with(&format!("protocol: exec{keys}"));
+        (spec.reply_from_stdout, spec.metadata)
+    };
+    assert_eq!((exec(""), exec(", reply: stdout")), ((false, false), (true, false)));
+    assert_eq!(exec(", reply: none, metadata_fd: 3"), (false, true));
     assert_eq!(with("timeout: none").timeout, None);
     check(
         "stack: s\nqueues: { q: }\nconsumers:\n  \
          a: { queue: q, command: [x], discard: true, protocol: exec, body_as: json, delimiter: nul }\n  \
          b: { queue: q, command: [x], discard: true, exit_codes: { 0: ack } }\n  \
-         c: { queue: q, command: [x], discard: true, protocol: frames }\n  \
-         d: { queue: q, command: [x], discard: true, protocol: exec, exit_codes: { 256: ack, 1: maybe } }\n",
+         c: { queue: q, command: [x], discard: true, protocol: frames, body_as: json }\n  \
+         d: { queue: q, command: [x], discard: true, protocol: exec, exit_codes: { 256: ack, 1: maybe } }\n  \
+         e: { queue: q, command: [x], discard: true, protocol: exec, replies: fd3, ready: true }\n  \
+         f: { queue: q, command: [x], discard: true, start_timeout: 1s, replies: stderr }\n  \
+         g: { queue: q, command: [x], discard: true, reply: stdout, metadata_fd: 3 }\n  \
+         h: { queue: q, command: [x], discard: true, protocol: exec, metadata_fd: 4 }\n",
         &[
             "E0404 a.yaml:4:72 `body_as` means something only with `protocol: json`",
             "E0404 a.yaml:4:89 `delimiter` means something only with `protocol: lines`",
             "E0404 a.yaml:5:47 `exit_codes` means something only with `protocol: exec`",
-            "E0104 a.yaml:6:57 the protocol `frames` is not supported yet",
+            "E0404 a.yaml:6:74 `body_as` means something only with `protocol: json`",
             "E0106 a.yaml:7:77 `256` is no exit code",
             "E0106 a.yaml:7:90 `1` takes one of",
+            "E0404 a.yaml:8:72 `replies` means something only with `protocol: json`, `lines` or `frames`",
+            "E0404 a.yaml:8:84 `ready` means something only with `protocol: json`, `lines` or `frames`",
+            "E0404 a.yaml:9:62 `start_timeout` means something only with `ready: true`",
+            "E0106 a.yaml:9:75 `replies` takes `stdout` or `fd3`, not `stderr`",
+            "E0404 a.yaml:10:54 `reply` means something only with `protocol: exec`",
+            "E0404 a.yaml:10:75 `metadata_fd` means something only with `protocol: exec`",
+            "E0106 a.yaml:11:76 `metadata_fd` takes the descriptor 3 and no other, not `4`",
         ],
     );
 }

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use super::excerpt;
-use crate::protocol::DeliveryId;
+use super::{OutputFault, excerpt};
+use crate::protocol::{DeliveryId, Output};
 
 /// The longest pause a reply can ask for; longer ones are cut to it. A queue's TTL in milliseconds
 /// then fits a signed 32-bit number, the narrowest that any broker keeps it in.
@@ -18,7 +18,7 @@ pub const MAX_REASON: usize = 1024;
 pub const MAX_NESTING: usize = 64;
 
 /// One line of a child, understood.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Line<'a> {
     /// An answer to a message.
     Reply(Reply),
@@ -33,6 +33,10 @@ pub enum Line<'a> {
         /// The whole JSON object, where it says more than `log` and `level`.
         json: Option<&'a str>,
     },
+    /// It is ready for messages.
+    Ready,
+    /// It wants no more messages, and to be replaced when it has answered what it has.
+    Stop,
     /// An answer that cannot be understood. It settles nothing.
     Fault(Fault<'a>),
     /// A line over the limit; its text is gone. Said once, as soon as it is known.
@@ -40,7 +44,7 @@ pub enum Line<'a> {
 }
 
 /// An answer to one message, or to all up to one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Reply {
     /// Which message.
     pub target: Target,
@@ -62,10 +66,12 @@ pub enum Target {
 
 /// What the child says about a message. A `reason` is at most [`MAX_REASON`] bytes and holds no
 /// control character.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     /// Done.
     Ack,
+    /// Done, once this is published.
+    AckAfter(Box<Output>),
     /// Failed, try later: the retry policy decides.
     Nack {
         /// The child's words.
@@ -128,8 +134,8 @@ pub enum FaultKind {
     /// Deeper than [`MAX_NESTING`].
     #[error("the object is nested deeper than {MAX_NESTING} levels")]
     TooDeep,
-    /// More than one of `result`, `extend` and `log` in an object.
-    #[error("an object can say one of `result`, `extend` and `log`, not several")]
+    /// More than one of `result`, `extend`, `log`, `ready` and `stop` in an object.
+    #[error("an object can say one of `result`, `extend`, `log`, `ready` and `stop`, not several")]
     SeveralVerbs,
     /// A `result` that is none.
     #[error("`result` must be `ack`, `nack`, `retry`, `reject` or `requeue`")]
@@ -152,9 +158,9 @@ pub enum FaultKind {
     /// A `delay` on another result than `retry`.
     #[error("`delay` goes with the result `retry` only")]
     StrayDelay,
-    /// Output that a reply cannot carry yet; taking the answer without it would lose it.
-    #[error("`publish` and `reply` are not supported yet")]
-    Output,
+    /// Output that cannot be published; taking the answer without it would lose it.
+    #[error(transparent)]
+    Output(OutputFault),
     /// A verb and an id, but then not what the verb takes.
     #[error("this verb and id must be followed by {takes}", takes = .0.takes())]
     Words(Verb),
@@ -192,7 +198,7 @@ impl FaultKind {
             Self::DuplicateKey => "duplicate_key",
             Self::TooDeep => "too_deep",
             Self::BadId => "bad_id",
-            Self::Output => "unsupported",
+            Self::Output(_) => "bad_output",
             Self::SeveralVerbs
             | Self::BadResult
             | Self::BadDuration

@@ -10,6 +10,7 @@ mod duration;
 mod excerpt;
 mod line;
 mod object;
+mod output;
 mod words;
 
 #[cfg(test)]
@@ -20,3 +21,4 @@ pub use excerpt::excerpt;
 pub use line::{
     Fault, FaultKind, Level, Line, MAX_DELAY, MAX_NESTING, MAX_REASON, Reply, Target, Verb, Verdict,
 };
+pub use output::{MAX_PUBLICATIONS, MAX_PUBLISHED_HEADERS, OutputFault};

@@ -11,7 +11,8 @@ use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{
-    Fault, FaultKind, Level, Line, MAX_NESTING, Reply, Target, Verdict, duration, excerpt, words,
+    Fault, FaultKind, Level, Line, MAX_NESTING, OutputFault, Reply, Target, Verdict, duration,
+    excerpt, output, words,
 };
 use crate::protocol::DeliveryId;
 
@@ -31,7 +32,9 @@ fn understand(line: &[u8]) -> Result<Line<'_>, FaultKind> {
     let fields = Fields::parse(text).ok_or(FaultKind::NotJson)?;
     // `log` of another type than text is how some loggers nest their own fields.
     let log = fields.log.and_then(string);
-    let verbs = [fields.result.is_some(), fields.extend.is_some(), log.is_some()];
+    // Likewise a status line may have a `ready` or `stop` of its own; only a true one is meant here.
+    let (ready, stop) = (fields.ready == Some("true"), fields.stop == Some("true"));
+    let verbs = [fields.result.is_some(), fields.extend.is_some(), log.is_some(), ready, stop];
     match verbs.iter().filter(|&&verb| verb).count() {
         0 => return Ok(Line::Log(line)),
         1 => {}
@@ -47,6 +50,12 @@ fn understand(line: &[u8]) -> Result<Line<'_>, FaultKind> {
     }
     if fields.duplicate {
         return Err(FaultKind::DuplicateKey);
+    }
+    if ready {
+        return Ok(Line::Ready);
+    }
+    if stop {
+        return Ok(Line::Stop);
     }
     fields.answer().map(Line::Reply)
 }
@@ -64,6 +73,8 @@ struct Fields<'a> {
     multiple: Option<&'a str>,
     publish: Option<&'a str>,
     reply: Option<&'a str>,
+    ready: Option<&'a str>,
+    stop: Option<&'a str>,
     /// Keys without a meaning here. No room is taken for them until there is one.
     others: HashSet<Cow<'a, str>>,
     /// Whether any key came twice.
@@ -90,6 +101,8 @@ impl<'a> Fields<'a> {
             "multiple" => &mut self.multiple,
             "publish" => &mut self.publish,
             "reply" => &mut self.reply,
+            "ready" => &mut self.ready,
+            "stop" => &mut self.stop,
             _ => {
                 self.duplicate |= !self.others.insert(key);
                 return;
@@ -101,7 +114,8 @@ impl<'a> Fields<'a> {
     /// Whether a log object has more than its text and level.
     fn says_more(&self) -> bool {
         let rest = [self.id, self.reason, self.delay, self.multiple, self.publish, self.reply];
-        !self.others.is_empty() || rest.iter().any(Option::is_some)
+        let rest = rest.iter().chain([&self.ready, &self.stop]);
+        !self.others.is_empty() || rest.into_iter().any(Option::is_some)
     }
 
     /// The reply, where there is a `result` or an `extend`.
@@ -121,13 +135,20 @@ impl<'a> Fields<'a> {
         if multiple && (target == Target::Oldest || self.extend.is_some()) {
             return Err(FaultKind::LoneMultiple);
         }
-        if self.publish.is_some() || self.reply.is_some() {
-            return Err(FaultKind::Output);
-        }
-        let verdict = match self.extend {
+        let mut verdict = match self.extend {
             Some(time) => Verdict::Extend(time_of(time)?),
             None => self.verdict()?,
         };
+        let given = |part: Option<&'a str>| part.filter(|json| *json != "null");
+        let (publish, reply) = (given(self.publish), given(self.reply));
+        if publish.is_some() || reply.is_some() {
+            if multiple || verdict != Verdict::Ack {
+                return Err(FaultKind::Output(OutputFault::Stray));
+            }
+            if let Some(output) = output::read(publish, reply).map_err(FaultKind::Output)? {
+                verdict = Verdict::AckAfter(Box::new(output));
+            }
+        }
         Ok(Reply { target, multiple, verdict })
     }
 

@@ -10,6 +10,10 @@ use super::*;
 use crate::model::Epoch;
 use crate::protocol::DeliveryId;
 
+mod published;
+
+use published::published;
+
 /// One line of text for what a line was read as.
 fn show(line: &Line<'_>) -> String {
     match line {
@@ -19,13 +23,18 @@ fn show(line: &Line<'_>) -> String {
                 Target::Id(id) if *multiple => format!("up to {id}"),
                 Target::Id(id) => id.to_string(),
             };
-            format!("{target}: {verdict:?}")
+            match verdict {
+                Verdict::AckAfter(output) => format!("{target}: Ack after {}", published(output)),
+                verdict => format!("{target}: {verdict:?}"),
+            }
         }
         Line::Log(text) => format!("log `{}`", excerpt(text)),
         Line::Structured { level, text, json } => {
             format!("{level:?} `{text}`{}", if json.is_some() { " and more" } else { "" })
         }
         Line::Fault(fault) => format!("FAULT {:?}", fault.kind),
+        Line::Ready => "ready".to_owned(),
+        Line::Stop => "stop".to_owned(),
         Line::TooLong => "TOO LONG".to_owned(),
     }
 }
@@ -90,7 +99,9 @@ fn words() {
         log something
         log
         ready
+        ready to rumble
         stop
+        stop it
         hello
         "
     ), @r#"
@@ -128,8 +139,10 @@ fn words() {
     log WARNING disk at 91 %  =>  Warn `disk at 91 %`
     log something  =>  log `log something`
     log  =>  log `log`
-    ready  =>  log `ready`
-    stop  =>  log `stop`
+    ready  =>  ready
+    ready to rumble  =>  log `ready to rumble`
+    stop  =>  stop
+    stop it  =>  log `stop it`
     hello  =>  log `hello`
     "#);
 }
@@ -162,6 +175,7 @@ fn objects() {
         {"id":"3-42","extend":"30s","multiple":true}
         {"id":"3-42","result":"ack","extend":"30s"}
         {"id":"3-42","result":"ack","publish":[]}
+        {"id":"3-42","result":"ack","publish":null,"reply":null}
         {"id":"3-42","result":"ack","reply":{"body":"x"}}
         {"id":"3-42","result":"ack","result":"nack"}
         {"id":"3-42","result":"ack","x":1,"x":2}
@@ -172,6 +186,13 @@ fn objects() {
         {"log":{"logger":"main"},"message":"hello"}
         {"level":"info","msg":"hello","msg":"again"}
         {"ready":true}
+        {"ready":true,"version":"1.2"}
+        {"ready":"yes"}
+        {"ready":false,"msg":"warming up"}
+        {"stop":true}
+        {"stop":true,"stop":true}
+        {"result":"ack","stop":true}
+        {"log":"done","stop":false}
         {"id":"3-42","result":"ack"} {"id":"3-43","result":"ack"}
         {"id":"3-42","result":"ack"
         {}
@@ -202,8 +223,9 @@ fn objects() {
     {"id":"3-42","extend":"30s"}  =>  3-42: Extend(30s)
     {"id":"3-42","extend":"30s","multiple":true}  =>  FAULT LoneMultiple
     {"id":"3-42","result":"ack","extend":"30s"}  =>  FAULT SeveralVerbs
-    {"id":"3-42","result":"ack","publish":[]}  =>  FAULT Output
-    {"id":"3-42","result":"ack","reply":{"body":"x"}}  =>  FAULT Output
+    {"id":"3-42","result":"ack","publish":[]}  =>  3-42: Ack
+    {"id":"3-42","result":"ack","publish":null,"reply":null}  =>  3-42: Ack
+    {"id":"3-42","result":"ack","reply":{"body":"x"}}  =>  3-42: Ack after reply `x` mode 2 headers 0
     {"id":"3-42","result":"ack","result":"nack"}  =>  FAULT DuplicateKey
     {"id":"3-42","result":"ack","x":1,"x":2}  =>  FAULT DuplicateKey
     {"\u0069d":"3-42","result":"\u0061ck"}  =>  3-42: Ack
@@ -212,7 +234,14 @@ fn objects() {
     {"log":"disk","level":"warn","percent":91}  =>  Warn `disk` and more
     {"log":{"logger":"main"},"message":"hello"}  =>  log `{"log":{"logger":"main"},"message":"hello"}`
     {"level":"info","msg":"hello","msg":"again"}  =>  log `{"level":"info","msg":"hello","msg":"again"}`
-    {"ready":true}  =>  log `{"ready":true}`
+    {"ready":true}  =>  ready
+    {"ready":true,"version":"1.2"}  =>  ready
+    {"ready":"yes"}  =>  log `{"ready":"yes"}`
+    {"ready":false,"msg":"warming up"}  =>  log `{"ready":false,"msg":"warming up"}`
+    {"stop":true}  =>  stop
+    {"stop":true,"stop":true}  =>  FAULT DuplicateKey
+    {"result":"ack","stop":true}  =>  FAULT SeveralVerbs
+    {"log":"done","stop":false}  =>  Info `done` and more
     {"id":"3-42","result":"ack"} {"id":"3-43","result":"ack"}  =>  FAULT NotJson
     {"id":"3-42","result":"ack"  =>  FAULT NotJson
     {}  =>  log `{}`
@@ -335,6 +364,8 @@ fn output() -> impl Strategy<Value = Vec<u8>> {
             "requeue",
             "extend",
             "log",
+            "ready",
+            "stop",
             " ",
             "3-42",
             "30s",

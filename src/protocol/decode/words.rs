@@ -16,6 +16,8 @@ pub(super) fn read(line: &[u8]) -> Line<'_> {
         b"reject" => with_reason(line, rest, |reason| Verdict::Reject { reason }),
         b"retry" | b"extend" => timed(line, verb, rest),
         b"log" => log(line, rest),
+        b"ready" if rest.is_empty() => Line::Ready,
+        b"stop" if rest.is_empty() => Line::Stop,
         _ => Line::Log(line),
     }
 }

@@ -52,15 +52,23 @@ impl Encoder {
         Self { protocol }
     }
 
-    /// Appends what the child reads for one message: a JSON line, the body and a delimiter, or for
-    /// `exec` the body alone.
+    /// Appends what the child reads for one message: a JSON line, the body and a delimiter, a JSON
+    /// line and the body and a newline, or for `exec` the body alone.
     ///
     /// # Errors
     /// [`Unencodable`]; `out` is then as it was.
     pub fn encode(&self, envelope: &Envelope<'_>, out: &mut Vec<u8>) -> Result<(), Unencodable> {
         let from = out.len();
         let encoded = match self.protocol {
-            WireProtocol::Json { body_as } => object(envelope, body_as, out),
+            WireProtocol::Json { body_as } => object(envelope, out).map(|()| {
+                body(envelope.body, body_as, out);
+                out.extend_from_slice(b"}\n");
+            }),
+            WireProtocol::Frames => metadata(envelope, out).map(|()| {
+                out.reserve(envelope.body.len() + 1);
+                out.extend_from_slice(envelope.body);
+                out.push(b'\n');
+            }),
             WireProtocol::Lines { delimiter } => line(envelope.body, delimiter, out),
             WireProtocol::Exec => {
                 out.extend_from_slice(envelope.body);
@@ -71,6 +79,15 @@ impl Encoder {
             out.truncate(from);
         }
         encoded
+    }
+
+    /// Appends one JSON line with everything about the message but its body, whose length it gives.
+    ///
+    /// # Errors
+    /// [`Unencodable`]; `out` is then as it was.
+    pub fn metadata(envelope: &Envelope<'_>, out: &mut Vec<u8>) -> Result<(), Unencodable> {
+        let from = out.len();
+        metadata(envelope, out).inspect_err(|_| out.truncate(from))
     }
 }
 
@@ -88,7 +105,17 @@ fn line(body: &[u8], delimiter: Delimiter, out: &mut Vec<u8>) -> Result<(), Unen
     Ok(())
 }
 
-fn object(envelope: &Envelope<'_>, body_as: BodyAs, out: &mut Vec<u8>) -> Result<(), Unencodable> {
+/// A JSON line with everything but the body, whose length it gives.
+fn metadata(envelope: &Envelope<'_>, out: &mut Vec<u8>) -> Result<(), Unencodable> {
+    object(envelope, out)?;
+    out.extend_from_slice(b",\"length\":");
+    json::number(envelope.body.len(), out);
+    out.extend_from_slice(b"}\n");
+    Ok(())
+}
+
+/// The members of the object that stand before the body; it is left open.
+fn object(envelope: &Envelope<'_>, out: &mut Vec<u8>) -> Result<(), Unencodable> {
     write!(out, "{{\"id\":\"{}\",\"attempt\":", envelope.id).expect("a Vec can be written to");
     json::number(envelope.attempt, out);
     out.extend_from_slice(b",\"redelivered\":");
@@ -110,8 +137,6 @@ fn object(envelope: &Envelope<'_>, body_as: BodyAs, out: &mut Vec<u8>) -> Result
     }
     out.extend_from_slice(b",\"properties\":");
     properties(envelope.properties, out);
-    body(envelope.body, body_as, out);
-    out.extend_from_slice(b"}\n");
     Ok(())
 }
 

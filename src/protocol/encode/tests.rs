@@ -217,6 +217,21 @@ fn lines_are_the_body_and_the_delimiter() {
 }
 
 #[test]
+fn frames_are_a_line_the_body_and_a_newline() {
+    assert_snapshot!(encode(WireProtocol::Frames, b"{\n}"), @r#"
+    {"id":"3-42","attempt":1,"redelivered":false,"queue":"billing","exchange":"orders","routing_key":"order.created","deadline":"2026-01-31T12:00:00.000Z","headers":{},"properties":{},"length":3}
+    {
+    }
+    "#);
+    assert!(encode(WireProtocol::Frames, b"").ends_with(",\"length\":0}\n\n"));
+    let deep = (0..=MAX_HEADER_NESTING)
+        .fold(AMQPValue::Void, |value, _| AMQPValue::FieldArray(vec![value].into()));
+    let properties = BasicProperties::default().with_headers(table([("deep", deep)]));
+    let refused = try_encode(WireProtocol::Frames, &properties, b"never seen");
+    assert_eq!(refused, Err(Unencodable::HeadersTooDeep));
+}
+
+#[test]
 fn headers_nest_so_deep_and_no_deeper() {
     let nested = |levels: usize| {
         let value = (0..levels).fold(AMQPValue::Void, |value, level| match level % 2 {
@@ -374,5 +389,26 @@ proptest! {
             None => prop_assert_eq!(as_text().as_bytes(), body),
             Some(other) => prop_assert!(false, "encoding {}", other),
         }
+    }
+
+    #[test]
+    fn frames_can_be_cut_apart_again(bodies in prop::collection::vec(body(), 1..5)) {
+        let properties = BasicProperties::default();
+        let mut out = Vec::new();
+        for body in &bodies {
+            let encoder = Encoder::new(WireProtocol::Frames);
+            encoder.encode(&envelope(&properties, body), &mut out).unwrap();
+        }
+        let mut rest = out.as_slice();
+        for body in &bodies {
+            let end = rest.iter().position(|&byte| byte == b'\n').unwrap();
+            let line: serde_json::Value = serde_json::from_slice(&rest[..end]).unwrap();
+            let length = usize::try_from(line["length"].as_u64().unwrap()).unwrap();
+            rest = &rest[end + 1..];
+            prop_assert_eq!(&rest[..length], body.as_slice());
+            prop_assert_eq!(rest[length], b'\n');
+            rest = &rest[length + 1..];
+        }
+        prop_assert_eq!(rest, b"");
     }
 }

@@ -46,8 +46,8 @@ pub enum Answer {
     /// An ack or requeue: the next flush tells the broker. What was kept for the messages is in
     /// the caller's list.
     Settled,
-    /// A nack, retry or reject: the messages are in the caller's list, and each waits for
-    /// [`Ledger::resolve`](super::Ledger::resolve).
+    /// A nack, retry or reject, or an ack with output: the messages are in the caller's list, and
+    /// each waits for [`Ledger::resolve`](super::Ledger::resolve).
     Taken,
     /// A request for more time for that message.
     Extend(DeliveryId),

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::model::{
     BodyAs, ConsumerName, ConsumerSpec, DeadLetterTarget, ExchangeName, ExitCodes, Origin, Program,
-    QueueName, QueueType, RestartSpec, RetrySpec, RoutingKey, StopSpec, VhostName, WireProtocol,
+    QueueName, QueueType, Replies, RestartSpec, RetrySpec, RoutingKey, StopSpec, VhostName,
+    WireProtocol,
 };
 use crate::supervise::{DeadLetterRoute, Disposition, Failure, Wish, dispose};
 
@@ -20,6 +21,10 @@ fn spec(delays: &[u64], discard: bool) -> ConsumerSpec {
         dead_letters: true,
         program: Program::Command(vec!["true".into()]),
         protocol: WireProtocol::Json { body_as: BodyAs::String },
+        replies: Replies::Stdout,
+        ready: None,
+        reply_from_stdout: false,
+        metadata: false,
         workers: NonZeroU16::MIN,
         prefetch: NonZeroU16::MIN,
         timeout: None,

@@ -147,6 +147,56 @@ fn at_most_twelve_spawns_in_five_minutes_of_crashing_whatever_the_jitter() {
     }
 }
 
+#[test]
+fn one_that_must_be_ready_is_fed_only_then_and_has_a_limit() {
+    use Effect::{CloseInput, Consume, Finish, Kill, Pause, Release, Signal, Spawn};
+    let play = |events: &[(u64, Event)]| -> Vec<Vec<Effect>> {
+        let start = Instant::now();
+        let mut lifecycle = lifecycle(start).awaiting_ready(Some(seconds(5)));
+        let play =
+            |(at, event): &(u64, Event)| lifecycle.on(*event, start + seconds(*at), 0.5).to_vec();
+        events.iter().map(play).collect()
+    };
+    let born = [(0, Event::Tick), (0, Event::Spawned)];
+    let after = |rest: &[(u64, Event)]| {
+        let mut effects = play(&[&born, rest].concat());
+        assert_eq!(effects[..2], [vec![Spawn], vec![]]);
+        effects.split_off(2)
+    };
+    let ready = after(&[(4, Event::Ready), (6, Event::Ready), (6, Event::Tick)]);
+    assert_eq!(ready, [vec![Consume], vec![], vec![]]);
+    let late = after(&[(4, Event::Tick), (5, Event::Tick), (6, Event::Ready), (15, Event::Tick)]);
+    assert_eq!(late, [vec![], vec![Signal], vec![], vec![Kill]]);
+    let stopped = after(&[(1, Event::Stop), (1, Event::Drained), (2, Event::Exited)]);
+    assert_eq!(stopped, [vec![], vec![CloseInput], vec![Pause, Release, Finish]]);
+}
+
+#[test]
+fn one_that_asks_for_it_is_replaced_without_hurry_and_without_a_pause() {
+    use Effect::{CloseInput, Pause, Release};
+    let start = Instant::now();
+    for (earned, pause) in [(true, 0), (false, 1)] {
+        let mut lifecycle = lifecycle(start);
+        lifecycle.on(Event::Tick, start, 0.5);
+        lifecycle.on(Event::Spawned, start, 0.5);
+        assert_eq!(lifecycle.on(Event::Recycle { earned }, start, 0.5), [Pause]);
+        // The grace time of 10 s is for a stop.
+        assert_eq!(lifecycle.next_tick(), None);
+        let now = start + seconds(50);
+        assert_eq!(lifecycle.on(Event::Tick, now, 0.5), []);
+        assert_eq!(lifecycle.on(Event::Drained, now, 0.5), [CloseInput]);
+        assert_eq!(lifecycle.on(Event::Exited, now, 0.5), [Pause, Release]);
+        assert_eq!(lifecycle.state(), State::Waiting { until: now + seconds(pause) });
+        // The next one has earned nothing yet.
+        let now = now + seconds(pause);
+        for event in [Event::Tick, Event::Spawned, Event::Exited] {
+            lifecycle.on(event, now, 0.5);
+        }
+        let State::Waiting { until } = lifecycle.state() else { panic!("waits") };
+        assert!(until > now);
+    }
+}
+
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         1 => Just(Event::Spawned),
@@ -156,6 +206,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Stop),
         1 => Just(Event::StopNow),
         1 => Just(Event::Replace),
+        1 => Just(Event::Ready),
+        1 => any::<bool>().prop_map(|earned| Event::Recycle { earned }),
         1 => Just(Event::Deaf),
         3 => Just(Event::Tick),
     ]
@@ -165,9 +217,12 @@ proptest! {
     /// Whatever happens in whatever order: after a stop nothing is spawned and the worker is over
     /// once its child is; it finishes once; and nothing is consumed without a child.
     #[test]
-    fn every_story_can_be_ended(events in prop::collection::vec((0_u64..20, event()), 0..60)) {
+    fn every_story_can_be_ended(
+        events in prop::collection::vec((0_u64..20, event()), 0..60),
+        start_timeout in prop::option::of((1_u64..30).prop_map(seconds)),
+    ) {
         let mut now = Instant::now();
-        let mut lifecycle = lifecycle(now);
+        let mut lifecycle = lifecycle(now).awaiting_ready(start_timeout);
         let (mut child, mut finished) = (false, 0);
         let mut stopping = false;
         let end = [(0, Event::Stop), (11, Event::Tick), (11, Event::Tick), (11, Event::Tick)];
