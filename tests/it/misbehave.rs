@@ -212,9 +212,11 @@ async fn one_that_ignores_the_stop_is_killed_within_the_grace() {
     case.outside.wait_for_depth("work", 0, PATIENCE).await;
     wait_until("a child", PATIENCE, || !case.supervisor.children().is_empty());
     let children = case.supervisor.children();
-    case.stop(Duration::from_secs(3));
+    let books = case.stop(Duration::from_secs(3));
     assert!(!children.iter().any(|pid| alive(*pid)));
-    case.outside.wait_for_depth("work", 0, PATIENCE).await;
+    // An empty queue may mean that the message was on its way when the stop came.
+    let left = 1 - u32::try_from(books.count("acked")).expect("one at most");
+    case.outside.wait_for_depth("work", left, PATIENCE).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
