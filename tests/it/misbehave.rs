@@ -89,7 +89,7 @@ async fn answers_that_are_repeated_made_up_or_out_of_order_settle_each_message_o
         let keys = python(file).replace(".py\"", ".py\", \"3\"");
         let mut case = Case::run(&keys).await;
         case.send(&["0", "1", "2", "3", "4", "5"]).await;
-        case.outside.wait_for_depth("work", 0, PATIENCE).await;
+        case.wait_settled();
         let books = case.stop(STOPPED);
         case.outside.wait_for_depth("work", 0, PATIENCE).await;
         case.outside.wait_for_depth("dead", 0, PATIENCE).await;

@@ -74,6 +74,19 @@ impl Vhost {
         &self.name
     }
 
+    /// Messages of a queue, those that a consumer holds among them; `None` where there is none.
+    pub(crate) fn messages(&self, queue: &str) -> Option<u64> {
+        // Without statistics, which lag by seconds, the totals are those of the moment.
+        let totals = "disable_stats=true&enable_queue_totals=true";
+        let url = format!("{}/api/queues/{}?{totals}", management_url(), self.name);
+        let queues: serde_json::Value = on_own_runtime(async {
+            let http = reqwest::Client::builder().no_proxy().build()?;
+            http.get(url).basic_auth("guest", Some("guest")).send().await?.json().await
+        })
+        .expect("the management API answers");
+        queues.as_array()?.iter().find(|found| found["name"] == queue)?["messages"].as_u64()
+    }
+
     fn api(&self) -> String {
         format!("{}/api/vhosts/{}", management_url(), self.name)
     }

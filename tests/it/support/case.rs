@@ -97,6 +97,12 @@ impl Case {
         });
     }
 
+    /// Waits until `work` is empty and nobody holds a message of it. An empty queue alone may only
+    /// mean that its messages are on their way.
+    pub(crate) fn wait_settled(&self) {
+        wait_until("all to be settled", PATIENCE, || self.vhost.messages("work") == Some(0));
+    }
+
     /// The different ids in the file `ledger`, and how often each is there.
     pub(crate) fn ledger(&self) -> BTreeMap<u32, usize> {
         let text = fs::read_to_string(self.supervisor.path("ledger")).unwrap_or_default();
