@@ -31,13 +31,14 @@ enum Kind {
 }
 
 /// The keys that only some protocols have: key, protocols, and their names for a person.
-const KEYS: [(&str, &[Kind], &str); 8] = [
+const KEYS: [(&str, &[Kind], &str); 9] = [
     ("body_as", &[Kind::Json], "`protocol: json`"),
     ("delimiter", &[Kind::Lines], "`protocol: lines`"),
     ("exit_codes", &[Kind::Exec], "`protocol: exec`"),
     ("reply", &[Kind::Exec], "`protocol: exec`"),
     ("metadata_fd", &[Kind::Exec], "`protocol: exec`"),
     ("replies", STREAMS, STREAMS_SHOWN),
+    ("tty", STREAMS, STREAMS_SHOWN),
     ("ready", STREAMS, STREAMS_SHOWN),
     ("start_timeout", STREAMS, STREAMS_SHOWN),
 ];
@@ -65,6 +66,17 @@ impl Reading {
         let exit_codes = self.exit_codes(fields);
         let words = [("stdout", Replies::Stdout), ("fd3", Replies::Fd3)];
         let replies = fields.read("replies", self, |r, key, node| r.choice(key, node, &words));
+        let tty = fields.read("tty", self, Self::boolean).unwrap_or(false);
+        if tty && replies == Some(Replies::Fd3) {
+            let message =
+                "with `tty` the answers come on the terminal, with `replies: fd3` elsewhere";
+            let place = self.spots.find(owner, "tty");
+            self.push(
+                Problem::error(codes::EXCLUSIVE, place, message)
+                    .related(self.spots.find(owner, "replies"), "given here")
+                    .hint("remove one of the two"),
+            );
+        }
         let ready = fields.read("ready", self, Self::boolean);
         let start_timeout = fields.read("start_timeout", self, Self::duration);
         let reply = fields.read("reply", self, |r, key, node| {
@@ -88,7 +100,7 @@ impl Reading {
                 Kind::Exec => WireProtocol::Exec,
             },
             exit_codes,
-            replies: replies.unwrap_or_default(),
+            replies: if tty { Replies::Terminal } else { replies.unwrap_or_default() },
             ready: ready.then(|| start_timeout.unwrap_or(DEFAULT_START_TIMEOUT)),
             reply_from_stdout: reply.unwrap_or(false),
             metadata: metadata.is_some(),

@@ -69,6 +69,9 @@ pub(super) fn hint(spec: &ConsumerSpec, worker: u16) {
 
 /// How the program's language is made to flush, as far as the command tells the language.
 fn mend(program: &Program, replies: Replies) -> &'static str {
+    if replies == Replies::Terminal {
+        return "it writes to a terminal and holds back even there: flush after each answer";
+    }
     let words: Vec<&str> = match program {
         Program::Command(words) => words.iter().map(String::as_str).collect(),
         Program::Shell(text) => text.split_whitespace().collect(),
@@ -94,8 +97,8 @@ fn mend(program: &Program, replies: Replies) -> &'static str {
     }
     match replies {
         Replies::Fd3 => "flush what is written to descriptor 3 after each answer",
-        Replies::Stdout => {
-            "flush standard output after each answer; for many programs, `stdbuf -oL` in front of the command does it"
+        Replies::Stdout | Replies::Terminal => {
+            "flush standard output after each answer; for programs that cannot, `tty: true`"
         }
     }
 }

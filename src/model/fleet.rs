@@ -64,6 +64,9 @@ pub enum Replies {
     /// On its standard output.
     #[default]
     Stdout,
+    /// On its standard output, which is a pseudo terminal: programs that hold back what they write
+    /// to a pipe do not hold it back there.
+    Terminal,
     /// On a pipe that it finds as its descriptor 3; its standard output is log.
     Fd3,
 }

@@ -49,7 +49,7 @@ pub struct Child {
     pub pid: u32,
     /// Where it reads; dropping it is the end of its input.
     pub stdin: Option<ChildInput>,
-    /// What it writes.
+    /// What it writes. From a terminal, its end is an error.
     pub stdout: Option<ChildOutput>,
     /// What it writes beside that.
     pub stderr: Option<ChildOutput>,
@@ -73,7 +73,10 @@ impl Child {
         Ok(Self {
             pid: leader.pid.as_raw_nonzero().get().unsigned_abs(),
             stdin: Some(ChildInput::from_owned_fd(pipes.stdin)?),
-            stdout: Some(ChildOutput::from_owned_fd(pipes.stdout)?),
+            stdout: Some(match pipes.stdout {
+                Output::Pipe(pipe) => ChildOutput::from_owned_fd(pipe)?,
+                Output::Terminal(terminal) => ChildOutput::from_owned_fd_unchecked(terminal)?,
+            }),
             stderr: Some(ChildOutput::from_owned_fd(pipes.stderr)?),
             replies,
             metadata,
@@ -116,11 +119,20 @@ impl Child {
     }
 }
 
+/// Our end of a child's standard output. A terminal is read like a pipe, but for its end, which is
+/// an error.
+#[derive(Debug)]
+pub(super) enum Output {
+    Pipe(std::os::fd::OwnedFd),
+    /// It does not block already.
+    Terminal(std::os::fd::OwnedFd),
+}
+
 /// Our ends of a child's files.
 #[derive(Debug)]
 pub(super) struct Pipes {
     pub(super) stdin: std::os::fd::OwnedFd,
-    pub(super) stdout: std::os::fd::OwnedFd,
+    pub(super) stdout: Output,
     pub(super) stderr: std::os::fd::OwnedFd,
     /// Of the pipe that the child has as its descriptor 3.
     pub(super) fd3: Option<(Fd3, std::os::fd::OwnedFd)>,

@@ -14,12 +14,15 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use rustix::process::Pid;
+use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use tokio::sync::oneshot;
 
-use super::child::{Child, Leader, Pipes, reap};
+use super::child::{Child, Leader, Output, Pipes, reap};
 use super::{environment, prelude};
 use crate::model::{ConsumerSpec, Program, Replies};
 
@@ -39,6 +42,8 @@ pub struct SpawnRequest {
     pub cwd: PathBuf,
     /// Variables on top of those it inherits.
     pub env: BTreeMap<String, String>,
+    /// Whether its standard output is a pseudo terminal instead of a pipe.
+    pub terminal: bool,
     /// What it finds as its descriptor 3; `None` for nothing.
     pub fd3: Option<Fd3>,
 }
@@ -61,12 +66,18 @@ impl SpawnRequest {
         env.insert("WARRENER_QUEUE".to_owned(), spec.queue.as_str().to_owned());
         let fd3 = match spec.replies {
             Replies::Fd3 => Some(Fd3::Replies),
-            Replies::Stdout => spec.metadata.then_some(Fd3::Metadata),
+            Replies::Stdout | Replies::Terminal => spec.metadata.then_some(Fd3::Metadata),
         };
         if fd3 == Some(Fd3::Replies) {
             env.insert("WARRENER_REPLIES_FD".to_owned(), "3".to_owned());
         }
-        Self { program: spec.program.clone(), cwd: spec.cwd.clone(), env, fd3 }
+        Self {
+            program: spec.program.clone(),
+            cwd: spec.cwd.clone(),
+            env,
+            terminal: spec.replies == Replies::Terminal,
+            fd3,
+        }
     }
 }
 
@@ -166,6 +177,21 @@ fn serve(inbox: &mpsc::Receiver<Order>) {
     }
 }
 
+/// Both ends of a terminal that changes nothing on the way: ours, which does not block, and the
+/// child's.
+fn pseudo_terminal() -> rustix::io::Result<(OwnedFd, OwnedFd)> {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let ours = openpt(flags)?;
+    grantpt(&ours)?;
+    unlockpt(&ours)?;
+    let theirs = ioctl_tiocgptpeer(&ours, flags)?;
+    let mut settings = tcgetattr(&theirs)?;
+    settings.make_raw();
+    tcsetattr(&theirs, OptionalActions::Now, &settings)?;
+    fcntl_setfl(&ours, fcntl_getfl(&ours)? | OFlags::NONBLOCK)?;
+    Ok((ours, theirs))
+}
+
 /// Both ends of a pipe, of which the child gets one as its descriptor 3.
 struct Extra {
     ours: OwnedFd,
@@ -210,23 +236,32 @@ fn spawn(
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let extra = match request.fd3.map(extra_pipe).transpose() {
-        Ok(extra) => extra,
-        Err(error) => return Err(SpawnError::Pipes(error.into())),
-    };
-    prelude::prepare(&mut command, extra.as_ref().map(|extra| extra.theirs.as_raw_fd()));
     let refused = |error| SpawnError::Refused {
         program: program.to_owned(),
         cwd: request.cwd.clone(),
         error,
     };
-    let mut child = command.spawn().map_err(refused)?;
+    let extra = request.fd3.map(extra_pipe).transpose().map_err(|e| refused(e.into()))?;
+    prelude::prepare(&mut command, extra.as_ref().map(|extra| extra.theirs.as_raw_fd()));
+    let mut screen = None;
+    if request.terminal {
+        let (ours, theirs) = pseudo_terminal().map_err(|e| refused(e.into()))?;
+        command.stdout(theirs);
+        screen = Some(ours);
+    }
+    let spawned = command.spawn();
+    // It holds our copies of the child's ends, without which the child's are the last.
+    drop(command);
+    let mut child = spawned.map_err(refused)?;
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let leader = Leader::new(pid.expect("a process id is a positive `pid_t`"), orders);
     let missing = || SpawnError::Pipes(io::Error::other("a pipe is missing"));
     let pipes = Pipes {
         stdin: OwnedFd::from(child.stdin.take().ok_or_else(missing)?),
-        stdout: OwnedFd::from(child.stdout.take().ok_or_else(missing)?),
+        stdout: match screen {
+            Some(screen) => Output::Terminal(screen),
+            None => Output::Pipe(child.stdout.take().ok_or_else(missing)?.into()),
+        },
         stderr: OwnedFd::from(child.stderr.take().ok_or_else(missing)?),
         fd3: request.fd3.zip(extra.map(|extra| extra.ours)),
     };

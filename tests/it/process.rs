@@ -1,5 +1,7 @@
 //! Real children: how they are found, started, signalled, and what is left of them.
 
+mod pipes;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::future::Future;
@@ -12,7 +14,7 @@ use std::time::{Duration, Instant};
 use insta::assert_snapshot;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use warrener::model::{Program, StopSignal};
-use warrener::process::{Child, Exit, Fd3, SpawnError, SpawnRequest, Spawner, find_program};
+use warrener::process::{Child, Exit, SpawnError, SpawnRequest, Spawner, find_program};
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -34,7 +36,7 @@ async fn until(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 fn request(program: Program) -> SpawnRequest {
-    SpawnRequest { program, cwd: "/".into(), env: BTreeMap::new(), fd3: None }
+    SpawnRequest { program, cwd: "/".into(), env: BTreeMap::new(), terminal: false, fd3: None }
 }
 
 fn shell(text: &str) -> SpawnRequest {
@@ -253,38 +255,6 @@ async fn both_directions_flow() {
     writer.await.unwrap().unwrap();
     assert_eq!(received, sent);
     assert_eq!(soon("exit", child.exited()).await, Exit::Code(0));
-}
-
-#[tokio::test]
-async fn a_child_has_descriptor_3_where_it_is_asked_for() {
-    let none = "echo x >&3";
-    let mut child = spawn(shell(none)).await;
-    assert!(child.replies.is_none() && child.metadata.is_none());
-    let (_, exit) = output(&mut child).await;
-    assert_ne!(exit, Exit::Code(0), "it has one though nobody asked");
-
-    let request = SpawnRequest { fd3: Some(Fd3::Replies), ..shell("echo out; echo answer >&3") };
-    let mut child = spawn(request).await;
-    let mut answers = String::new();
-    let mut replies = child.replies.take().unwrap();
-    soon("its end", replies.read_to_string(&mut answers)).await.unwrap();
-    assert_eq!(answers, "answer\n");
-    assert_eq!(output(&mut child).await, ("out\n".to_owned(), Exit::Code(0)));
-
-    // More than any pipe holds, to a child that reads its input first.
-    let request = SpawnRequest { fd3: Some(Fd3::Metadata), ..shell("cat; cat <&3 | wc -c") };
-    let mut child = spawn(request).await;
-    let (mut stdin, mut metadata) = (child.stdin.take().unwrap(), child.metadata.take().unwrap());
-    let writer = tokio::spawn(async move { metadata.write_all(&vec![b'x'; 2 << 20]).await });
-    soon("its input", stdin.write_all(b"body ")).await.unwrap();
-    drop(stdin);
-    let (text, _) = output(&mut child).await;
-    soon("the metadata", writer).await.unwrap().unwrap();
-    assert_eq!(text.trim(), "body 2097152");
-
-    let missing = SpawnRequest { fd3: Some(Fd3::Replies), ..command(&["/no/such/program"]) };
-    let error = Spawner::start().unwrap().spawn(missing).await.unwrap_err();
-    assert!(matches!(error, SpawnError::Refused { .. }), "{error}");
 }
 
 #[tokio::test]

@@ -297,6 +297,18 @@ for line in sys.stdin:
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_has_programs_write_each_line_at_once() {
+    // This one never flushes: behind a pipe its answers would come at its end.
+    let mut case = Case::run(
+        "command: [python3, \"${CHILDREN}/block_buffered.py\"]\ntty: true\nprefetch: 1\n",
+    )
+    .await;
+    case.send(&["a", "b", "c"]).await;
+    case.outside.wait_for_depth("work", 0, PATIENCE).await;
+    assert_eq!(case.stop(Duration::from_secs(10)).count("acked"), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_child_that_sits_on_its_answers_is_told_of_early() {
     let mut case =
         Case::run("command: [python3, \"${CHILDREN}/block_buffered.py\"]\nstop: { grace: 1s }\n")

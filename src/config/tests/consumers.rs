@@ -89,6 +89,8 @@ fn protocols() {
     assert_eq!(with("protocol: exec").prefetch.get(), 1);
     assert_eq!((with("").replies, with("").ready), (Replies::Stdout, None));
     assert_eq!(with("replies: fd3, protocol: lines").replies, Replies::Fd3);
+    assert_eq!(with("tty: true, replies: stdout").replies, Replies::Terminal);
+    assert_eq!(with("tty: false, replies: fd3").replies, Replies::Fd3);
     assert_eq!(with("ready: true").ready, Some(Duration::from_secs(30)));
     assert_eq!(with("ready: true, start_timeout: 2m").ready, Some(Duration::from_mins(2)));
     assert_eq!(with("ready: false, start_timeout: 2m").ready, None);
@@ -108,7 +110,9 @@ fn protocols() {
          e: { queue: q, command: [x], discard: true, protocol: exec, replies: fd3, ready: true }\n  \
          f: { queue: q, command: [x], discard: true, start_timeout: 1s, replies: stderr }\n  \
          g: { queue: q, command: [x], discard: true, reply: stdout, metadata_fd: 3 }\n  \
-         h: { queue: q, command: [x], discard: true, protocol: exec, metadata_fd: 4 }\n",
+         h: { queue: q, command: [x], discard: true, protocol: exec, metadata_fd: 4 }\n  \
+         i: { queue: q, command: [x], discard: true, protocol: exec, tty: true }\n  \
+         j: { queue: q, command: [x], discard: true, replies: fd3, tty: true }\n",
         &[
             "E0404 a.yaml:4:72 `body_as` means something only with `protocol: json`",
             "E0404 a.yaml:4:89 `delimiter` means something only with `protocol: lines`",
@@ -123,6 +127,8 @@ fn protocols() {
             "E0404 a.yaml:10:54 `reply` means something only with `protocol: exec`",
             "E0404 a.yaml:10:75 `metadata_fd` means something only with `protocol: exec`",
             "E0106 a.yaml:11:76 `metadata_fd` takes the descriptor 3 and no other, not `4`",
+            "E0404 a.yaml:12:68 `tty` means something only with `protocol: json`, `lines` or `frames`",
+            "E0111 a.yaml:13:66 with `tty` the answers come on the terminal",
         ],
     );
 }

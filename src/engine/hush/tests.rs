@@ -20,7 +20,7 @@ fn the_mend_is_that_of_the_language() {
     check("ruby x", "$stdout.sync");
     check("mawk -f x", "fflush()");
     check("sed s/x/y/", "sed -u");
-    check("./compiled --fast", "stdbuf -oL");
+    check("./compiled --fast", "tty: true");
     let own = mend(&Program::Command(vec!["./x".into()]), Replies::Fd3);
     assert!(own.contains("descriptor 3"), "{own}");
 }
