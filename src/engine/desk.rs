@@ -19,9 +19,9 @@ use super::output::Published;
 use crate::broker::amqp::{Pausing, SubscribeError, Subscription};
 use crate::model::{ConsumerSpec, Delivery, Epoch};
 use crate::protocol::{
-    Answer, DeliveryId, Ledger, Lost, Reply, SettleOp, Settlement, Target, Verdict,
+    Answer, DeliveryId, Envelope, Ledger, Lost, Reply, SettleOp, Settlement, Target, Verdict,
 };
-use crate::supervise::{Backoff, DeadLetterRoute, Wish, failed_tries};
+use crate::supervise::{Backoff, DeadLetterRoute, Wish, failed_tries, first_address};
 use crate::telemetry::{ConsumerMeter, Outcome, Reason, WorkerMeter};
 
 /// Pauses before a message is given back for which there is no retry policy and no target.
@@ -42,6 +42,35 @@ pub(super) struct Kept {
     pub(super) attempt: u32,
     /// Until when the child has asked for more time.
     pub(super) extended: Option<Instant>,
+}
+
+impl Kept {
+    /// The message as a child gets it. `deadline` is what [`shown_deadline`] gives.
+    pub(super) fn envelope<'a>(
+        &'a self,
+        id: DeliveryId,
+        spec: &'a ConsumerSpec,
+        deadline: Option<&'a str>,
+    ) -> Envelope<'a> {
+        let (exchange, routing_key) = first_address(&self.delivery);
+        Envelope {
+            id,
+            attempt: self.attempt,
+            redelivered: self.delivery.redelivered,
+            queue: spec.queue.as_str(),
+            exchange,
+            routing_key,
+            deadline,
+            properties: &self.delivery.properties,
+            body: &self.delivery.body,
+        }
+    }
+}
+
+/// When the time of a message that is handed over now will be over, RFC 3339.
+pub(super) fn shown_deadline(spec: &ConsumerSpec) -> Option<String> {
+    let deadline = jiff::Timestamp::now().checked_add(spec.timeout?).ok()?;
+    Some(format!("{deadline:.3}"))
 }
 
 pub(super) type Settled = (DeliveryId, Settlement, Outcome);
@@ -192,6 +221,19 @@ impl Desk {
     /// What is kept for a message that the child has.
     pub(super) fn kept(&mut self, id: DeliveryId) -> Option<&mut Kept> {
         self.ledger.get_mut(id)
+    }
+
+    /// Whether a message that was just booked is longer than `max_message`; it is then
+    /// dead-lettered, and no child sees it.
+    pub(super) fn refuses_size(&mut self, id: DeliveryId) -> bool {
+        let most = self.spec.max_message.get();
+        let size = self.kept(id).map_or(0, |kept| kept.delivery.body.len());
+        let too_large = size > most as usize;
+        if too_large {
+            let why = format!("the body has {size} bytes, `max_message` is {most}");
+            self.fail_by_us(id, Wish::Never, Reason::TooLarge, &why);
+        }
+        too_large
     }
 
     /// Takes the child's answer in. `Extend` is done here too. Call [`Desk::flush`] after a run of

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::Context;
-use super::desk::Desk;
+use super::desk::{Desk, shown_deadline};
 use super::exec_pipes::{ExecPipes, Stdout};
 use super::worker::{Readiness, Stopping};
 use crate::model::{ConsumerSpec, Delivery, ExitVerdict, duration_label};
 use crate::process::{Child, Exit, SpawnRequest, find_program};
-use crate::protocol::{DeliveryId, Encoder, Envelope, Output, exec_environment};
-use crate::supervise::{Backoff, Wish, first_address};
+use crate::protocol::{DeliveryId, Encoder, Output, exec_environment};
+use crate::supervise::{Backoff, Wish};
 use crate::telemetry::{ConsumerState, Reason, RestartReason, WorkerState};
 
 /// Between the stop signal and `SIGKILL` for a process that has taken too long.
@@ -123,12 +123,7 @@ impl ExecWorker {
     /// then back in its queue.
     async fn one(&mut self, delivery: Delivery) -> Result<(), String> {
         let Some(id) = self.desk.book(delivery) else { return Ok(()) };
-        let most = self.spec.max_message.get() as usize;
-        let Some(kept) = self.desk.kept(id) else { return Ok(()) };
-        let size = kept.delivery.body.len();
-        if size > most {
-            let why = format!("the body has {size} bytes, `max_message` is {most}");
-            self.desk.fail_by_us(id, Wish::Never, Reason::TooLarge, &why);
+        if self.desk.refuses_size(id) {
             return Ok(());
         }
         let end = self.execute(id).await;
@@ -192,23 +187,8 @@ impl ExecWorker {
             return End::NotStarted("its channel was lost before it began".into());
         };
         let deadline = self.spec.timeout.map(|timeout| Instant::now() + timeout);
-        let shown_deadline = self
-            .spec
-            .timeout
-            .and_then(|timeout| jiff::Timestamp::now().checked_add(timeout).ok())
-            .map(|at| format!("{at:.3}"));
-        let (exchange, routing_key) = first_address(&kept.delivery);
-        let envelope = Envelope {
-            id,
-            attempt: kept.attempt,
-            redelivered: kept.delivery.redelivered,
-            queue: self.spec.queue.as_str(),
-            exchange,
-            routing_key,
-            deadline: shown_deadline.as_deref(),
-            properties: &kept.delivery.properties,
-            body: &kept.delivery.body,
-        };
+        let shown = shown_deadline(&self.spec);
+        let envelope = kept.envelope(id, &self.spec, shown.as_deref());
         let environment = exec_environment(&envelope);
         let mut metadata = Vec::new();
         if self.spec.metadata

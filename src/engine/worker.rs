@@ -8,12 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::Context;
 use super::conversation::{Conversation, Talk, Wishes};
-use super::desk::Desk;
+use super::desk::{Desk, shown_deadline};
 use super::hush;
 use crate::model::{ConsumerSpec, Delivery, duration_label};
 use crate::process::{Exit, SpawnRequest, find_program};
-use crate::protocol::Envelope;
-use crate::supervise::{Effect, Event, Lifecycle, State, Wish, first_address};
+use crate::supervise::{Effect, Event, Lifecycle, State, Wish};
 use crate::telemetry::{ConsumerState, Reason, RestartReason, WorkerState};
 
 /// How long a worker that is over waits for confirms that are under way: without them a message
@@ -168,29 +167,12 @@ impl Worker {
 
     fn hand_over(&mut self, delivery: Delivery) {
         let Some(id) = self.desk.book(delivery) else { return };
-        let (Some(child), Some(kept)) = (&mut self.child, self.desk.kept(id)) else { return };
-        let size = kept.delivery.body.len();
-        if size > self.spec.max_message.get() as usize {
-            let why =
-                format!("the body has {size} bytes, `max_message` is {}", self.spec.max_message);
-            return self.desk.fail_by_us(id, Wish::Never, Reason::TooLarge, &why);
+        if self.desk.refuses_size(id) {
+            return;
         }
-        let deadline = self.spec.timeout.and_then(|timeout| {
-            let deadline = jiff::Timestamp::now().checked_add(timeout).ok()?;
-            Some(format!("{deadline:.3}"))
-        });
-        let (exchange, routing_key) = first_address(&kept.delivery);
-        let envelope = Envelope {
-            id,
-            attempt: kept.attempt,
-            redelivered: kept.delivery.redelivered,
-            queue: self.spec.queue.as_str(),
-            exchange,
-            routing_key,
-            deadline: deadline.as_deref(),
-            properties: &kept.delivery.properties,
-            body: &kept.delivery.body,
-        };
+        let (Some(child), Some(kept)) = (&mut self.child, self.desk.kept(id)) else { return };
+        let deadline = shown_deadline(&self.spec);
+        let envelope = kept.envelope(id, &self.spec, deadline.as_deref());
         if let Err(error) = child.hand_over(&envelope) {
             self.desk.fail_by_us(id, Wish::Never, Reason::Unencodable, &error.to_string());
         }
