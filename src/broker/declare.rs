@@ -13,9 +13,10 @@ use lapin::options::{
 };
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
+use lapin::{Channel, ErrorKind, ExchangeKind};
 use tokio::time::timeout;
 
+use super::amqp::Wire;
 use crate::model::{
     ArgValue, Arguments, Binding, Destination, Exchange, ExchangeName, Queue, QueueName,
 };
@@ -77,15 +78,15 @@ impl DeclareError {
 }
 
 /// Declares and looks up over one connection.
-pub struct Declarer<'a> {
-    connection: &'a Connection,
+pub struct Declarer {
+    wire: Wire,
     idle: Mutex<Vec<Channel>>,
 }
 
-impl<'a> Declarer<'a> {
+impl Declarer {
     /// A declarer that opens channels as it needs them.
-    pub fn new(connection: &'a Connection) -> Self {
-        Self { connection, idle: Mutex::default() }
+    pub(super) fn new(wire: Wire) -> Self {
+        Self { wire, idle: Mutex::default() }
     }
 
     /// Declares an exchange. One that is there and equivalent stays as it is.
@@ -166,13 +167,14 @@ impl<'a> Declarer<'a> {
         existence(found, "no queue '")
     }
 
-    /// Closes the channels, and waits for that. Left to itself, a channel that is dropped closes
-    /// while the connection does, which lapin reports as an error.
-    pub async fn finish(self) {
-        let idle = self.idle.into_inner().unwrap_or_else(PoisonError::into_inner);
+    /// Closes the channels, waits for that, and closes the connection. Left to itself, a channel
+    /// that is dropped closes while the connection does, which lapin reports as an error.
+    pub(super) async fn finish(&self) {
+        let idle = std::mem::take(&mut *self.idle());
         let closing = idle.iter().map(|channel| channel.close(200, "OK".into()));
         // What does not close in time goes with its connection.
         let _ = timeout(FINISH_LIMIT, join_all(closing)).await;
+        self.wire.close().await;
     }
 
     pub(super) async fn call<T>(
@@ -184,7 +186,7 @@ impl<'a> Declarer<'a> {
             let idle = self.idle().pop();
             let channel = match idle {
                 Some(channel) => channel,
-                None => self.connection.create_channel().await?,
+                None => self.wire.connection.create_channel().await?,
             };
             let answer = call(&channel).await?;
             self.idle().push(channel);

@@ -42,7 +42,7 @@ pub(super) async fn run(
     screen: &mut Screen<'_>,
 ) -> io::Result<Exit> {
     let consent = args.consent.with(desired);
-    let Survey { plan, management, store, wire, .. } = match broker::survey(desired, consent).await
+    let Survey { plan, management, store, wires, .. } = match broker::survey(desired, consent).await
     {
         Ok(survey) => survey,
         Err(error) => {
@@ -75,16 +75,13 @@ pub(super) async fn run(
         writeln!(screen.err, "nothing was changed")?;
         return Ok(Exit::Failed);
     }
-    let wire = match wire {
-        Some(wire) => wire,
-        None => match broker::dial(&desired.broker, desired.stack.as_str()).await {
-            Ok(wire) => wire,
-            Err(error) => {
-                screen.error(&error, Some(error.hint()))?;
-                return Ok(Exit::Failed);
-            }
-        },
-    };
+    let home = &desired.broker.vhost;
+    if !approved.plan().creates_vhost(home)
+        && let Err(error) = wires.to(home).await
+    {
+        screen.error(&error, Some(error.hint()))?;
+        return Ok(Exit::Failed);
+    }
 
     // Draws on standard error, and only where that is a terminal.
     let bar = ProgressBar::new(approved.plan().changes().len() as u64).with_style(
@@ -94,14 +91,14 @@ pub(super) async fn run(
     let report = broker::apply(
         &approved,
         &desired.topology,
-        &wire.connection,
+        &wires,
         management.as_ref(),
         &store,
         &|dealt_with| bar.set_position(dealt_with as u64),
     )
     .await;
     bar.finish_and_clear();
-    wire.close().await;
+    wires.close().await;
 
     write!(screen.out, "{}", render_report(&report, screen.place, screen.style))?;
     screen.out.flush()?;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::broker::amqp::ConnectErrorKind;
-use crate::broker::{ObserveError, Survey, apply, dial, survey};
+use crate::broker::{ObserveError, Survey, apply, survey};
 use crate::config::SourceMap;
 use crate::model::{Desired, ReconcileMode};
 use crate::plan::{ApplyReport, Approved, Consent, Plan, Style, render, render_report};
@@ -49,7 +49,7 @@ pub(super) async fn reconcile(
     let consent = Consent { prune: desired.reconcile.prune, force: false };
     // On the heap: the futures of whoever awaits this stay small.
     let looked = Box::pin(survey(desired, consent)).await;
-    let Survey { plan, management, store, wire, .. } = looked.map_err(|error| match &error {
+    let Survey { plan, management, store, wires, .. } = looked.map_err(|error| match &error {
         ObserveError::NoWay { connect, .. } => Shortfall::Unreachable {
             why: error.to_string(),
             hint: error.hint(),
@@ -81,19 +81,17 @@ pub(super) async fn reconcile(
         let plan = render(&refused.0, &place, style);
         Shortfall::Refused(format!("{refused}\n{plan}"))
     })?;
-    let wire = match wire {
-        Some(wire) => wire,
-        None => dial(&desired.broker, desired.stack.as_str()).await.map_err(|error| {
-            Shortfall::Unreachable {
-                why: error.to_string(),
-                hint: Some(error.hint().to_owned()),
-                refused: error.kind != ConnectErrorKind::Unreachable,
-            }
-        })?,
-    };
+    let home = &desired.broker.vhost;
+    if !approved.plan().creates_vhost(home) {
+        wires.to(home).await.map_err(|error| Shortfall::Unreachable {
+            why: error.to_string(),
+            hint: Some(error.hint().to_owned()),
+            refused: error.kind != ConnectErrorKind::Unreachable,
+        })?;
+    }
     let (topology, management) = (&desired.topology, management.as_ref());
-    let report = apply(&approved, topology, &wire.connection, management, &store, &|_| {}).await;
-    wire.close().await;
+    let report = apply(&approved, topology, &wires, management, &store, &|_| {}).await;
+    wires.close().await;
     if let Some(why) = &report.unwritten {
         tracing::warn!("the ledger of what the stack owns could not be written: {why}");
     }

@@ -24,5 +24,6 @@ mod sandbox;
 mod supervise;
 mod support;
 mod tidy;
+mod vhosts;
 mod watch;
 mod wire;
