@@ -24,7 +24,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::amqp::{CALL_TIMEOUT, ConnectError, OwnedChannel, Wire};
 use super::declare::field_table;
-use super::management::ManagementClient;
+use super::management::{ManagementClient, ManagementError};
 use super::survey::dial;
 use crate::model::{ArgValue, Arguments, Desired, QueueName, StackName};
 
@@ -67,17 +67,16 @@ impl Lock {
     pub async fn take(desired: &Desired, holder: &str) -> Result<Self, LockError> {
         let connected = dial(&desired.broker, desired.stack.as_str()).await;
         let wire = Arc::new(connected.map_err(LockError::Connect)?);
-        Self::take_on(wire, &desired.stack, holder).await
+        let taken = Self::take_on(&wire, &desired.stack, holder).await;
+        if taken.is_err() {
+            wire.close().await;
+        }
+        taken
     }
 
-    /// The same on a connection that is there already, and that is the lock's from then on.
-    pub(crate) async fn take_on(
-        wire: Arc<Wire>,
-        stack: &StackName,
-        holder: &str,
-    ) -> Result<Self, LockError> {
+    async fn take_on(wire: &Arc<Wire>, stack: &StackName, holder: &str) -> Result<Self, LockError> {
         let name = lock_name(stack);
-        let declared = timeout(CALL_TIMEOUT, declare(&wire, &name, holder)).await;
+        let declared = timeout(CALL_TIMEOUT, declare(wire, &name, holder)).await;
         let (channel, consumer) = match declared {
             Ok(Ok(consuming)) => consuming,
             Ok(Err(error)) => return Err(classify(&error)),
@@ -88,7 +87,7 @@ impl Lock {
         };
         let lost = CancellationToken::new();
         let watch = tokio::spawn(watch(wire.clone(), channel, consumer, lost.clone()));
-        Ok(Self { wire, lost, _watch: AbortOnDropHandle::new(watch) })
+        Ok(Self { wire: wire.clone(), lost, _watch: AbortOnDropHandle::new(watch) })
     }
 
     /// The connection that holds it.
@@ -129,12 +128,11 @@ pub enum LockSight {
 /// every try that fails.
 pub async fn look_at_lock(desired: &Desired, management: Option<&ManagementClient>) -> LockSight {
     let Some(client) = management else { return LockSight::Unseen };
-    use super::management::ManagementError::NotFound;
     match client.queue(&desired.broker.vhost, &lock_name(&desired.stack)).await {
-        Ok(queue) => {
-            LockSight::Taken(queue.arguments.get(HOLDER).and_then(|v| v.as_str()).map(str::to_owned))
-        }
-        Err(NotFound { what }) if !what.starts_with("vhost") => LockSight::Free,
+        Ok(queue) => LockSight::Taken(
+            queue.arguments.get(HOLDER).and_then(|v| v.as_str()).map(str::to_owned),
+        ),
+        Err(ManagementError::NotFound { what }) if !what.starts_with("vhost") => LockSight::Free,
         Err(_) => LockSight::Unseen,
     }
 }

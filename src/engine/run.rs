@@ -12,7 +12,7 @@ use super::keeper::Keeper;
 use super::reconcile::{Power, Reconciled, Shortfall, reconcile};
 use super::seat::{Seat, Standing};
 use crate::broker::amqp::{ConnectErrorKind, Link, LinkPool, Publisher};
-use crate::files::{LoadError, Loaded, Watcher};
+use crate::files::{LoadError, Loaded, Watched, Watcher};
 use crate::model::{BrokerSpec, Desired, ReconcileMode};
 use crate::process::Spawner;
 use crate::supervise::Backoff;
@@ -101,7 +101,7 @@ pub struct Engine {
 impl Engine {
     /// Loads the files, brings about what they say, and keeps at it until told to stop.
     pub async fn run(options: Options, command: Command) -> Outcome {
-        let mut watcher = options.watch.then(|| Watcher::start(Vec::new()));
+        let mut watcher = options.watch.then(|| Watcher::start(Vec::<Watched>::new()));
         let loaded = match read(&options.load, &mut watcher) {
             Ok(loaded) => loaded,
             Err(error) => return Outcome::Refused(Box::new(error)),
@@ -436,7 +436,7 @@ fn read(load: &Loader, watcher: &mut Option<Watcher>) -> Result<Loaded, LoadErro
             Ok(loaded) => loaded.watched.clone(),
             Err(error) => error.watched.clone(),
         };
-        if !watcher.as_mut().is_some_and(|watcher| watcher.set_paths(watched)) {
+        if !watcher.as_mut().is_some_and(|watcher| watcher.set_watched(watched)) {
             break;
         }
         outcome = load();

@@ -74,7 +74,7 @@ impl Seat {
     /// Waits until it stands otherwise than when it was last asked. Cancel-safe.
     pub(super) async fn changed(&mut self) {
         if self.standing.changed().await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }
@@ -109,7 +109,10 @@ async fn keep(desired: Desired, standing: watch::Sender<Standing>) {
             }
             Err(LockError::Denied(why)) => {
                 let hint = "let this user configure and read the queue `warrener.lock.STACK`";
-                tracing::warn!(hint, "applying without a lock, so two supervisors of this stack would both apply: {why}");
+                tracing::warn!(
+                    hint,
+                    "applying without a lock, so two supervisors of this stack would both apply: {why}"
+                );
                 standing.send_replace(Standing::Unlocked);
                 // A permission that is given later counts from the next start on.
                 std::future::pending().await
@@ -148,7 +151,7 @@ async fn wait_until_free(
         let pause = match look_at_lock(desired, management).await {
             LockSight::Free => return,
             LockSight::Taken(by) => {
-                stand_by(standing, by, stood_by);
+                stand_by(standing, by.as_ref(), stood_by);
                 LOOK
             }
             LockSight::Unseen => {
@@ -161,17 +164,19 @@ async fn wait_until_free(
     }
 }
 
-fn stand_by(standing: &watch::Sender<Standing>, by: Option<String>, stood_by: &mut bool) {
+fn stand_by(standing: &watch::Sender<Standing>, by: Option<&String>, stood_by: &mut bool) {
     let changed = standing.send_if_modified(|standing| {
-        let same = matches!(standing, Standing::StandsBy(said) if *said == by);
+        let same = matches!(standing, Standing::StandsBy(said) if said.as_ref() == by);
         if !same {
-            *standing = Standing::StandsBy(by.clone());
+            *standing = Standing::StandsBy(by.cloned());
         }
         !same
     });
     if changed {
-        let by = by.as_deref().unwrap_or("another one");
-        tracing::info!("standing by: {by} has the lock of the stack and applies it; this supervisor verifies, and consumes");
+        let by = by.map_or("another one", String::as_str);
+        tracing::info!(
+            "standing by: {by} has the lock of the stack and applies it; this supervisor verifies, and consumes"
+        );
     }
     *stood_by = true;
 }

@@ -6,6 +6,7 @@
 //! [`ConsumerStatus::imbalance`]: a message that was received is in exactly one of the other
 //! numbers.
 
+mod apart;
 mod log;
 mod meter;
 mod registry;
@@ -17,7 +18,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use log::{BadLogFormat, CHILD_TARGET, LogFormat, init};
+pub use log::{BadLogFormat, CHILD_TARGET, LogFormat, LogGuard, init};
 pub use meter::{ConsumerMeter, WorkerMeter};
 pub use registry::Registry;
 pub use screen::progress;
