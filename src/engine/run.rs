@@ -290,6 +290,11 @@ impl Engine {
                 self.seat = None;
             }
             match self.seat.get_or_insert_with(|| Seat::take(desired)).decided().await {
+                // Nobody can have a lock in a vhost that is not there yet.
+                Standing::Unreachable(error) if error.kind == ConnectErrorKind::Vhost => {
+                    registry.set_role(Role::None);
+                    Power::Unlocked
+                }
                 Standing::Unreachable(error) => {
                     return Err(Shortfall::Unreachable {
                         why: error.to_string(),
