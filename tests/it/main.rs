@@ -22,6 +22,7 @@ mod reconcile_amqp;
 mod reload;
 mod routing;
 mod sandbox;
+mod several;
 mod supervise;
 mod support;
 mod tidy;
