@@ -45,6 +45,8 @@ pub struct Options {
     pub registry: Registry,
     /// Whether to follow changes of the files by itself.
     pub watch: bool,
+    /// Whether nothing else in this process starts processes, see [`Spawner::start`].
+    pub alone: bool,
 }
 
 /// How others steer a running engine.
@@ -106,7 +108,7 @@ impl Engine {
             Ok(loaded) => loaded,
             Err(error) => return Outcome::Refused(Box::new(error)),
         };
-        let spawner = match Spawner::start() {
+        let spawner = match Spawner::start(options.alone) {
             Ok(spawner) => Arc::new(spawner),
             Err(error) => return Outcome::Failed(error),
         };

@@ -3,6 +3,7 @@
 
 mod check;
 mod children;
+mod confined;
 mod convergence;
 mod dev;
 mod docs;
