@@ -142,6 +142,10 @@ impl Work<'_> {
     }
 
     async fn step(&self, change: &Change, missing: &BTreeSet<End>) -> Result<(), Stumble> {
+        // Whoever applies under a lock has it for as long as its connection lives.
+        if !self.wires.may_go_on() {
+            return Err(DeclareError::Lost("it was closed".into()).into());
+        }
         if change.action == Action::Delete {
             return self.delete(&change.target).await;
         }

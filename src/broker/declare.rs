@@ -4,7 +4,7 @@
 //! pool and brings it back only when all went well. A refusal of the other kind closes the whole
 //! connection (an unknown exchange type does in 3.x); everything after it fails as [`DeclareError::Lost`].
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -79,14 +79,21 @@ impl DeclareError {
 
 /// Declares and looks up over one connection.
 pub struct Declarer {
-    wire: Wire,
+    wire: Arc<Wire>,
+    /// Whether the connection is for this alone, and ends with it.
+    own: bool,
     idle: Mutex<Vec<Channel>>,
 }
 
 impl Declarer {
     /// A declarer that opens channels as it needs them.
     pub(super) fn new(wire: Wire) -> Self {
-        Self { wire, idle: Mutex::default() }
+        Self { wire: Arc::new(wire), own: true, idle: Mutex::default() }
+    }
+
+    /// The same over a connection that somebody else holds.
+    pub(super) fn over(wire: Arc<Wire>) -> Self {
+        Self { wire, own: false, idle: Mutex::default() }
     }
 
     /// Declares an exchange. One that is there and equivalent stays as it is.
@@ -167,14 +174,17 @@ impl Declarer {
         existence(found, "no queue '")
     }
 
-    /// Closes the channels, waits for that, and closes the connection. Left to itself, a channel
-    /// that is dropped closes while the connection does, which lapin reports as an error.
+    /// Closes the channels, waits for that, and closes the connection where it is its own. Left to
+    /// itself, a channel that is dropped closes while the connection does, which lapin reports as an
+    /// error.
     pub(super) async fn finish(&self) {
         let idle = std::mem::take(&mut *self.idle());
         let closing = idle.iter().map(|channel| channel.close(200, "OK".into()));
         // What does not close in time goes with its connection.
         let _ = timeout(FINISH_LIMIT, join_all(closing)).await;
-        self.wire.close().await;
+        if self.own {
+            self.wire.close().await;
+        }
     }
 
     pub(super) async fn call<T>(

@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::management::{ManagementClient, ManagementError};
 use crate::model::{
-    ArgValue, Credential, Limits, Setting, SettingId, SettingKind, TopicPermission, USER_LIMITS,
-    User, VHOST_LIMITS, Vhost,
+    ArgValue, BrokerLimits, Credential, Setting, SettingId, SettingKind, TopicPermission,
+    USER_LIMITS, User, VHOST_LIMITS, Vhost,
 };
 use crate::plan::{Action, Change};
 use secrecy::ExposeSecret;
@@ -188,7 +188,7 @@ async fn limits(
     section: &str,
     id: &SettingId,
     names: &[&str],
-    wanted: &Limits,
+    wanted: &BrokerLimits,
     differs: impl Fn(&str) -> bool,
 ) -> Result<(), ManagementError> {
     for name in names.iter().filter(|name| differs(&name.replace('-', "_"))) {

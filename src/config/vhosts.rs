@@ -3,7 +3,7 @@
 use super::node::Entry;
 use super::read::{Fields, Reading};
 use super::resources::LATER;
-use crate::model::{Limits, QueueType, TopologyParts, VHOST_LIMITS, Vhost, VhostName};
+use crate::model::{BrokerLimits, QueueType, TopologyParts, VHOST_LIMITS, Vhost, VhostName};
 
 /// The sections that a vhost has, and that the files have for the vhost of the broker's address.
 #[derive(Default)]
@@ -42,7 +42,7 @@ impl Reading {
         let description = fields.read("description", self, Self::text).unwrap_or_default();
         let tags = fields.read("tags", self, Self::tags).unwrap_or_default();
         let default_queue_type = fields.read("default_queue_type", self, Self::queue_type);
-        let limits = self.limits(&mut fields, VHOST_LIMITS);
+        let limits = self.broker_limits(&mut fields, VHOST_LIMITS);
         let managed = fields.read("manage", self, Self::boolean).unwrap_or(true);
         let on_remove = self.on_remove(&mut fields);
         let mut resources = Resources::default();
@@ -85,13 +85,17 @@ impl Reading {
     }
 
     /// `limits:`, each by the broker's name with `_` for `-`.
-    pub(super) fn limits(&mut self, fields: &mut Fields, names: &[&'static str]) -> Limits {
-        let Some(entry) = fields.take("limits") else { return Limits::new() };
+    pub(super) fn broker_limits(
+        &mut self,
+        fields: &mut Fields,
+        names: &[&'static str],
+    ) -> BrokerLimits {
+        let Some(entry) = fields.take("limits") else { return BrokerLimits::new() };
         let owner = entry.key_origin;
         let Some(mut fields) = self.fields("limits", owner, entry.value) else {
-            return Limits::new();
+            return BrokerLimits::new();
         };
-        let mut limits = Limits::new();
+        let mut limits = BrokerLimits::new();
         for name in names {
             let key = match *name {
                 "max-connections" => "max_connections",

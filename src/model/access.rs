@@ -9,7 +9,7 @@ use md5::Md5;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256, Sha512};
 
-use super::{ExchangeName, Limits, OnRemove, Origin, UserName, VhostName};
+use super::{BrokerLimits, ExchangeName, OnRemove, Origin, UserName, VhostName};
 
 /// Bytes of the salt that a stored hash begins with.
 const SALT: usize = 4;
@@ -147,7 +147,7 @@ pub struct User {
     /// What it may do in the management API: `administrator`, `management`, `policymaker`, …
     pub tags: BTreeSet<String>,
     /// See [`super::USER_LIMITS`].
-    pub limits: Limits,
+    pub limits: BrokerLimits,
     /// False where it must exist but is never created, changed or deleted by us.
     pub managed: bool,
     /// What becomes of it when no file declares it any more.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::{
-    ArgValue, Arguments, BadName, ExchangeName, GlobalParameter, Limits, OnRemove, Origin,
+    ArgValue, Arguments, BadName, BrokerLimits, ExchangeName, GlobalParameter, OnRemove, Origin,
     Parameter, ParameterName, Permission, Policy, PolicyName, TopicPermission, User, UserName,
     Vhost, VhostName,
 };
@@ -322,7 +322,7 @@ impl Setting {
 }
 
 /// Limits as attributes: `max-queues` is `max_queues` in files.
-fn limits(limits: &Limits) -> Arguments {
+fn limits(limits: &BrokerLimits) -> Arguments {
     let limit = |(name, most): (&String, &u64)| {
         let most = i64::try_from(*most).unwrap_or(i64::MAX);
         (name.replace('-', "_"), ArgValue::Int(most))

@@ -6,7 +6,7 @@ use super::{OnRemove, Origin, QueueType, VhostName};
 
 /// Upper bounds by the broker's own names for them: `max-connections`, `max-queues`,
 /// `max-channels`. What has no bound is absent.
-pub type Limits = BTreeMap<String, u64>;
+pub type BrokerLimits = BTreeMap<String, u64>;
 
 /// What the limits of a vhost are called.
 pub const VHOST_LIMITS: &[&str] = &["max-connections", "max-queues"];
@@ -26,7 +26,7 @@ pub struct Vhost {
     /// The type of queues that are declared without one; `None` leaves the broker's.
     pub default_queue_type: Option<QueueType>,
     /// See [`VHOST_LIMITS`].
-    pub limits: Limits,
+    pub limits: BrokerLimits,
     /// False where it must exist but is never created, changed or deleted by us.
     pub managed: bool,
     /// What becomes of it when no file declares it any more.

@@ -7,8 +7,8 @@ use super::change::{Action, Change, Target};
 use super::observed::{Observed, ObservedSetting};
 use super::{compare, diff};
 use crate::model::{
-    ApplyTo, ArgValue, Arguments, Credential, GlobalParameter, Limits, OnRemove, Origin, Parameter,
-    Permission, Policy, Setting, SettingId, TopicPermission, User, Vhost,
+    ApplyTo, ArgValue, Arguments, BrokerLimits, Credential, GlobalParameter, OnRemove, Origin,
+    Parameter, Permission, Policy, Setting, SettingId, TopicPermission, User, Vhost,
 };
 
 /// Tags without which a user of the management API can do less or nothing there.
@@ -135,7 +135,7 @@ fn bare(id: &SettingId) -> Setting {
             description: String::new(),
             tags: BTreeSet::new(),
             default_queue_type: None,
-            limits: Limits::new(),
+            limits: BrokerLimits::new(),
             managed,
             on_remove,
             origin,
@@ -144,7 +144,7 @@ fn bare(id: &SettingId) -> Setting {
             name,
             credential: Credential::Unsaid,
             tags: BTreeSet::new(),
-            limits: Limits::new(),
+            limits: BrokerLimits::new(),
             managed,
             on_remove,
             origin,
