@@ -26,5 +26,6 @@ mod several;
 mod supervise;
 mod support;
 mod tidy;
+mod vhosts;
 mod watch;
 mod wire;
