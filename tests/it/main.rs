@@ -3,6 +3,7 @@
 
 mod check;
 mod children;
+mod confined;
 mod convergence;
 mod dev;
 mod docs;
@@ -21,8 +22,10 @@ mod reconcile_amqp;
 mod reload;
 mod routing;
 mod sandbox;
+mod several;
 mod supervise;
 mod support;
 mod tidy;
+mod vhosts;
 mod watch;
 mod wire;
