@@ -7,6 +7,7 @@ pub mod management;
 
 mod apply;
 mod declare;
+mod export;
 mod ledger;
 mod observe;
 mod remove;
@@ -15,6 +16,7 @@ mod survey;
 pub use apply::apply;
 pub(crate) use declare::field_table;
 pub use declare::{DeclareError, Declarer};
+pub use export::{Export, export};
 pub use ledger::LedgerStore;
 pub use observe::{ObserveError, Sight, look, observe, observe_over_amqp};
 pub use survey::{Survey, dial, survey};

@@ -30,7 +30,7 @@ pub use argument_rules::{ARG_RULES, ArgKind, ArgRule, MAX_TTL_MS};
 pub use arguments::{ArgValue, Arguments};
 pub use delivery::{Delivery, Epoch, headers};
 pub use desired::{BrokerSpec, Desired, Endpoint, Management, ReconcileMode, ReconcileSpec};
-pub use durations::{BadDuration, duration_label, parse_duration};
+pub use durations::{BadDuration, duration_label, parse_duration, stream_age};
 pub use fleet::{
     BodyAs, ConsumerSpec, Delimiter, ExitCodes, ExitVerdict, Fleet, Program, Replies, RestartSpec,
     RetrySpec, StopSignal, StopSpec, WireProtocol,
