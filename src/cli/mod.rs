@@ -19,6 +19,7 @@ mod plan;
 mod run;
 mod screen;
 mod signals;
+mod turn;
 
 #[cfg(test)]
 mod tests;

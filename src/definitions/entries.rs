@@ -206,6 +206,7 @@ pub(super) fn policy(
         apply_to,
         priority: fields.whole("priority", 0)?,
         definition,
+        managed: true,
         on_remove: OnRemove::Delete,
         origin: Origin::default(),
     };

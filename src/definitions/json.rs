@@ -50,6 +50,7 @@ pub fn definitions(topology: &Topology, vhost: &VhostName) -> Value {
         .collect();
     let policies: Vec<_> = topology
         .policies()
+        .filter(|policy| policy.managed)
         .map(|policy| {
             json!({
                 "name": policy.name,

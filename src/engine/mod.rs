@@ -52,6 +52,7 @@ mod keeper;
 mod output;
 mod reconcile;
 mod run;
+mod seat;
 mod worker;
 
 pub use context::Context;

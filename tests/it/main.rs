@@ -4,6 +4,7 @@
 mod carry;
 mod check;
 mod children;
+mod confined;
 mod convergence;
 mod dev;
 mod docs;
@@ -22,8 +23,10 @@ mod reconcile_amqp;
 mod reload;
 mod routing;
 mod sandbox;
+mod several;
 mod supervise;
 mod support;
 mod tidy;
+mod vhosts;
 mod watch;
 mod wire;

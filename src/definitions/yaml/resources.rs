@@ -171,7 +171,7 @@ pub(super) fn policy(policy: &Policy) -> Tree {
     if policy.priority != 0 {
         keys.one("priority", policy.priority.to_string());
     }
-    keys.keeping(true, policy.on_remove);
+    keys.keeping(policy.managed, policy.on_remove);
     keys.tree("definition", table(&policy.definition));
     Tree::Map(keys.0)
 }

@@ -93,6 +93,7 @@ fn policy(name: &str, pattern: &str, values: &Value) -> Policy {
         apply_to: ApplyTo::All,
         priority: 0,
         definition: arguments(values),
+        managed: true,
         on_remove: OnRemove::Delete,
         origin: Origin::default(),
     }
@@ -276,8 +277,10 @@ fn short_forms_and_no_defaults() {
                 priority: -1,
                 ..policy("ttl", r"\.dead$", &json!({"message-ttl": 1000}))
             },
+            Policy { managed: false, ..policy("theirs", "^a", &json!({"expires": 1})) },
             policy("up stream", "^${a}", &json!({"federation-upstream-set": "all"})),
         ],
+        ..TopologyParts::default()
     });
     assert_snapshot!(text, @r##"
     stack: test
@@ -323,6 +326,7 @@ fn short_forms_and_no_defaults() {
       - { source: later, destination: amq.topic, key: "*" }
 
     policies:
+      theirs: { pattern: "^a", manage: false, definition: { expires: 1 } }
       ttl:
         pattern: '\.dead$'
         apply_to: queues
