@@ -3,16 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Context;
-use super::keeper::Keeper;
+use super::context::Hands;
+use super::crew::CrewOrder;
+use super::keeper::{FleetOutcome, Keeper};
 use super::reconcile::{Reconciled, Shortfall, reconcile};
 use crate::broker::amqp::{Link, LinkPool, Publisher};
 use crate::files::{LoadError, Loaded, Watcher};
-use crate::model::{BrokerSpec, Desired, ReconcileMode};
+use crate::model::{BrokerSpec, ConsumerName, Desired, ReconcileMode};
 use crate::process::Spawner;
 use crate::supervise::Backoff;
 use crate::telemetry::{ConnectionRole, Registry};
@@ -44,6 +45,19 @@ pub struct Options {
     pub registry: Registry,
     /// Whether to follow changes of the files by itself.
     pub watch: bool,
+    /// What persons want of single consumers; `None` where nobody can say anything.
+    pub orders: Option<mpsc::Receiver<CrewRequest>>,
+}
+
+/// What a person wants of one consumer.
+#[derive(Debug)]
+pub struct CrewRequest {
+    /// Which.
+    pub consumer: ConsumerName,
+    /// What.
+    pub order: CrewOrder,
+    /// Told whether there is such a consumer. The order is on its way then.
+    pub known: oneshot::Sender<bool>,
 }
 
 /// How others steer a running engine.
@@ -70,8 +84,10 @@ pub enum Outcome {
 /// What is shared by everything that talks to one broker.
 struct Links {
     broker: BrokerSpec,
+    /// Rising with each broker.
+    number: u64,
     publisher: Publisher,
-    pool: LinkPool,
+    pool: Arc<LinkPool>,
 }
 
 /// The state of a running supervisor.
@@ -153,11 +169,23 @@ impl Engine {
                     }
                 }
             }
-            let asked = &mut self.asked.1;
+            let (asked, orders) = (&mut self.asked.1, &mut self.options.orders);
             tokio::select! {
                 biased;
                 () = drain.cancelled() => return,
                 () = reload.notified() => self.load(watcher),
+                (what, outcome) = self.keeper.concluded() => self.report(&what, &outcome),
+                request = async {
+                    match orders {
+                        Some(orders) => orders.recv().await,
+                        None => std::future::pending().await,
+                    }
+                } => match request {
+                    Some(CrewRequest { consumer, order, known }) => {
+                        let _ = known.send(self.keeper.order(&consumer, order).await);
+                    }
+                    None => self.options.orders = None,
+                },
                 () = async {
                     match watcher {
                         Some(watcher) => watcher.changed().await,
@@ -228,18 +256,23 @@ impl Engine {
             }
         };
         let renewed = self.link(&next.desired);
-        let outcome = self.follow(&next.desired, renewed).await;
+        let what = if first { "started" } else { "reloaded" };
+        self.follow(&next.desired, renewed, format!("{what}: {topology}")).await;
+        Progress::Done
+    }
+
+    /// Says what became of a start or a reload, once it is known of every consumer.
+    fn report(&self, what: &str, outcome: &FleetOutcome) {
         for (name, why) in &outcome.refused {
             tracing::error!(consumer = %name, "the new version did not come up, the old one stays: {why}");
         }
-        let what = if first { "started" } else { "reloaded" };
-        tracing::info!("{what}: {topology}; {outcome}");
+        let said = format!("{what}; {outcome}");
+        tracing::info!("{said}");
         if outcome.refused.is_empty() {
-            self.options.registry.reload_succeeded(format!("{topology}; {outcome}"));
+            self.options.registry.reload_succeeded(said);
         } else {
-            self.options.registry.reload_failed(format!("{topology}; {outcome}"));
+            self.options.registry.reload_failed(said);
         }
-        Progress::Done
     }
 
     /// Looks whether the broker still is as the files say; gives the time until the next look.
@@ -280,24 +313,25 @@ impl Engine {
         ));
         let links = Links {
             broker: desired.broker.clone(),
+            number: self.links.as_ref().map_or(0, |links| links.number + 1),
             publisher: Publisher::start(&publish),
-            pool: LinkPool::new(endpoints, name, registry, self.links_tasks.clone()),
+            pool: Arc::new(LinkPool::new(endpoints, name, registry, self.links_tasks.clone())),
         };
         self.links.replace(links).is_some()
     }
 
-    async fn follow(&mut self, desired: &Desired, renewed: bool) -> super::keeper::FleetOutcome {
-        let topology = Arc::new(desired.topology.clone());
+    async fn follow(&mut self, desired: &Desired, renewed: bool, what: String) {
         let links = self.links.as_ref().expect("linked before");
-        let context = || Context {
+        let hands = Arc::new(Hands {
+            links: links.number,
             registry: self.options.registry.clone(),
-            link: links.pool.acquire(),
+            pool: links.pool.clone(),
             publisher: links.publisher.clone(),
             spawner: self.spawner.clone(),
-            topology: topology.clone(),
+            topology: Arc::new(desired.topology.clone()),
             reconcile: self.asked.0.clone(),
-        };
-        self.keeper.follow(&desired.fleet, renewed, context).await
+        });
+        self.keeper.follow(&desired.fleet, &hands, what, renewed).await;
     }
 
     async fn stop(mut self) {
