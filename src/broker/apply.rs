@@ -137,6 +137,10 @@ impl Work<'_> {
     }
 
     async fn step(&self, change: &Change, missing: &BTreeSet<End>) -> Result<(), Stumble> {
+        // Whoever applies under a lock has it for as long as this connection lives.
+        if !self.declarer.is_connected() {
+            return Err(DeclareError::Lost("it was closed".into()).into());
+        }
         if change.action == Action::Delete {
             return self.delete(&change.target).await;
         }

@@ -166,6 +166,11 @@ impl<'a> Declarer<'a> {
         existence(found, "no queue '")
     }
 
+    /// Whether the connection is there still.
+    pub fn is_connected(&self) -> bool {
+        self.connection.status().connected()
+    }
+
     /// Closes the channels, and waits for that. Left to itself, a channel that is dropped closes
     /// while the connection does, which lapin reports as an error.
     pub async fn finish(self) {

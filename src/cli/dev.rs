@@ -115,6 +115,7 @@ async fn perform(args: DevArgs, mut desired: Desired, color: bool) -> Result<Exi
         registry: registry.clone(),
         watch: true,
         orders: None,
+        alone: false,
     };
     let mut engine = pin!(Engine::run(options, command.clone()));
     let work = async {

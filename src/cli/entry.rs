@@ -39,7 +39,9 @@ pub fn main() -> ExitCode {
 fn perform(cli: Cli) -> Exit {
     let Cli { global, command } = cli;
     let color = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
-    telemetry::init(global.log_format, global.verbosity(), color);
+    // What runs for long must not wait for whoever reads its log.
+    let apart = matches!(command, Command::Run(_) | Command::Dev(_));
+    let _log = telemetry::init(global.log_format, global.verbosity(), color, apart);
     match command {
         Command::Check(command) => check::run(&global, &command),
         Command::Plan(command) => on_desired(&command.files, async |desired, screen| {

@@ -33,6 +33,7 @@ pub(super) async fn run(args: RunArgs, color: bool) -> Exit {
         registry: Registry::new(),
         watch: !args.no_watch,
         orders: None,
+        alone: true,
     };
     match Engine::run(options, command).await {
         Outcome::Stopped => Exit::Done,

@@ -29,20 +29,8 @@ const DEFAULT_MAX_REPLY: NonZeroU32 = NonZeroU32::new(1 << 20).expect("1 MiB is 
 const MAX_MESSAGE: u64 = 512 << 20;
 
 /// Keys that later versions have.
-const LATER: &[&str] = &[
-    "ack",
-    "dedupe",
-    "env_pass",
-    "group",
-    "limits",
-    "max_crashes",
-    "order",
-    "plugin",
-    "recycle",
-    "rollout",
-    "user",
-    "with",
-];
+const LATER: &[&str] =
+    &["ack", "dedupe", "max_crashes", "order", "plugin", "recycle", "rollout", "with"];
 
 /// A consumer of a file and whether it is to run.
 pub(super) struct Draft {
@@ -77,6 +65,7 @@ impl Reading {
         let retry = fields.read("retry", self, Self::retry);
         let discard = fields.read("discard", self, Self::boolean);
         let env = fields.read("env", self, |r, _, node| Some(r.env(node)));
+        let confinement = self.confinement(&mut fields);
         let cwd = fields.read("cwd", self, Self::text);
         let restart = fields.read("restart", self, Self::restart);
         if let Some(restart) = &restart {
@@ -132,6 +121,7 @@ impl Reading {
             retry,
             discard: discard.unwrap_or_else(|| self.noted(origin, "discard")),
             exit_codes: wire.exit_codes,
+            confinement,
             env: env.unwrap_or_default(),
             cwd: cwd.map_or_else(|| folder.to_owned(), |cwd| folder.join(cwd)),
             restart: restart.unwrap_or_default(),

@@ -10,6 +10,7 @@
 
 mod arguments;
 mod broker;
+mod confinement;
 mod consumers;
 mod interpolate;
 mod loader;

@@ -8,7 +8,7 @@ use super::crew::{News, Reins, Reporter};
 use super::desk::{Desk, shown_deadline};
 use super::exec_pipes::{ExecPipes, Stdout};
 use crate::model::{ConsumerSpec, Delivery, ExitVerdict, duration_label};
-use crate::process::{Child, Exit, SpawnRequest, find_program};
+use crate::process::{Child, Exit, SpawnRequest, check_startable};
 use crate::protocol::{DeliveryId, Encoder, Output, exec_environment};
 use crate::supervise::{Backoff, Wish};
 use crate::telemetry::{Reason, RestartReason, WorkerState};
@@ -56,9 +56,9 @@ impl ExecWorker {
     /// Lives until stopped.
     pub(super) async fn run(mut self) {
         while !self.reins.ends() {
-            match find_program(&self.spec.program, &self.spec.cwd, &self.spec.env) {
+            match check_startable(&self.spec) {
                 Ok(()) => self.serve().await,
-                Err(error) => self.wait_down(error.to_string()).await,
+                Err(why) => self.wait_down(why).await,
             }
         }
         self.desk.shown().set_state(WorkerState::Stopping);

@@ -44,6 +44,7 @@
 //! within the grace time) and `kill` (now).
 //! Dropping the engine kills: no worker task outlives it, and no child outlives its task.
 
+mod books;
 mod child_log;
 mod context;
 mod conversation;
@@ -58,8 +59,9 @@ mod keeper;
 mod output;
 mod reconcile;
 mod run;
+mod seat;
 mod worker;
 
 pub use context::Context;
-pub use crew::CrewOrder;
-pub use run::{Command, CrewRequest, Engine, Loader, Options, Outcome};
+pub use crew::{CrewOrder, CrewRequest};
+pub use run::{Command, Engine, Loader, Options, Outcome};

@@ -9,7 +9,7 @@ use super::crew::{News, Reins, Reporter};
 use super::desk::{Desk, shown_deadline};
 use super::hush;
 use crate::model::{ConsumerSpec, Delivery, duration_label};
-use crate::process::{Exit, SpawnRequest, find_program};
+use crate::process::{Exit, SpawnRequest, check_startable};
 use crate::supervise::{Effect, Event, Lifecycle, State, Wish};
 use crate::telemetry::{Reason, RestartReason, WorkerState};
 
@@ -348,12 +348,12 @@ impl Worker {
 
     async fn spawn(&mut self) -> Event {
         let spec = &self.spec;
-        let spawned = match find_program(&spec.program, &spec.cwd, &spec.env) {
+        let spawned = match check_startable(spec) {
             Ok(()) => {
                 let request = SpawnRequest::for_consumer(spec);
                 self.context.spawner.spawn(request).await.map_err(|error| error.to_string())
             }
-            Err(error) => Err(error.to_string()),
+            Err(why) => Err(why),
         };
         let child = match spawned {
             Ok(child) => child,

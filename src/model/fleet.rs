@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Arguments, ConsumerName, Origin, Problem, QueueName, QueueType, Spots, Topology, VhostName,
-    fleet_proof,
+    Arguments, Confinement, ConsumerName, Origin, Problem, QueueName, QueueType, Spots, Topology,
+    VhostName, fleet_proof,
 };
 
 /// What to execute.
@@ -236,7 +236,9 @@ pub struct ConsumerSpec {
     pub discard: bool,
     /// Meaning of exit codes, for `exec`.
     pub exit_codes: ExitCodes,
-    /// Variables set for the child on top of the inherited ones.
+    /// Who its processes are, what they see and how much they get.
+    pub confinement: Confinement,
+    /// Variables set for the child on top of those that pass.
     pub env: BTreeMap<String, String>,
     /// Working directory, absolute; by default the folder of the file that declares the consumer.
     pub cwd: PathBuf,

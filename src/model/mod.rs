@@ -7,6 +7,7 @@
 mod argument_rules;
 mod arguments;
 pub mod codes;
+mod confinement;
 mod dead_letters;
 mod delivery;
 mod desired;
@@ -28,6 +29,7 @@ mod tests;
 
 pub use argument_rules::{ARG_RULES, ArgKind, ArgRule, MAX_TTL_MS};
 pub use arguments::{ArgValue, Arguments};
+pub use confinement::{Confinement, Limits, PASSED, means_variable};
 pub use delivery::{Delivery, Epoch, headers};
 pub use desired::{BrokerSpec, Desired, Endpoint, Management, ReconcileMode, ReconcileSpec};
 pub use durations::{BadDuration, duration_label, parse_duration};

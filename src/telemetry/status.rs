@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::topology::TopologyStatus;
 use super::words::{ConnectionRole, Reason, RestartReason};
 use crate::model::ConsumerName;
 
@@ -196,6 +197,8 @@ pub struct Status {
     pub connections: BTreeMap<ConnectionRole, ConnectionState>,
     /// The files.
     pub config: ConfigStatus,
+    /// The broker against the files.
+    pub topology: TopologyStatus,
 }
 
 impl Status {

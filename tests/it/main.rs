@@ -3,6 +3,7 @@
 
 mod check;
 mod children;
+mod confined;
 mod convergence;
 mod dev;
 mod docs;
@@ -23,6 +24,7 @@ mod reload;
 mod restart;
 mod routing;
 mod sandbox;
+mod several;
 mod supervise;
 mod support;
 mod tidy;

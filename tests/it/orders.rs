@@ -38,6 +38,7 @@ impl Inside {
             load: Box::new(move || warrener::files::load(&files)),
             registry: registry.clone(),
             watch: false,
+            alone: false,
             orders: Some(inbox),
         };
         let outside = Outside::connect(&url).await;

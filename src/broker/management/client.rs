@@ -13,7 +13,7 @@ use super::error::ManagementError;
 use super::types::{
     BindingInfo, Definitions, ExchangeInfo, GlobalParameterInfo, Overview, PolicyInfo, QueueInfo,
 };
-use crate::model::{ArgValue, Management, Policy, VhostName};
+use crate::model::{ArgValue, Management, Policy, QueueName, VhostName};
 
 /// Everything but what RFC 3986 leaves unreserved: the vhost `/` becomes `%2F`.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -90,6 +90,16 @@ impl ManagementClient {
     pub async fn queues(&self, vhost: &VhostName) -> Result<Vec<QueueInfo>, ManagementError> {
         let path = format!("queues/{}?disable_stats=true", segment(vhost)?);
         self.get(&path, vhost_words(vhost)).await
+    }
+
+    /// One queue, exclusive ones among them.
+    pub async fn queue(
+        &self,
+        vhost: &VhostName,
+        name: &QueueName,
+    ) -> Result<QueueInfo, ManagementError> {
+        let path = format!("queues/{}/{}", segment(vhost)?, segment(name)?);
+        self.get(&path, format!("queue `{name}`")).await
     }
 
     /// The bindings of a vhost, those to the default exchange among them.

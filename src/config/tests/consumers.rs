@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::{check, check_all, desired};
 use crate::model::{
-    ArgValue, BodyAs, ConsumerName, ConsumerSpec, Delimiter, ExitVerdict, Intensity, Program,
-    Queue, QueueType, Replies, RestartPolicy, RetrySpec, StopSignal, WireProtocol,
+    ArgValue, BodyAs, Confinement, ConsumerName, ConsumerSpec, Delimiter, ExitVerdict, Intensity,
+    Limits, Program, Queue, QueueType, Replies, RestartPolicy, RetrySpec, StopSignal, WireProtocol,
 };
 
 fn consumer(text: &str, name: &str) -> ConsumerSpec {
@@ -72,6 +72,62 @@ fn every_key() {
     assert_eq!((spec.max_message.get(), spec.max_reply.get()), (64 << 10, 128));
     assert_eq!(spec.arguments["x-priority"], ArgValue::Int(10));
     assert_eq!(spec.arguments["x-a"].to_string(), r#"[1,"two"]"#);
+}
+
+#[test]
+fn confinement() {
+    let with = |keys: &str| {
+        let text = format!(
+            "stack: s\nqueues: {{ q: }}\nconsumers: {{ c: {{ queue: q, command: [x], discard: true, {keys} }} }}\n"
+        );
+        consumer(&text, "c").confinement
+    };
+    assert_eq!(with(""), Confinement::default());
+    assert!(Confinement::default().no_new_privs);
+    let given = with(
+        "user: www-data, group: 33, no_new_privs: false, umask: 027, env_pass: [A, B_*, '*'], \
+         limits: { memory: 512MiB, open_files: 256, cpu: 1h, processes: 20, file_size: 0 }",
+    );
+    let limits = Limits {
+        memory: Some(512 << 20),
+        open_files: Some(256),
+        cpu: Some(Duration::from_hours(1)),
+        processes: Some(20),
+        file_size: Some(0),
+    };
+    let expected = Confinement {
+        user: Some("www-data".into()),
+        group: Some("33".into()),
+        no_new_privs: false,
+        umask: Some(0o27),
+        env_pass: vec!["A".into(), "B_*".into(), "*".into()],
+        limits,
+    };
+    assert_eq!(given, expected);
+}
+
+#[test]
+fn confinement_that_cannot_be() {
+    let text = "stack: s\nqueues: { q: }\nconsumers:\n  c:\n    queue: q\n    command: [x]\n    \
+                discard: true\n    user: ''\n    umask: 999\n    env_pass: [A=B, WARRENER_X, '*X', OK]\n    \
+                limits: { memory: 1, open_files: 3, cpu: 1500ms, cores: 1 }\n";
+    check(
+        text,
+        &[
+            "E0106 a.yaml:8:11 `user` takes a name or a number, not ``",
+            "E0106 a.yaml:9:12 `umask` takes three octal digits, not `999`",
+            "E0107 a.yaml:10:16 `A=B` cannot be the name of a variable, or the beginning of one and `*`",
+            "E0107 a.yaml:10:21 `WARRENER_X` is never passed on",
+            "E0107 a.yaml:10:33 `*X` cannot be the name of a variable",
+            "E0106 a.yaml:11:23 `memory` takes at least 1.0 MiB",
+            "E0106 a.yaml:11:38 `open_files` takes a whole number from 16",
+            "E0106 a.yaml:11:46 `cpu` takes whole seconds, not `1500ms`",
+            "E0102 a.yaml:11:54 there is no key `cores` here",
+        ],
+    );
+    let text = "stack: s\nqueues: { q: }\nconsumers:\n  c:\n    queue: q\n    command: [x]\n    \
+                discard: true\n    limits: { processes: 5 }\n";
+    check(text, &["E0105 a.yaml:8:13 `limits.processes` counts all processes of a user"]);
 }
 
 #[test]

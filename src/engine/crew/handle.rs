@@ -9,7 +9,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::super::context::Hands;
 use super::task::Task;
-use crate::model::ConsumerSpec;
+use crate::model::{ConsumerName, ConsumerSpec};
 use crate::telemetry::ConsumerMeter;
 
 /// Orders that wait. The crew takes them at once, so this is never reached.
@@ -41,6 +41,17 @@ pub enum CrewOrder {
     /// Replace all workers, one by one. One that had ended for good, as its restart policy wants, is
     /// started as well, and so is a consumer that was cut off for its restarts.
     Restart,
+}
+
+/// What a person wants of one consumer.
+#[derive(Debug)]
+pub struct CrewRequest {
+    /// Which.
+    pub consumer: ConsumerName,
+    /// What.
+    pub order: CrewOrder,
+    /// Told whether there is such a consumer. The order is on its way then.
+    pub known: oneshot::Sender<bool>,
 }
 
 /// What the task of a crew is told.

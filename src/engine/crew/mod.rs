@@ -17,6 +17,6 @@ mod member;
 mod rollout;
 mod task;
 
-pub use handle::CrewOrder;
 pub(in crate::engine) use handle::{Crew, RolloutOutcome};
+pub use handle::{CrewOrder, CrewRequest};
 pub(in crate::engine) use member::{News, Reins, Reporter};
