@@ -135,7 +135,7 @@ async fn one_that_ended_for_good_owing_an_answer_has_failed() {
 }
 
 /// The real thing with the defaults: `cargo test --test it -- --ignored the_true_five_minutes`. Its
-/// figures are in `target/tmp/five-minutes`.
+/// figures are in the file `five-minutes` of `CARGO_TARGET_TMPDIR`.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes six minutes"]
 async fn the_true_five_minutes() {
