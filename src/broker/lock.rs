@@ -25,8 +25,8 @@ use tokio_util::task::AbortOnDropHandle;
 use super::amqp::{CALL_TIMEOUT, ConnectError, OwnedChannel, Wire};
 use super::declare::field_table;
 use super::management::{ManagementClient, ManagementError};
-use super::survey::dial;
-use crate::model::{ArgValue, Arguments, Desired, QueueName, StackName};
+use super::wires::dial;
+use crate::model::{ArgValue, Arguments, Desired, QueueName, StackName, VhostName};
 
 /// What the names of all locks begin with.
 const PREFIX: &str = "warrener.lock.";
@@ -56,6 +56,7 @@ pub enum LockError {
 
 /// The lock, held for as long as this lives and its connection does.
 pub struct Lock {
+    home: VhostName,
     wire: Arc<Wire>,
     lost: CancellationToken,
     _watch: AbortOnDropHandle<()>,
@@ -65,16 +66,22 @@ impl Lock {
     /// Connects and takes the lock of the stack in the vhost of its broker's address. `holder` is
     /// shown to those who find it taken.
     pub async fn take(desired: &Desired, holder: &str) -> Result<Self, LockError> {
-        let connected = dial(&desired.broker, desired.stack.as_str()).await;
+        let home = &desired.broker.vhost;
+        let connected = dial(&desired.broker, home, desired.stack.as_str()).await;
         let wire = Arc::new(connected.map_err(LockError::Connect)?);
-        let taken = Self::take_on(&wire, &desired.stack, holder).await;
+        let taken = Self::take_on(&wire, home, &desired.stack, holder).await;
         if taken.is_err() {
             wire.close().await;
         }
         taken
     }
 
-    async fn take_on(wire: &Arc<Wire>, stack: &StackName, holder: &str) -> Result<Self, LockError> {
+    async fn take_on(
+        wire: &Arc<Wire>,
+        home: &VhostName,
+        stack: &StackName,
+        holder: &str,
+    ) -> Result<Self, LockError> {
         let name = lock_name(stack);
         let declared = timeout(CALL_TIMEOUT, declare(wire, &name, holder)).await;
         let (channel, consumer) = match declared {
@@ -87,12 +94,22 @@ impl Lock {
         };
         let lost = CancellationToken::new();
         let watch = tokio::spawn(watch(wire.clone(), channel, consumer, lost.clone()));
-        Ok(Self { wire: wire.clone(), lost, _watch: AbortOnDropHandle::new(watch) })
+        Ok(Self {
+            home: home.clone(),
+            wire: wire.clone(),
+            lost,
+            _watch: AbortOnDropHandle::new(watch),
+        })
     }
 
     /// The connection that holds it.
-    pub fn wire(&self) -> &Wire {
+    pub fn wire(&self) -> &Arc<Wire> {
         &self.wire
+    }
+
+    /// The vhost that it is in.
+    pub fn home(&self) -> &VhostName {
+        &self.home
     }
 
     /// Waits until it is lost.

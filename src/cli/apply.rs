@@ -87,7 +87,7 @@ async fn under_lock(
     answers: Option<&mut (dyn BufRead + Send)>,
     screen: &mut Screen<'_>,
 ) -> io::Result<Exit> {
-    let Survey { plan, management, store, wire, .. } = survey;
+    let Survey { plan, management, store, wires, .. } = survey;
     if args.dry_run {
         return show(&plan, desired, false, screen);
     }
@@ -115,22 +115,17 @@ async fn under_lock(
         writeln!(screen.err, "nothing was changed")?;
         return Ok(Exit::Failed);
     }
-    let own = match (turn, wire) {
-        (Turn::Ours(_), wire) => wire,
-        (_, Some(wire)) => Some(wire),
-        (_, None) => match broker::dial(&desired.broker, desired.stack.as_str()).await {
-            Ok(wire) => Some(wire),
-            Err(error) => {
-                screen.error(&error, Some(error.hint()))?;
-                return Ok(Exit::Failed);
-            }
-        },
+    let wires = match turn {
+        Turn::Ours(lock) => wires.under(lock),
+        Turn::Unlocked | Turn::Theirs => wires,
     };
-    let wire = match (turn, &own) {
-        (Turn::Ours(lock), _) => lock.wire(),
-        (_, Some(wire)) => wire,
-        (_, None) => return Ok(Exit::Failed),
-    };
+    let home = &desired.broker.vhost;
+    if !approved.plan().creates_vhost(home)
+        && let Err(error) = wires.to(home).await
+    {
+        screen.error(&error, Some(error.hint()))?;
+        return Ok(Exit::Failed);
+    }
 
     // Draws on standard error, and only where that is a terminal.
     let bar = ProgressBar::new(approved.plan().changes().len() as u64).with_style(
@@ -140,16 +135,14 @@ async fn under_lock(
     let report = broker::apply(
         &approved,
         &desired.topology,
-        &wire.connection,
+        &wires,
         management.as_ref(),
         &store,
         &|dealt_with| bar.set_position(dealt_with as u64),
     )
     .await;
     bar.finish_and_clear();
-    if let Some(own) = own {
-        own.close().await;
-    }
+    wires.close().await;
 
     write!(screen.out, "{}", render_report(&report, screen.place, screen.style))?;
     screen.out.flush()?;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::broker::amqp::ConnectErrorKind;
-use crate::broker::{Lock, ObserveError, Survey, apply, dial, survey};
+use crate::broker::{Lock, ObserveError, Survey, apply, survey};
 use crate::config::SourceMap;
 use crate::model::{Desired, ReconcileMode};
 use crate::plan::{ApplyReport, Approved, Consent, Style, render, render_report};
@@ -66,7 +66,7 @@ pub(super) async fn reconcile(
     let consent = Consent { prune: desired.reconcile.prune, force: false };
     // On the heap: the futures of whoever awaits this stay small.
     let looked = Box::pin(survey(desired, consent)).await;
-    let Survey { plan, management, store, wire, .. } = looked.map_err(|error| match &error {
+    let Survey { plan, management, store, wires, .. } = looked.map_err(|error| match &error {
         ObserveError::NoWay { connect, .. } => Shortfall::Unreachable {
             why: error.to_string(),
             hint: error.hint(),
@@ -98,9 +98,10 @@ pub(super) async fn reconcile(
     })?;
     let (topology, management) = (&desired.topology, management.as_ref());
     if let Power::Locked(lock) = &power {
-        let connection = &lock.wire().connection;
-        let report = apply(&approved, topology, connection, management, &store, &|_| {}).await;
-        if !report.is_complete() && !connection.status().connected() {
+        let wires = wires.under(lock);
+        let report = apply(&approved, topology, &wires, management, &store, &|_| {}).await;
+        wires.close().await;
+        if !report.is_complete() && !lock.wire().connection.status().connected() {
             return Err(Shortfall::Unreachable {
                 why: "the lock of the stack was lost while applying".into(),
                 hint: None,
@@ -109,18 +110,16 @@ pub(super) async fn reconcile(
         }
         return said(report, sources);
     }
-    let wire = match wire {
-        Some(wire) => wire,
-        None => dial(&desired.broker, desired.stack.as_str()).await.map_err(|error| {
-            Shortfall::Unreachable {
-                why: error.to_string(),
-                hint: Some(error.hint().to_owned()),
-                refused: error.kind != ConnectErrorKind::Unreachable,
-            }
-        })?,
-    };
-    let report = apply(&approved, topology, &wire.connection, management, &store, &|_| {}).await;
-    wire.close().await;
+    let home = &desired.broker.vhost;
+    if !approved.plan().creates_vhost(home) {
+        wires.to(home).await.map_err(|error| Shortfall::Unreachable {
+            why: error.to_string(),
+            hint: Some(error.hint().to_owned()),
+            refused: error.kind != ConnectErrorKind::Unreachable,
+        })?;
+    }
+    let report = apply(&approved, topology, &wires, management, &store, &|_| {}).await;
+    wires.close().await;
     said(report, sources)
 }
 

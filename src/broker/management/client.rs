@@ -149,6 +149,27 @@ impl ManagementClient {
         self.send(request, format!("global parameter `{name}`")).await.map(drop)
     }
 
+    /// One object by the parts of its path, as it is.
+    pub async fn read(&self, path: &[String]) -> Result<Value, ManagementError> {
+        self.get(&joined(path)?, words(path)).await
+    }
+
+    /// All objects under a path, as they are.
+    pub async fn list(&self, path: &[String]) -> Result<Vec<Value>, ManagementError> {
+        self.get(&joined(path)?, words(path)).await
+    }
+
+    /// Creates or replaces the object at a path.
+    pub async fn put(&self, path: &[String], body: &Value) -> Result<(), ManagementError> {
+        let request = self.request(Method::PUT, &joined(path)?).json(body);
+        self.send(request, words(path)).await.map(drop)
+    }
+
+    /// Deletes the object at a path.
+    pub async fn delete(&self, path: &[String]) -> Result<(), ManagementError> {
+        self.send(self.request(Method::DELETE, &joined(path)?), words(path)).await.map(drop)
+    }
+
     async fn get<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -214,6 +235,16 @@ fn segment(name: &impl ToString) -> Result<String, ManagementError> {
         });
     }
     Ok(utf8_percent_encode(&name, SEGMENT).to_string())
+}
+
+fn joined(path: &[String]) -> Result<String, ManagementError> {
+    let segments = path.iter().map(segment).collect::<Result<Vec<_>, _>>()?;
+    Ok(segments.join("/"))
+}
+
+/// What a path leads to, for a message.
+fn words(path: &[String]) -> String {
+    format!("`{}`", path.join("/"))
 }
 
 fn vhost_words(vhost: &VhostName) -> String {

@@ -55,7 +55,6 @@ fn unknown_keys() {
 #[test]
 fn what_comes_later_is_refused_as_such() {
     for key in [
-        "vhosts",
         "users",
         "permissions",
         "topic_permissions",
