@@ -7,6 +7,7 @@ mod backoff;
 mod breaker;
 mod disposition;
 mod lifecycle;
+mod pace;
 mod republish;
 
 #[cfg(test)]
@@ -16,4 +17,5 @@ pub use backoff::Backoff;
 pub use breaker::{Breaker, BreakerEffect, BreakerEvent, BreakerState};
 pub use disposition::{DeadLetterRoute, Disposition, Failure, Wish, dispose};
 pub use lifecycle::{Effect, Event, Lifecycle, State};
+pub use pace::{PAUSE, Pace, Telling};
 pub use republish::{Epitaph, failed_tries, first_address, republished};

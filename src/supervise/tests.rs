@@ -3,4 +3,5 @@
 mod breaker;
 mod disposition;
 mod lifecycle;
+mod pace;
 mod republish;

@@ -16,6 +16,7 @@ mod misbehave;
 mod orders;
 mod output;
 mod ownership;
+mod pace;
 mod plugins;
 mod process;
 mod proxy;
