@@ -112,8 +112,9 @@ async fn turn(room: &Room, rules: Rules, contestant: &Contestant) -> (f64, Used)
     let task = Task { url: &url, queue: &queue, prefetch: rules.prefetch };
     let log = room.folder.join("contestant.log");
     let mut stage = Stage::enter(contestant.command(task, room), &log);
-    let (left, from) = room.wait_ready(&queue, |ready| ready < rules.messages).await;
-    let (_, to) = room.wait_ready(&queue, |ready| ready == 0).await;
+    let (left, from) =
+        room.wait_ready(&queue, |ready| ready < rules.messages || stage.is_over()).await;
+    let (_, to) = room.wait_ready(&queue, |ready| ready == 0 || stage.is_over()).await;
     tokio::time::sleep(IDLE).await;
     assert!(!stage.is_over(), "{} has ended: see {}", contestant.name, log.display());
     let used = stage.leave().await;

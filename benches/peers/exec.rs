@@ -11,8 +11,8 @@ use crate::contestants::Contestant;
 use crate::report::{Report, thousands};
 use crate::room::Room;
 
-/// What is run for each message.
-const COMMAND: &str = "/bin/true";
+/// What is run for each message. It reads its input, or amqp-consume would end with it.
+const COMMAND: [&str; 3] = ["dd", "of=/dev/null", "status=none"];
 /// Messages of the other tables for each one here.
 const SHARE: u32 = 20;
 
@@ -21,9 +21,19 @@ pub(crate) async fn measure(args: &Args, room: &Room, report: &Report) {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let messages = (args.messages / SHARE).max(500);
     let rules = Rules { messages, bytes: 256, prefetch: 20, rounds: args.rounds };
-    let exec =
-        |workers: usize| json!({"protocol": "exec", "workers": workers, "command": [COMMAND]});
-    let consume = ["amqp-consume", "-u", "{url}", "-q", "{queue}", "-p", "20", COMMAND];
+    let exec = |workers: usize| json!({"protocol": "exec", "workers": workers, "command": COMMAND});
+    let consume = [
+        "amqp-consume",
+        "-u",
+        "{url}",
+        "-q",
+        "{queue}",
+        "-p",
+        "20",
+        COMMAND[0],
+        COMMAND[1],
+        COMMAND[2],
+    ];
     let all = vec![
         Contestant::client("amqp-consume", &consume),
         Contestant::warrener("warrener, 1 worker", exec(1)),
@@ -31,7 +41,8 @@ pub(crate) async fn measure(args: &Args, room: &Room, report: &Report) {
     ];
     let outcome = hold(args, room, rules, all).await;
     let mut text = format!(
-        "`{COMMAND}` for each of {} messages of {} B, {cores} cores; {}; median of {} rounds.\n\n",
+        "`{}` for each of {} messages of {} B, {cores} cores; {}; median of {} rounds.\n\n",
+        COMMAND.join(" "),
         thousands(f64::from(messages)),
         rules.bytes,
         report.machine,
@@ -44,7 +55,7 @@ pub(crate) async fn measure(args: &Args, room: &Room, report: &Report) {
         let _ = writeln!(text, "| {} | {rate} | {:.0} | {ratio:.2} |", score.name, score.cpu);
     }
     for (how, words) in [("fork", "fork and exec"), ("spawn", "posix_spawn")] {
-        if let Some(micros) = bare::start(how, messages.min(2000), &[COMMAND]) {
+        if let Some(micros) = bare::start(how, messages.min(2000), &COMMAND) {
             let rate = thousands(1e6 / micros);
             let _ = writeln!(
                 text,

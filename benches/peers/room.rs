@@ -112,7 +112,7 @@ impl Room {
     pub(crate) async fn wait_ready(
         &self,
         queue: &str,
-        wanted: impl Fn(u32) -> bool,
+        mut wanted: impl FnMut(u32) -> bool,
     ) -> (u32, Instant) {
         let deadline = Instant::now() + PATIENCE;
         loop {

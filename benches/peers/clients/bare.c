@@ -1,6 +1,8 @@
 /* What starting a program costs by itself: COUNT times, with one pipe to its stdin as any consumer
  * needs it, by fork and exec (`fork`) or by posix_spawn (`spawn`). Prints nanoseconds for each. */
 
+#define _GNU_SOURCE
+#include <fcntl.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,7 +43,7 @@ int main(int argc, char **argv) {
   clock_gettime(CLOCK_MONOTONIC, &from);
   for (int i = 0; i < count; i++) {
     int ends[2];
-    if (pipe(ends) != 0) return 1;
+    if (pipe2(ends, O_CLOEXEC) != 0) return 1;
     pid_t pid = strcmp(argv[1], "fork") == 0 ? by_fork(argv + 3, ends[0]) : by_spawn(argv + 3, ends[0]);
     if (pid < 0) return 1;
     close(ends[0]);
