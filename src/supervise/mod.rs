@@ -14,4 +14,4 @@ mod tests;
 pub use backoff::Backoff;
 pub use disposition::{DeadLetterRoute, Disposition, Failure, Wish, dispose};
 pub use lifecycle::{Effect, Event, Lifecycle, State};
-pub use republish::{Epitaph, failed_tries, first_address, republished};
+pub use republish::{Epitaph, failed_tries, first_address, republished, republished_bare};

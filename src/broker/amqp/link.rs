@@ -80,7 +80,10 @@ impl Link {
                 Err(_) => return std::future::pending().await,
             };
             match timeout(CALL_TIMEOUT, wire.connection.create_channel()).await {
-                Ok(Ok(channel)) => return OwnedChannel::new(channel),
+                Ok(Ok(channel)) => {
+                    let frame_max = wire.connection.configuration().frame_max();
+                    return OwnedChannel::new(channel, frame_max);
+                }
                 Ok(Err(error)) => {
                     tracing::debug!(%error, "cannot open a channel");
                     wire.cut();
