@@ -15,6 +15,7 @@ mod plan;
 mod run;
 mod screen;
 mod signals;
+mod turn;
 
 #[cfg(test)]
 mod tests;

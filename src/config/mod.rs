@@ -10,6 +10,7 @@
 
 mod arguments;
 mod broker;
+mod confinement;
 mod consumers;
 mod interpolate;
 mod loader;
@@ -20,6 +21,7 @@ mod render;
 mod resources;
 mod secrets;
 mod source;
+mod vhosts;
 mod wire;
 mod yaml;
 

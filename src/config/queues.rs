@@ -22,19 +22,21 @@ const PLAIN: &[(&str, &str)] = &[
 ];
 
 impl Reading {
-    /// `queues:`
-    pub(super) fn queue(&mut self, entry: Entry, vhost: &VhostName, parts: &mut TopologyParts) {
+    /// `queues:`; without a type of its own a queue is of the default type of its vhost.
+    pub(super) fn queue(
+        &mut self,
+        entry: Entry,
+        vhost: &VhostName,
+        default_type: QueueType,
+        parts: &mut TopologyParts,
+    ) {
         let origin = entry.key_origin;
         let Some(name) = self.key_name(&entry, QueueName::new) else { return };
         let Some(mut fields) = self.fields(&entry.key, origin, entry.value) else {
             self.incomplete = true;
             return;
         };
-        let kinds = [QueueType::Classic, QueueType::Quorum, QueueType::Stream]
-            .map(|kind| (kind.as_str(), kind));
-        let kind = fields
-            .read("type", self, |r, key, node| r.choice(key, node, &kinds))
-            .unwrap_or(QueueType::Classic);
+        let kind = fields.read("type", self, Self::queue_type).unwrap_or(default_type);
         let durable = fields.read("durable", self, Self::boolean).unwrap_or(true);
         let auto_delete = fields.read("auto_delete", self, Self::boolean).unwrap_or(false);
         let managed = fields.read("manage", self, Self::boolean).unwrap_or(true);
@@ -66,6 +68,13 @@ impl Reading {
             on_remove,
             origin,
         });
+    }
+
+    /// `classic`, `quorum` or `stream`.
+    pub(super) fn queue_type(&mut self, key: &str, node: &Node) -> Option<QueueType> {
+        let kinds = [QueueType::Classic, QueueType::Quorum, QueueType::Stream]
+            .map(|kind| (kind.as_str(), kind));
+        self.choice(key, node, &kinds)
     }
 
     fn queue_arguments(&mut self, fields: &mut Fields, kind: QueueType, arguments: &mut Arguments) {

@@ -12,6 +12,7 @@ mod meter;
 mod registry;
 mod screen;
 mod status;
+mod topology;
 mod words;
 
 #[cfg(test)]
@@ -25,4 +26,5 @@ pub use status::{
     ConfigStatus, ConnectionState, ConsumerState, ConsumerStatus, Settled, Status, WorkerState,
     WorkerStatus,
 };
+pub use topology::{Role, TopologyStatus};
 pub use words::{ConnectionRole, Outcome, Reason, RestartReason};

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 use futures_util::FutureExt;
-use lapin::Channel;
+use lapin::{Channel, Connection};
 
 /// A channel that is closed when it is dropped.
 ///
@@ -15,8 +15,10 @@ pub struct OwnedChannel {
 }
 
 impl OwnedChannel {
-    pub(super) fn new(channel: Channel, frame_max: u32) -> Self {
-        Self { channel, frame_max }
+    /// Opens one.
+    pub(crate) async fn open(connection: &Connection) -> lapin::Result<Self> {
+        let channel = connection.create_channel().await?;
+        Ok(Self { channel, frame_max: connection.configuration().frame_max() })
     }
 
     /// The largest frame that its connection takes, bytes with everything around the payload.

@@ -5,9 +5,9 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
 use crate::model::{
-    BodyAs, ConsumerName, ConsumerSpec, DeadLetterTarget, ExchangeName, ExitCodes, Origin, Program,
-    QueueName, QueueType, Replies, RestartSpec, RetrySpec, RoutingKey, StopSpec, VhostName,
-    WireProtocol,
+    BodyAs, Confinement, ConsumerName, ConsumerSpec, DeadLetterTarget, ExchangeName, ExitCodes,
+    Origin, Program, QueueName, QueueType, Replies, RestartSpec, RetrySpec, RoutingKey, StopSpec,
+    VhostName, WireProtocol,
 };
 use crate::supervise::{DeadLetterRoute, Disposition, Failure, Wish, dispose};
 
@@ -31,6 +31,7 @@ fn spec(delays: &[u64], discard: bool) -> ConsumerSpec {
         retry: (!delays.is_empty()).then_some(RetrySpec { delays }),
         discard,
         exit_codes: ExitCodes::default(),
+        confinement: Confinement::default(),
         env: BTreeMap::new(),
         cwd: "/".into(),
         restart: RestartSpec::default(),
