@@ -137,16 +137,17 @@ impl Desk {
         message: Outgoing,
         outcome: Outcome,
     ) -> impl Future<Output = Settled> + Send + use<> {
-        let publisher = self.context.publisher.clone();
+        let context = self.context.clone();
         let (consumer, key) = (self.spec.name.clone(), message.routing_key.clone());
         let back = after_pause(id, REQUEUE_PAUSE.0, self.hurry.clone());
         let lines = self.unmoved_lines.clone();
         async move {
-            match publisher.publish(message).await {
+            match context.publisher.publish(message).await {
                 Ok(()) => (id, Settlement::Ack, outcome),
                 Err(error) => {
                     let hint = match error {
                         PublishError::Returned(_) => {
+                            context.ask_to_reconcile();
                             "is the queue there? `warrener plan` shows what is missing"
                         }
                         _ => "the message goes back to its queue, and may be delivered twice",

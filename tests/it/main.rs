@@ -1,6 +1,7 @@
 //! Tests of the whole: real files, real processes, a real RabbitMQ. One binary; this is its table
 //! of contents.
 
+mod bad_input;
 mod check;
 mod children;
 mod confined;
@@ -12,6 +13,7 @@ mod exec;
 mod faults;
 mod hosts;
 mod lint;
+mod machine;
 mod messages;
 mod misbehave;
 mod orders;
@@ -22,10 +24,12 @@ mod process;
 mod proxy;
 mod reconcile;
 mod reconcile_amqp;
+mod refusals;
 mod reload;
 mod restart;
 mod routing;
 mod sandbox;
+mod secrets;
 mod several;
 mod supervise;
 mod support;
