@@ -1,6 +1,7 @@
 //! Tests of the whole: real files, real processes, a real RabbitMQ. One binary; this is its table
 //! of contents.
 
+mod carry;
 mod check;
 mod children;
 mod confined;
