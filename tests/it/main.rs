@@ -2,6 +2,7 @@
 //! of contents.
 
 mod bad_input;
+mod carry;
 mod check;
 mod children;
 mod confined;
