@@ -58,6 +58,7 @@ async fn a_password_is_in_no_output_log_ledger_argument_or_environment_of_anothe
     // Once from a file, which is how it should be, and once spelled, which is warned of.
     let secret = case.supervisor.path("secret");
     case.supervisor.write("secret", ESCAPED);
+    assert!(told(&fs::read(&secret).unwrap()), "a secret that is there is not seen");
     let from_file = format!("${{file:{}}}", secret.display());
     for password in [from_file.as_str(), ESCAPED] {
         let address = case.url.replace("guest:guest", &format!("{user}:{password}"));
