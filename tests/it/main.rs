@@ -1,6 +1,7 @@
 //! Tests of the whole: real files, real processes, a real RabbitMQ. One binary; this is its table
 //! of contents.
 
+mod access;
 mod check;
 mod children;
 mod confined;
@@ -14,6 +15,7 @@ mod lint;
 mod misbehave;
 mod output;
 mod ownership;
+mod parameters;
 mod plugins;
 mod process;
 mod proxy;
