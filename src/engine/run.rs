@@ -7,8 +7,10 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Context;
-use super::keeper::Keeper;
+use super::books::close_books;
+use super::context::Hands;
+use super::crew::CrewRequest;
+use super::keeper::{FleetOutcome, Keeper};
 use super::reconcile::{Power, Reconciled, Shortfall, reconcile};
 use super::seat::{Seat, Standing};
 use crate::broker::amqp::{ConnectErrorKind, Link, LinkPool, Publisher};
@@ -47,6 +49,8 @@ pub struct Options {
     pub watch: bool,
     /// Whether nothing else in this process starts processes, see [`Spawner::start`].
     pub alone: bool,
+    /// What persons want of single consumers; `None` where nobody can say anything.
+    pub orders: Option<mpsc::Receiver<CrewRequest>>,
 }
 
 /// How others steer a running engine.
@@ -73,8 +77,10 @@ pub enum Outcome {
 /// What is shared by everything that talks to one broker.
 struct Links {
     broker: BrokerSpec,
+    /// Rising with each broker.
+    number: u64,
     publisher: Publisher,
-    pool: LinkPool,
+    pool: Arc<LinkPool>,
 }
 
 /// The state of a running supervisor.
@@ -163,10 +169,23 @@ impl Engine {
                 }
             }
             let (asked, seat) = (&mut self.asked.1, &mut self.seat);
+            let orders = &mut self.options.orders;
             tokio::select! {
                 biased;
                 () = drain.cancelled() => return,
                 () = reload.notified() => self.load(watcher),
+                (what, outcome) = self.keeper.concluded() => self.report(&what, &outcome),
+                request = async {
+                    match orders {
+                        Some(orders) => orders.recv().await,
+                        None => std::future::pending().await,
+                    }
+                } => match request {
+                    Some(CrewRequest { consumer, order, known }) => {
+                        let _ = known.send(self.keeper.order(&consumer, order).await);
+                    }
+                    None => self.options.orders = None,
+                },
                 () = async {
                     match watcher {
                         Some(watcher) => watcher.changed().await,
@@ -243,18 +262,23 @@ impl Engine {
             }
         };
         let renewed = self.link(&next.desired);
-        let outcome = self.follow(&next.desired, renewed).await;
+        let what = if first { "started" } else { "reloaded" };
+        self.follow(&next.desired, renewed, format!("{what}: {topology}")).await;
+        Progress::Done
+    }
+
+    /// Says what became of a start or a reload, once it is known of every consumer.
+    fn report(&self, what: &str, outcome: &FleetOutcome) {
         for (name, why) in &outcome.refused {
             tracing::error!(consumer = %name, "the new version did not come up, the old one stays: {why}");
         }
-        let what = if first { "started" } else { "reloaded" };
-        tracing::info!("{what}: {topology}; {outcome}");
+        let said = format!("{what}; {outcome}");
+        tracing::info!("{said}");
         if outcome.refused.is_empty() {
-            self.options.registry.reload_succeeded(format!("{topology}; {outcome}"));
+            self.options.registry.reload_succeeded(said);
         } else {
-            self.options.registry.reload_failed(format!("{topology}; {outcome}"));
+            self.options.registry.reload_failed(said);
         }
-        Progress::Done
     }
 
     /// Looks whether the broker still is as the files say; gives the time until the next look.
@@ -380,24 +404,25 @@ impl Engine {
         ));
         let links = Links {
             broker: desired.broker.clone(),
+            number: self.links.as_ref().map_or(0, |links| links.number + 1),
             publisher: Publisher::start(&publish),
-            pool: LinkPool::new(endpoints, name, registry, self.links_tasks.clone()),
+            pool: Arc::new(LinkPool::new(endpoints, name, registry, self.links_tasks.clone())),
         };
         self.links.replace(links).is_some()
     }
 
-    async fn follow(&mut self, desired: &Desired, renewed: bool) -> super::keeper::FleetOutcome {
-        let topology = Arc::new(desired.topology.clone());
+    async fn follow(&mut self, desired: &Desired, renewed: bool, what: String) {
         let links = self.links.as_ref().expect("linked before");
-        let context = || Context {
+        let hands = Arc::new(Hands {
+            links: links.number,
             registry: self.options.registry.clone(),
-            link: links.pool.acquire(),
+            pool: links.pool.clone(),
             publisher: links.publisher.clone(),
             spawner: self.spawner.clone(),
-            topology: topology.clone(),
+            topology: Arc::new(desired.topology.clone()),
             reconcile: self.asked.0.clone(),
-        };
-        self.keeper.follow(&desired.fleet, renewed, context).await
+        });
+        self.keeper.follow(&desired.fleet, &hands, what, renewed).await;
     }
 
     async fn stop(mut self) {
@@ -406,31 +431,6 @@ impl Engine {
         self.links_tasks.close();
         let _ = tokio::time::timeout(GOODBYE, self.links_tasks.wait()).await;
         close_books(&self.options.registry);
-    }
-}
-
-/// Logs what has become of the messages of each consumer: an imbalance is a bug of ours.
-fn close_books(registry: &Registry) {
-    for (name, status) in registry.status().consumers {
-        let settled = &status.settled;
-        tracing::debug!(
-            consumer = %name,
-            received = status.received,
-            acked = settled.acked,
-            retried = settled.retried,
-            requeued = settled.requeued,
-            released = settled.released,
-            dead_lettered = settled.dead_lettered.values().sum::<u64>(),
-            discarded = settled.discarded.values().sum::<u64>(),
-            in_flight = status.in_flight,
-            lost_to_channel = status.lost_to_channel,
-            stale_replies = status.stale_replies,
-            protocol_errors = status.protocol_errors,
-            restarts = status.restarts.values().sum::<u64>(),
-            log_lines_dropped = status.log_lines_dropped,
-            imbalance = status.imbalance().unsigned_abs(),
-            "the books of this run"
-        );
     }
 }
 

@@ -2,6 +2,7 @@
 //! of contents.
 
 mod access;
+mod carry;
 mod check;
 mod children;
 mod confined;
@@ -13,6 +14,7 @@ mod exec;
 mod faults;
 mod lint;
 mod misbehave;
+mod orders;
 mod output;
 mod ownership;
 mod parameters;
@@ -22,6 +24,7 @@ mod proxy;
 mod reconcile;
 mod reconcile_amqp;
 mod reload;
+mod restart;
 mod routing;
 mod sandbox;
 mod several;
