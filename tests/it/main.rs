@@ -1,6 +1,8 @@
 //! Tests of the whole: real files, real processes, a real RabbitMQ. One binary; this is its table
 //! of contents.
 
+mod access;
+mod carry;
 mod check;
 mod children;
 mod confined;
@@ -15,6 +17,7 @@ mod misbehave;
 mod orders;
 mod output;
 mod ownership;
+mod parameters;
 mod plugins;
 mod process;
 mod proxy;
