@@ -2,6 +2,7 @@
 //! of contents.
 
 mod bad_input;
+mod access;
 mod carry;
 mod check;
 mod children;
@@ -20,6 +21,7 @@ mod misbehave;
 mod orders;
 mod output;
 mod ownership;
+mod parameters;
 mod plugins;
 mod process;
 mod proxy;
@@ -28,6 +30,7 @@ mod reconcile_amqp;
 mod refusals;
 mod reload;
 mod restart;
+mod rollouts;
 mod routing;
 mod sandbox;
 mod secrets;
