@@ -19,4 +19,4 @@ pub use breaker::{Breaker, BreakerEffect, BreakerEvent, BreakerState};
 pub use canary::{Judgement, Sample, judge};
 pub use disposition::{DeadLetterRoute, Disposition, Failure, Wish, dispose};
 pub use lifecycle::{Effect, Event, Lifecycle, State};
-pub use republish::{Epitaph, failed_tries, first_address, republished};
+pub use republish::{Epitaph, failed_tries, first_address, republished, republished_bare};
