@@ -7,11 +7,12 @@ use super::Context;
 use super::crew::{News, Reins, Reporter};
 use super::desk::{Desk, shown_deadline};
 use super::exec_pipes::{ExecPipes, Stdout};
+use super::worker::STALL;
 use crate::model::{ConsumerSpec, Delivery, ExitVerdict, duration_label};
 use crate::process::{Child, Exit, SpawnRequest, check_startable};
 use crate::protocol::{DeliveryId, Encoder, Output, exec_environment};
 use crate::supervise::{Backoff, Wish};
-use crate::telemetry::{Reason, RestartReason, WorkerState};
+use crate::telemetry::{Reason, RestartReason, WorkerMeter, WorkerState};
 
 /// Between the stop signal and `SIGKILL` for a process that has taken too long.
 const OVERDUE_PATIENCE: Duration = Duration::from_secs(10);
@@ -45,10 +46,11 @@ impl ExecWorker {
         spec: Arc<ConsumerSpec>,
         slot: u16,
         context: Context,
+        shown: WorkerMeter,
         reins: Reins,
         reporter: Reporter,
     ) -> Self {
-        let desk = Desk::new(spec.clone(), slot, context.clone(), reins.drain.clone());
+        let desk = Desk::new(spec.clone(), slot, context.clone(), shown, reins.drain.clone());
         let backoff = Backoff::new(spec.restart.backoff, spec.restart.backoff_max);
         Self { spec, slot, context, reins, reporter, ready: false, desk, backoff }
     }
@@ -228,7 +230,7 @@ impl ExecWorker {
 
     /// Waits for the end, and brings it about when it is time; nothing where the time of the
     /// message was over.
-    async fn wait(&mut self, child: &mut Child, deadline: Option<Instant>) -> Option<Exit> {
+    async fn wait(&mut self, child: &mut Child, mut deadline: Option<Instant>) -> Option<Exit> {
         let (mut overdue, mut stopping, mut asked, mut killed) = (false, false, false, false);
         // When the next harder word is due: first the signal, then the end.
         let mut limit = deadline;
@@ -255,7 +257,14 @@ impl ExecWorker {
                 }
                 () = self.desk.turn() => {}
                 () = timer, if !killed => {
-                    overdue |= deadline.is_some_and(|deadline| deadline <= Instant::now());
+                    let now = Instant::now();
+                    if !asked && !stopping && deadline.is_some_and(|at| now.duration_since(at) > STALL) {
+                        // The machine stood still, and the process with it: it has its time again.
+                        deadline = self.spec.timeout.map(|timeout| now + timeout);
+                        limit = deadline;
+                        continue;
+                    }
+                    overdue |= deadline.is_some_and(|deadline| deadline <= now);
                     if asked {
                         killed = true;
                         let _ = child.kill_group();

@@ -13,11 +13,14 @@ use super::hush;
 use crate::model::{ConsumerSpec, Delivery, duration_label};
 use crate::process::{Exit, SpawnRequest, check_startable};
 use crate::supervise::{Effect, Event, Lifecycle, PAUSE, Pace, State, Wish};
-use crate::telemetry::{Reason, RestartReason, WorkerState};
+use crate::telemetry::{Reason, RestartReason, WorkerMeter, WorkerState};
 
 /// How long a worker that is over waits for confirms that are under way: without them a message
 /// that was moved on would be in two places.
 const CONFIRM_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A timer that is noticed so late tells of a machine that stood still, not of a slow child.
+pub(super) const STALL: Duration = Duration::from_secs(1);
 
 pub(super) struct Worker {
     spec: Arc<ConsumerSpec>,
@@ -52,10 +55,11 @@ impl Worker {
         spec: Arc<ConsumerSpec>,
         slot: u16,
         context: Context,
+        shown: WorkerMeter,
         reins: Reins,
         reporter: Reporter,
     ) -> Self {
-        let desk = Desk::new(spec.clone(), slot, context.clone(), reins.drain.clone());
+        let desk = Desk::new(spec.clone(), slot, context.clone(), shown, reins.drain.clone());
         let lifecycle =
             Lifecycle::new(&spec.restart, &spec.stop, Instant::now()).awaiting_ready(spec.ready);
         Self {
@@ -306,6 +310,12 @@ impl Worker {
                 State::Running { .. } | State::Recycling | State::Draining { .. }
             )
         {
+            if now.duration_since(at) > STALL {
+                // Who stood still with us could not answer; it has its time again.
+                tracing::warn!(consumer = %self.spec.name, worker = self.slot, %id, "this machine stood still: the time of the message begins anew");
+                self.desk.restart_clock(now);
+                return;
+            }
             let timeout = duration_label(self.spec.timeout.unwrap_or_default());
             let silent = self.child.as_ref().is_some_and(|child| !child.has_answered());
             let hint = silent.then_some(

@@ -5,7 +5,9 @@
 
 mod backoff;
 mod breaker;
+mod canary;
 mod disposition;
+mod evidence;
 mod lifecycle;
 mod pace;
 mod republish;
@@ -15,7 +17,8 @@ mod tests;
 
 pub use backoff::Backoff;
 pub use breaker::{Breaker, BreakerEffect, BreakerEvent, BreakerState};
+pub use canary::{Judgement, Sample, judge};
 pub use disposition::{DeadLetterRoute, Disposition, Failure, Wish, dispose};
 pub use lifecycle::{Effect, Event, Lifecycle, State};
 pub use pace::{PAUSE, Pace, Telling};
-pub use republish::{Epitaph, failed_tries, first_address, republished};
+pub use republish::{Epitaph, failed_tries, first_address, republished, republished_bare};

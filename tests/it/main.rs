@@ -1,6 +1,8 @@
 //! Tests of the whole: real files, real processes, a real RabbitMQ. One binary; this is its table
 //! of contents.
 
+mod access;
+mod bad_input;
 mod carry;
 mod check;
 mod children;
@@ -11,21 +13,28 @@ mod docs;
 mod endure;
 mod exec;
 mod faults;
+mod hosts;
 mod lint;
+mod machine;
+mod messages;
 mod misbehave;
 mod orders;
 mod output;
 mod ownership;
 mod pace;
+mod parameters;
 mod plugins;
 mod process;
 mod proxy;
 mod reconcile;
 mod reconcile_amqp;
+mod refusals;
 mod reload;
 mod restart;
+mod rollouts;
 mod routing;
 mod sandbox;
+mod secrets;
 mod several;
 mod supervise;
 mod support;

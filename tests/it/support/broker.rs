@@ -40,12 +40,24 @@ pub(crate) async fn own_node() -> Sandbox {
 /// The node that this test run asks for.
 pub(crate) fn options() -> SandboxOptions {
     let root = std::env::var_os("WARRENER_TEST_RABBITMQ_ROOT").map(Into::into);
-    SandboxOptions { root, ..SandboxOptions::default() }
+    let plugins = ["rabbitmq_shovel", "rabbitmq_federation"].map(String::from).into();
+    SandboxOptions { root, plugins, ..SandboxOptions::default() }
 }
 
 /// The address of the management API of the shared node; user and password are `guest`.
 pub(crate) fn management_url() -> String {
     shared().management_url()
+}
+
+/// Asks the management API of the shared node for something below `/api`; it has to agree.
+pub(crate) async fn manage(method: reqwest::Method, path: &str, body: Option<serde_json::Value>) {
+    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let url = format!("{}/api/{path}", management_url());
+    let request = http.request(method, url).basic_auth("guest", Some("guest"));
+    // Without a body it is a document without keys.
+    let body = body.unwrap_or_else(|| serde_json::json!({}));
+    let response = request.json(&body).send().await.expect("the management API answers");
+    assert!(response.status().is_success(), "{path}: {}", response.status());
 }
 
 /// The address of that vhost of the shared node.
