@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::Context;
+use super::child_log::ended_with;
 use super::desk::{Desk, shown_deadline};
 use super::exec_pipes::{ExecPipes, Stdout};
 use super::worker::{Readiness, Stopping};
@@ -30,8 +31,9 @@ pub(super) struct ExecWorker {
 
 /// How the process of one message came to its end.
 enum End {
-    /// By itself, or by the signal of a stop; with what it wrote to its standard output.
-    Exited(Exit, Stdout),
+    /// By itself, or by the signal of a stop; with what it wrote to its standard output, and last to
+    /// its standard error.
+    Exited(Exit, Stdout, String),
     /// By us, because its time was over.
     Overdue,
     /// It never began.
@@ -89,6 +91,7 @@ impl ExecWorker {
             }
         }
         self.desk.pause();
+        self.desk.give_back();
         // Confirms that are under way come, or time out, by themselves.
         while !self.desk.is_clear() && !self.stopping.kill.is_cancelled() {
             tokio::select! {
@@ -129,7 +132,7 @@ impl ExecWorker {
         let end = self.execute(id).await;
         self.desk.shown().set_pid(None);
         match end {
-            End::Exited(exit, stdout) => self.judge(id, exit, stdout),
+            End::Exited(exit, stdout, words) => self.judge(id, exit, stdout, &words),
             End::Overdue => {
                 let limit = duration_label(self.spec.timeout.unwrap_or_default());
                 let why = format!("no end within {limit}");
@@ -147,7 +150,7 @@ impl ExecWorker {
         Ok(())
     }
 
-    fn judge(&mut self, id: DeliveryId, exit: Exit, stdout: Stdout) {
+    fn judge(&mut self, id: DeliveryId, exit: Exit, stdout: Stdout, words: &str) {
         let codes = &self.spec.exit_codes;
         let verdict = match exit {
             Exit::Code(code) => {
@@ -160,6 +163,9 @@ impl ExecWorker {
         let verdict = verdict.unwrap_or(codes.default);
         if stopped || verdict != ExitVerdict::Ack {
             stdout.log(&self.spec.name, self.slot);
+            if !stopped && verdict == ExitVerdict::Nack && matches!(exit, Exit::Signal(_)) {
+                return self.desk.crashed(id, 1, &ended_with(exit, words));
+            }
             return self.refuse(id, verdict, stopped, &why);
         }
         match stdout {
@@ -207,9 +213,9 @@ impl ExecWorker {
         let pipes =
             ExecPipes::serve(&mut child, &self.spec, self.slot, &self.desk.meter, body, metadata);
         let ended = self.wait(&mut child, deadline).await;
-        let stdout = pipes.ended().await;
+        let (stdout, words) = pipes.ended().await;
         match ended {
-            Some(exit) => End::Exited(exit, stdout),
+            Some(exit) => End::Exited(exit, stdout, words),
             None => End::Overdue,
         }
     }

@@ -52,6 +52,7 @@ mod keeper;
 mod output;
 mod reconcile;
 mod run;
+mod trials;
 mod worker;
 
 pub use context::Context;

@@ -7,11 +7,13 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Context;
-use super::conversation::{Conversation, Talk, Wishes};
+use super::child_log::ended_with;
+use super::conversation::{Conversation, Ending, Talk, Wishes};
 use super::desk::{Desk, shown_deadline};
 use super::hush;
-use crate::model::{ConsumerSpec, Delivery, duration_label};
+use crate::model::{ConsumerSpec, duration_label};
 use crate::process::{Exit, SpawnRequest, find_program};
+use crate::protocol::DeliveryId;
 use crate::supervise::{Effect, Event, Lifecycle, State, Wish};
 use crate::telemetry::{ConsumerState, Reason, RestartReason, WorkerState};
 
@@ -160,13 +162,15 @@ impl Worker {
             return;
         }
         while self.child.as_ref().is_some_and(Conversation::has_room) {
-            let Some(delivery) = self.desk.waiting.pop_front() else { return };
-            self.hand_over(delivery);
+            let Some(id) = self.desk.next_for_child() else { break };
+            self.hand_over(id);
+        }
+        if self.desk.wanted && !self.desk.consuming() {
+            self.desk.open();
         }
     }
 
-    fn hand_over(&mut self, delivery: Delivery) {
-        let Some(id) = self.desk.book(delivery) else { return };
+    fn hand_over(&mut self, id: DeliveryId) {
         if self.desk.refuses_size(id) {
             return;
         }
@@ -208,9 +212,7 @@ impl Worker {
     async fn recycle(&mut self) {
         let Some(child) = &mut self.child else { return };
         let (earned, unread) = (child.has_answered(), child.take_unbegun());
-        for id in unread {
-            self.desk.release_one(id);
-        }
+        self.desk.keep_for_next(unread);
         let (consumer, worker) = (&self.spec.name, self.slot);
         tracing::info!(%consumer, worker, "it asks to be replaced, and is when it has answered what it has");
         self.replaced = Some(RestartReason::Recycle);
@@ -220,9 +222,7 @@ impl Worker {
     /// The child has closed its input: what it has not had goes to another.
     async fn deaf(&mut self) {
         let unread = self.child.as_mut().map(Conversation::take_unwritten).unwrap_or_default();
-        for id in unread {
-            self.desk.release_one(id);
-        }
+        self.desk.keep_for_next(unread);
         if matches!(self.lifecycle.state(), State::Running { .. }) {
             let (consumer, worker) = (&self.spec.name, self.slot);
             tracing::info!(%consumer, worker, "it has closed its input: it is replaced when it has answered what it has");
@@ -232,14 +232,25 @@ impl Worker {
     }
 
     async fn exited(&mut self, exit: Exit) {
-        if let Some(child) = self.child.take() {
-            child.last_words(&mut self.desk).await;
-        }
+        let ending = match self.child.take() {
+            Some(child) => Some(child.last_words(&mut self.desk).await),
+            None => None,
+        };
         self.desk.shown().set_pid(None);
         let reason = self.replaced.take().unwrap_or(match exit {
             Exit::Code(_) => RestartReason::Exit,
             Exit::Signal(_) => RestartReason::Signal,
         });
+        if let Some(Ending { unseen, words }) = ending
+            && !self.lifecycle.finishing()
+        {
+            let ours = matches!(reason, RestartReason::Timeout | RestartReason::NotReady);
+            let why = match reason {
+                RestartReason::Protocol => "it broke the protocol".to_owned(),
+                _ => ended_with(exit, &words),
+            };
+            self.desk.child_gone((!ours).then_some(&why), &unseen);
+        }
         self.on(Event::Exited).await;
         let (consumer, worker) = (&self.spec.name, self.slot);
         if let State::Waiting { until } = self.lifecycle.state() {
@@ -310,6 +321,7 @@ impl Worker {
                             child.close_input();
                         }
                     }
+                    Effect::Return => self.desk.give_back(),
                     Effect::Signal => self.signal(false),
                     Effect::Kill => self.signal(true),
                     Effect::Release => self.desk.release(),

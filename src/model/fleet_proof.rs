@@ -121,12 +121,8 @@ fn retries(
     place: Origin,
     problems: &mut Vec<Problem>,
 ) {
-    if retry.delays.is_empty() {
-        let message = format!("consumer `{}` retries without a delay", consumer.name);
-        problems.push(Problem::error(codes::MISSING, place, message));
-    }
-    for delay in &retry.delays {
-        let text = RetrySpec::queue_name(&consumer.queue, *delay);
+    for delay in retry.distinct_delays() {
+        let text = RetrySpec::queue_name(&consumer.queue, delay);
         match QueueName::new(&text) {
             Err(fault) => {
                 let message = format!("the retry queue `{text}` cannot be named so: {fault}");

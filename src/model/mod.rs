@@ -18,6 +18,7 @@ mod place;
 mod policies;
 mod proof;
 mod resources;
+mod retry;
 mod routing;
 mod spots;
 mod suggestions;
@@ -33,7 +34,7 @@ pub use desired::{BrokerSpec, Desired, Endpoint, Management, ReconcileMode, Reco
 pub use durations::{BadDuration, duration_label, parse_duration};
 pub use fleet::{
     BodyAs, ConsumerSpec, Delimiter, ExitCodes, ExitVerdict, Fleet, Program, Replies, RestartSpec,
-    RetrySpec, StopSignal, StopSpec, WireProtocol,
+    StopSignal, StopSpec, WireProtocol,
 };
 pub use fleet_proof::{BROKER_ACK_TIMEOUT, prove};
 pub use names::{
@@ -45,6 +46,7 @@ pub use resources::{
     ApplyTo, Binding, DeadLetterTarget, Destination, Exchange, ExchangeType, OnRemove, Policy,
     Queue, QueueType,
 };
+pub use retry::{FailureClass, RetrySpec};
 pub use routing::{Router, RoutingFault};
 pub use spots::Spots;
 pub use suggestions::suggest;

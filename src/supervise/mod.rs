@@ -7,6 +7,7 @@ mod backoff;
 mod disposition;
 mod lifecycle;
 mod republish;
+mod suspects;
 
 #[cfg(test)]
 mod tests;
@@ -14,4 +15,7 @@ mod tests;
 pub use backoff::Backoff;
 pub use disposition::{DeadLetterRoute, Disposition, Failure, Wish, dispose};
 pub use lifecycle::{Effect, Event, Lifecycle, State};
-pub use republish::{Epitaph, failed_tries, first_address, republished};
+pub use republish::{
+    Epitaph, failed_tries, first_address, recorded_crashes, republished, suspicious,
+};
+pub use suspects::{Blame, Suspects};

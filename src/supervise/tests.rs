@@ -3,3 +3,4 @@
 mod disposition;
 mod lifecycle;
 mod republish;
+mod suspects;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::{check, check_all, desired};
 use crate::model::{
-    ArgValue, BodyAs, ConsumerName, ConsumerSpec, Delimiter, ExitVerdict, Program, Queue,
-    QueueType, Replies, RetrySpec, StopSignal, WireProtocol,
+    ArgValue, BodyAs, ConsumerName, ConsumerSpec, Delimiter, ExitVerdict, FailureClass, Program,
+    Queue, QueueType, Replies, RetrySpec, StopSignal, WireProtocol,
 };
 
 fn consumer(text: &str, name: &str) -> ConsumerSpec {
@@ -25,6 +25,7 @@ fn defaults() {
     assert_eq!(spec.protocol, WireProtocol::Json { body_as: BodyAs::String });
     assert_eq!((spec.workers.get(), spec.prefetch.get()), (1, 64));
     assert_eq!(spec.timeout, Some(Duration::from_mins(25)));
+    assert_eq!(spec.max_crashes.get(), 3);
     assert_eq!((spec.max_message.get(), spec.max_reply.get()), (16 << 20, 1 << 20));
     assert_eq!(spec.cwd, Path::new("/stack"));
     assert_eq!(
@@ -50,7 +51,7 @@ fn every_key() {
     assert_eq!((spec.workers.get(), spec.prefetch.get()), (3, 2));
     assert_eq!(spec.timeout, Some(Duration::from_secs(90)));
     let delays = vec![Duration::from_secs(1), Duration::from_secs(90)];
-    assert_eq!(spec.retry, Some(RetrySpec { delays }));
+    assert_eq!(spec.retry, Some(RetrySpec { delays, ..RetrySpec::default() }));
     let codes = &spec.exit_codes;
     assert_eq!(codes.default, ExitVerdict::Requeue);
     assert_eq!(
@@ -256,5 +257,37 @@ fn the_same_consumer_in_two_files() {
     check_all(
         &["stack: s\nqueues: { q: }\n", file, file],
         &["E0109 2.yaml:1:14 consumer `c` is declared twice [1.yaml:1:14 first declared here]"],
+    );
+}
+
+#[test]
+fn kinds_of_failures_have_delays_of_their_own() {
+    let text = "stack: s\nqueues: { q: { dead_letter: { queue: d } }, d: }\nconsumers:\n  a: { queue: q, command: [x], max_crashes: 5, retry: { immediate: 2, \
+                on: { timeout: dead_letter, crash: [10s, 1m] } } }\n";
+    let desired = desired(text);
+    let spec = desired.fleet.consumers().next().unwrap();
+    assert_eq!(spec.max_crashes.get(), 5);
+    let retry = spec.retry.as_ref().unwrap();
+    let seconds = |count| Duration::from_secs(count);
+    assert_eq!(retry.steps(FailureClass::Nack), (2, &[][..]));
+    assert_eq!(retry.steps(FailureClass::Timeout), (0, &[][..]));
+    assert_eq!(retry.steps(FailureClass::Crash), (0, &[seconds(10), seconds(60)][..]));
+    let names: Vec<_> = desired.topology.queues().map(|queue| queue.name.to_string()).collect();
+    assert_eq!(names, ["d", "q", "q.retry.10s", "q.retry.1m"]);
+}
+
+#[test]
+fn bad_kinds_and_counts_are_refused() {
+    check(
+        "stack: s\nqueues: { q: { dead_letter: { queue: d } }, d: }\nconsumers:\n  c:\n    queue: q\n    \
+         command: [x]\n    max_crashes: 0\n    retry:\n      immediate: 101\n      on:\n        \
+         timeout: later\n        crsh: [10s]\n        nack: []\n",
+        &[
+            "E0106 a.yaml:7:18 `max_crashes`",
+            "E0106 a.yaml:9:18 `immediate`",
+            "E0101 a.yaml:11:18 `timeout` takes `dead_letter` or a list of delays, not `later`",
+            "E0102 a.yaml:12:9",
+            "E0106 a.yaml:13:15 `nack` is empty",
+        ],
     );
 }
