@@ -5,15 +5,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use lapin::Connection;
 
-use super::declare::{CONCURRENCY, DeclareError, Declarer};
+use super::amqp::ConnectError;
+use super::declare::{CONCURRENCY, DeclareError};
 use super::ledger::LedgerStore;
 use super::management::{ManagementClient, ManagementError};
 use super::observe::observe;
-use crate::model::{Queue, Topology, VhostName};
+use super::scope::Scope;
+use super::settings;
+use super::wires::Wires;
+use crate::model::{Queue, SettingKind, Topology, VhostName};
 use crate::plan::{
-    Action, ApplyReport, Approved, Change, Failure, Plan, Remaining, Summary, Target,
+    Action, ApplyReport, Approved, Change, Failure, ORDER, Plan, Remaining, Summary, Target,
 };
 
 /// Looks at the broker until it is as it should be, this often: another node of a cluster may show
@@ -23,7 +26,8 @@ const LOOKS: u32 = 5;
 /// The pause between two looks.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(300);
 
-/// Performs the plan over AMQP, its policies through the management API, and looks again.
+/// Performs the plan over AMQP, its policies and settings through the management API, and looks
+/// again.
 ///
 /// Where existing objects could not be seen beforehand they are declared first; if the broker
 /// refuses any of them, nothing else is tried and nothing is changed. A failed step stops neither
@@ -34,7 +38,7 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(300);
 pub async fn apply(
     approved: &Approved,
     topology: &Topology,
-    connection: &Connection,
+    wires: &Wires,
     management: Option<&ManagementClient>,
     store: &LedgerStore,
     progress: &(dyn Fn(usize) + Sync),
@@ -42,7 +46,7 @@ pub async fn apply(
     let plan = approved.plan();
     let mut written = store.bring(plan.ledger_before(), plan.ledger_claims()).await;
     let work = Work {
-        declarer: Declarer::new(connection),
+        wires,
         management,
         progress,
         dealt_with: AtomicUsize::new(0),
@@ -58,7 +62,7 @@ pub async fn apply(
     let mut touched = false;
     if report.failed.is_empty() {
         let checked = report.done;
-        for kind in ["exchange", "policy", "queue", "binding"] {
+        for kind in ORDER {
             let steps = changes
                 .iter()
                 .filter(|change| {
@@ -71,7 +75,7 @@ pub async fn apply(
         }
         let deletions = changes.iter().filter(|change| change.action == Action::Delete);
         if report.failed.is_empty() {
-            for kind in ["binding", "queue", "policy", "exchange"] {
+            for kind in ORDER.into_iter().rev() {
                 let steps = deletions.clone().filter(|change| change.target.kind() == kind);
                 work.phase(steps.collect(), &mut report).await;
             }
@@ -85,7 +89,6 @@ pub async fn apply(
         }
         touched = report.done != checked;
     }
-    work.declarer.finish().await;
     let remaining = match management {
         Some(client) => look_again(plan, topology, client, &report.failed).await,
         None => Remaining::Unseen("only the management API could tell".into()),
@@ -111,7 +114,7 @@ struct Outcome {
 }
 
 struct Work<'a> {
-    declarer: Declarer<'a>,
+    wires: &'a Wires,
     management: Option<&'a ManagementClient>,
     progress: &'a (dyn Fn(usize) + Sync),
     dealt_with: AtomicUsize,
@@ -122,9 +125,11 @@ impl Work<'_> {
     async fn phase(&self, steps: Vec<&Change>, outcome: &mut Outcome) {
         let missing: BTreeSet<End> =
             outcome.failed.iter().map(|failure| End::of(&failure.change.target)).collect();
+        // The API has no way to delete one topic permission of several at once.
+        let one_by_one = steps.iter().any(|change| change.target.kind() == "topic_permission");
         let mut results = stream::iter(steps)
             .map(async |change| (change, self.step(change, &missing).await))
-            .buffered(CONCURRENCY);
+            .buffered(if one_by_one { 1 } else { CONCURRENCY });
         while let Some((change, result)) = results.next().await {
             (self.progress)(self.dealt_with.fetch_add(1, Ordering::Relaxed) + 1);
             match result {
@@ -137,15 +142,33 @@ impl Work<'_> {
     }
 
     async fn step(&self, change: &Change, missing: &BTreeSet<End>) -> Result<(), Stumble> {
+        // Whoever applies under a lock has it for as long as its connection lives.
+        if !self.wires.may_go_on() {
+            return Err(DeclareError::Lost("it was closed".into()).into());
+        }
         if change.action == Action::Delete {
             return self.delete(&change.target).await;
         }
+        if let Some(vhost) = change.target.vhost()
+            && missing.contains(&End::vhost(vhost))
+        {
+            let reason = format!("not tried without vhost `{vhost}`");
+            return Err(Stumble { reason, hint: None });
+        }
         match &change.target {
-            Target::Exchange(exchange) => Ok(self.declarer.exchange(exchange).await?),
-            Target::Queue(queue) => Ok(self.declarer.queue(queue).await?),
+            Target::Exchange(exchange) => {
+                Ok(self.wires.to(&exchange.vhost).await?.exchange(exchange).await?)
+            }
+            Target::Queue(queue) => Ok(self.wires.to(&queue.vhost).await?.queue(queue).await?),
+            Target::Setting(setting) => {
+                let kind = setting.kind();
+                settings::put(self.management(kind.plural())?, setting, change)
+                    .await
+                    .map_err(|error| Stumble::about(kind, &error))
+            }
             Target::Binding(binding) => {
                 let end = |kind, name: &str| End {
-                    vhost: binding.vhost.clone(),
+                    vhost: Some(binding.vhost.clone()),
                     kind,
                     name: name.into(),
                 };
@@ -157,27 +180,38 @@ impl Work<'_> {
                     let reason = format!("not tried without {kind} `{name}`");
                     return Err(Stumble { reason, hint: None });
                 }
-                Ok(self.declarer.binding(binding).await?)
+                Ok(self.wires.to(&binding.vhost).await?.binding(binding).await?)
             }
-            Target::Policy(policy) => Ok(self.management()?.put_policy(policy).await?),
+            Target::Policy(policy) => Ok(self.management("policies")?.put_policy(policy).await?),
         }
     }
 
     async fn delete(&self, target: &Target) -> Result<(), Stumble> {
         match target {
-            Target::Binding(binding) => Ok(self.declarer.unbind(binding).await?),
+            Target::Binding(binding) => {
+                Ok(self.wires.to(&binding.vhost).await?.unbind(binding).await?)
+            }
             Target::Queue(queue) => {
                 if !self.force {
                     self.unused(queue).await?;
                 }
-                Ok(self.declarer.delete_queue(queue, self.force).await?)
+                Ok(self.wires.to(&queue.vhost).await?.delete_queue(queue, self.force).await?)
             }
-            Target::Policy(policy) => match self.management()?.delete_policy(policy).await {
-                Ok(()) | Err(ManagementError::NotFound { .. }) => Ok(()),
-                Err(error) => Err(error.into()),
-            },
+            Target::Policy(policy) => {
+                match self.management("policies")?.delete_policy(policy).await {
+                    Ok(()) | Err(ManagementError::NotFound { .. }) => Ok(()),
+                    Err(error) => Err(error.into()),
+                }
+            }
             Target::Exchange(exchange) => {
-                Ok(self.declarer.delete_exchange(&exchange.name, self.force).await?)
+                let declarer = self.wires.to(&exchange.vhost).await?;
+                Ok(declarer.delete_exchange(&exchange.name, self.force).await?)
+            }
+            Target::Setting(setting) => {
+                let kind = setting.kind();
+                settings::delete(self.management(kind.plural())?, &setting.id())
+                    .await
+                    .map_err(|error| Stumble::about(kind, &error))
             }
         }
     }
@@ -185,7 +219,7 @@ impl Work<'_> {
     /// Refuses where a queue is used. Only classic queues can be deleted on the condition that they
     /// are not, so between this look and the deletion of another kind a message may arrive.
     async fn unused(&self, queue: &Queue) -> Result<(), Stumble> {
-        match self.declarer.usage(&queue.name).await? {
+        match self.wires.to(&queue.vhost).await?.usage(&queue.name).await? {
             Some(usage) if !usage.is_none() => Err(Stumble {
                 reason: usage.to_string(),
                 hint: Some("`--force` deletes it nevertheless".into()),
@@ -194,31 +228,47 @@ impl Work<'_> {
         }
     }
 
-    fn management(&self) -> Result<&ManagementClient, Stumble> {
+    fn management(&self, what: &str) -> Result<&ManagementClient, Stumble> {
         self.management.ok_or_else(|| Stumble {
-            reason: "only the management API can set policies".into(),
+            reason: format!("only the management API can set {what}"),
             hint: Some("give its address as `broker.management`".into()),
         })
     }
 }
 
-/// An exchange or queue as a binding refers to it.
+/// A vhost, an exchange or a queue as something else refers to it.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct End {
-    vhost: VhostName,
+    vhost: Option<VhostName>,
     kind: &'static str,
     name: String,
 }
 
 impl End {
     fn of(target: &Target) -> Self {
-        Self { vhost: target.vhost().clone(), kind: target.kind(), name: target.name() }
+        Self { vhost: target.vhost().cloned(), kind: target.kind(), name: target.name() }
+    }
+
+    fn vhost(name: &VhostName) -> Self {
+        Self { vhost: Some(name.clone()), kind: "vhost", name: name.to_string() }
     }
 }
 
 struct Stumble {
     reason: String,
     hint: Option<String>,
+}
+
+impl Stumble {
+    fn about(kind: SettingKind, error: &ManagementError) -> Self {
+        Self { hint: settings::hint(kind, error), reason: error.to_string() }
+    }
+}
+
+impl From<ConnectError> for Stumble {
+    fn from(error: ConnectError) -> Self {
+        Self { hint: Some(error.hint().into()), reason: error.to_string() }
+    }
 }
 
 impl From<DeclareError> for Stumble {
@@ -240,11 +290,17 @@ async fn look_again(
     client: &ManagementClient,
     failed: &[Failure],
 ) -> Remaining {
-    let vhosts: BTreeSet<_> = done.changes().iter().map(|change| change.target.vhost()).collect();
+    let mut scope = Scope::of(topology);
+    for change in done.changes() {
+        scope.vhosts.extend(change.target.vhost().cloned());
+        if let Target::Setting(setting) = &change.target {
+            scope.kinds.insert(setting.kind());
+        }
+    }
     let mut looks = 0;
     loop {
         looks += 1;
-        let plan = match observe(topology, vhosts.iter().copied(), client).await {
+        let plan = match observe(&scope, client).await {
             Ok(observed) => done.again(topology, &observed),
             Err(error) => return Remaining::Unseen(error.to_string()),
         };

@@ -4,7 +4,7 @@
 //! pool and brings it back only when all went well. A refusal of the other kind closes the whole
 //! connection (an unknown exchange type does in 3.x); everything after it fails as [`DeclareError::Lost`].
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -13,9 +13,10 @@ use lapin::options::{
 };
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
+use lapin::{Channel, ErrorKind, ExchangeKind};
 use tokio::time::timeout;
 
+use super::amqp::Wire;
 use crate::model::{
     ArgValue, Arguments, Binding, Destination, Exchange, ExchangeName, Queue, QueueName,
 };
@@ -77,15 +78,22 @@ impl DeclareError {
 }
 
 /// Declares and looks up over one connection.
-pub struct Declarer<'a> {
-    connection: &'a Connection,
+pub struct Declarer {
+    wire: Arc<Wire>,
+    /// Whether the connection is for this alone, and ends with it.
+    own: bool,
     idle: Mutex<Vec<Channel>>,
 }
 
-impl<'a> Declarer<'a> {
+impl Declarer {
     /// A declarer that opens channels as it needs them.
-    pub fn new(connection: &'a Connection) -> Self {
-        Self { connection, idle: Mutex::default() }
+    pub(super) fn new(wire: Wire) -> Self {
+        Self { wire: Arc::new(wire), own: true, idle: Mutex::default() }
+    }
+
+    /// The same over a connection that somebody else holds.
+    pub(super) fn over(wire: Arc<Wire>) -> Self {
+        Self { wire, own: false, idle: Mutex::default() }
     }
 
     /// Declares an exchange. One that is there and equivalent stays as it is.
@@ -166,13 +174,17 @@ impl<'a> Declarer<'a> {
         existence(found, "no queue '")
     }
 
-    /// Closes the channels, and waits for that. Left to itself, a channel that is dropped closes
-    /// while the connection does, which lapin reports as an error.
-    pub async fn finish(self) {
-        let idle = self.idle.into_inner().unwrap_or_else(PoisonError::into_inner);
+    /// Closes the channels, waits for that, and closes the connection where it is its own. Left to
+    /// itself, a channel that is dropped closes while the connection does, which lapin reports as an
+    /// error.
+    pub(super) async fn finish(&self) {
+        let idle = std::mem::take(&mut *self.idle());
         let closing = idle.iter().map(|channel| channel.close(200, "OK".into()));
         // What does not close in time goes with its connection.
         let _ = timeout(FINISH_LIMIT, join_all(closing)).await;
+        if self.own {
+            self.wire.close().await;
+        }
     }
 
     pub(super) async fn call<T>(
@@ -184,7 +196,7 @@ impl<'a> Declarer<'a> {
             let idle = self.idle().pop();
             let channel = match idle {
                 Some(channel) => channel,
-                None => self.connection.create_channel().await?,
+                None => self.wire.connection.create_channel().await?,
             };
             let answer = call(&channel).await?;
             self.idle().push(channel);

@@ -8,14 +8,11 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::management::{GlobalParameterInfo, ManagementClient};
-use crate::model::{Desired, StackName, VhostName};
+use crate::model::{Desired, LEDGERS as PREFIX, StackName, VhostName};
 use crate::plan::{Ledger, LedgerRecord, Owner, Ownership};
 
 #[cfg(test)]
 mod tests;
-
-/// What the names of all ledgers begin with.
-const PREFIX: &str = "warrener.";
 
 /// The longest name that the broker can keep: it makes an atom of it.
 const LONGEST: usize = 255;

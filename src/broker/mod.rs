@@ -7,14 +7,24 @@ pub mod management;
 
 mod apply;
 mod declare;
+mod export;
 mod ledger;
+mod lock;
 mod observe;
+mod observe_settings;
 mod remove;
+mod scope;
+mod settings;
 mod survey;
+mod wires;
 
 pub use apply::apply;
 pub(crate) use declare::field_table;
 pub use declare::{DeclareError, Declarer};
+pub use export::{Export, export};
 pub use ledger::LedgerStore;
-pub use observe::{ObserveError, Sight, look, observe, observe_over_amqp};
-pub use survey::{Survey, dial, survey};
+pub use lock::{Lock, LockError, LockSight, holder, look_at_lock};
+pub use observe::{ObserveError, Sight, look, observe};
+pub use scope::Scope;
+pub use survey::{Survey, survey};
+pub use wires::Wires;

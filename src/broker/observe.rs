@@ -1,26 +1,30 @@
 //! What is on the broker, through the management API or, where that is shut, over AMQP.
 
-use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use lapin::Connection;
 use serde_json::Value;
 
-use super::amqp::ConnectError;
-use super::declare::{CONCURRENCY, DeclareError, Declarer};
+use super::amqp::{ConnectError, ConnectErrorKind};
+use super::declare::{CONCURRENCY, DeclareError};
 use super::management::{
     BindingInfo, Definitions, ExchangeInfo, ManagementClient, ManagementError, Overview,
     PolicyInfo, QueueInfo,
 };
+use super::observe_settings::observe_settings;
+use super::scope::Scope;
+use super::wires::Wires;
 use crate::model::{
-    ArgValue, Arguments, Binding, Destination, ExchangeName, Origin, PolicyName, QueueName,
-    RoutingKey, Topology, VhostName,
+    ArgValue, Arguments, Binding, Desired, Destination, ExchangeName, Origin, PolicyName,
+    QueueName, RoutingKey, Setting, SettingId, Topology, VhostName,
 };
 use crate::plan::{
     BindingKey, BrokerIdentity, Gap, Observed, ObservedExchange, ObservedPolicy, ObservedQueue,
-    ResourceId, Seen, Subject,
+    ObservedSetting, ResourceId, Seen, Subject, Unseen,
 };
+
+/// Vhosts asked for at once.
+const VHOSTS_AT_ONCE: usize = 8;
 
 /// What gives a user access to a vhost.
 const LET_IN: &str = "rabbitmqctl set_permissions -p NAME USER '.*' '.*' '.*'";
@@ -79,56 +83,60 @@ impl ObserveError {
     }
 }
 
-/// The broker as seen, and the AMQP connection where one had to be made to see it.
+/// The broker as seen.
 #[derive(Debug)]
-pub struct Sight<C> {
+pub struct Sight {
     /// What there is.
     pub observed: Observed,
     /// Whether the management API was used, so that it can be used to apply.
     pub through_management: bool,
-    /// The connection that was made, if one was.
-    pub connection: Option<C>,
 }
 
-/// Observes the vhosts of the topology and `home` through the management API, or the topology over
-/// AMQP where that is off, silent or refuses the user. `connect` is called only then.
-pub async fn look<C: Borrow<Connection>>(
-    topology: &Topology,
-    home: &VhostName,
+/// Observes what is in the scope and the home of the stack through the management API, or the
+/// topology over AMQP where that is off, silent or refuses the user.
+pub async fn look(
+    desired: &Desired,
     management: Option<&ManagementClient>,
-    connect: impl AsyncFnOnce() -> Result<C, ConnectError>,
-) -> Result<Sight<C>, ObserveError> {
+    wires: &Wires,
+) -> Result<Sight, ObserveError> {
+    let Desired { topology, broker, .. } = desired;
+    let home = &broker.vhost;
     let (reason, hint) = match management {
         None => (
             "the management API is switched off".to_owned(),
             "give its address as `broker.management`".to_owned(),
         ),
-        Some(client) => match observe(topology, [home], client).await {
-            Ok(observed) => {
-                return Ok(Sight { observed, through_management: true, connection: None });
+        Some(client) => match observe(&Scope::of(topology).and(home), client).await {
+            // A home that is not there is made where the files have it.
+            Ok(observed) if observed.vhosts.contains(home) || makes(topology, home) => {
+                return Ok(Sight { observed, through_management: true });
+            }
+            Ok(_) => {
+                let what = format!("vhost `{home}`");
+                return Err(ObserveError::Management(ManagementError::NotFound { what }));
             }
             Err(error) if error.is_shut() => (error.to_string(), error.hint().unwrap_or_default()),
             Err(error) => return Err(ObserveError::Management(error)),
         },
     };
-    let connection = match connect().await {
-        Ok(connection) => connection,
-        Err(connect) => return Err(ObserveError::NoWay { management: reason, connect }),
-    };
-    let declarer = Declarer::new(connection.borrow());
     let gap = |subjects| Gap { subjects, reason: reason.clone(), hint };
-    let observed = observe_over_amqp(topology, &declarer, gap).await;
-    declarer.finish().await;
-    let observed =
-        observed.map_err(|error| ObserveError::Declare { error, management: reason.clone() })?;
-    Ok(Sight { observed, through_management: false, connection: Some(connection) })
+    let observed = observe_over_amqp(topology, home, wires, gap).await;
+    let observed = observed.map_err(|error| match error {
+        OverAmqp::Connect(connect) => ObserveError::NoWay { management: reason, connect },
+        OverAmqp::Declare(error) => ObserveError::Declare { error, management: reason },
+    })?;
+    Ok(Sight { observed, through_management: false })
 }
 
-/// Observes the vhosts of the topology, and others, through the management API: one request for the broker and
-/// two a vhost, or five for a user who is no administrator.
+fn makes(topology: &Topology, vhost: &VhostName) -> bool {
+    topology.setting(&SettingId::Vhost(vhost.clone())).is_some_and(Setting::managed)
+}
+
+/// Observes what is in the scope through the management API: one request for the broker, two a
+/// vhost, or five for a user who is no administrator, and one or two a kind of setting. A vhost that
+/// does not exist has nothing in it.
 pub async fn observe(
-    topology: &Topology,
-    others: impl IntoIterator<Item = &VhostName>,
+    scope: &Scope,
     client: &ManagementClient,
 ) -> Result<Observed, ManagementError> {
     let Overview { cluster_name, rabbitmq_version, exchange_types } =
@@ -141,13 +149,24 @@ pub async fn observe(
         policies: Some(BTreeMap::new()),
         ..Observed::default()
     };
-    let mut vhosts = vhosts(topology);
-    vhosts.extend(others.into_iter().cloned());
-    for vhost in vhosts {
-        let (exchanges, definitions) =
-            futures_util::try_join!(client.exchanges(&vhost), definitions(client, &vhost))?;
-        add_vhost(&mut observed, &vhost, exchanges, definitions);
+    let mut answers = stream::iter(&scope.vhosts)
+        .map(async |vhost| {
+            let answers =
+                futures_util::try_join!(client.exchanges(vhost), definitions(client, vhost));
+            match answers {
+                Ok(answers) => Ok(Some((vhost, answers))),
+                Err(ManagementError::NotFound { .. }) => Ok(None),
+                Err(error) => Err(error),
+            }
+        })
+        .buffer_unordered(VHOSTS_AT_ONCE);
+    while let Some(answer) = answers.try_next().await? {
+        if let Some((vhost, (exchanges, definitions))) = answer {
+            observed.vhosts.insert(vhost.clone());
+            add_vhost(&mut observed, vhost, exchanges, definitions);
+        }
     }
+    observe_settings(&mut observed, scope, client).await?;
     Ok(observed)
 }
 
@@ -257,7 +276,7 @@ fn binding_key(vhost: &VhostName, info: BindingInfo) -> Option<BindingKey> {
 
 /// Arguments from JSON. The broker writes no arguments as `[]` in places; a value that no file can
 /// spell is kept as its JSON text, so that it differs from everything a file can say.
-fn table(value: &Value) -> Arguments {
+pub(super) fn table(value: &Value) -> Arguments {
     let Value::Object(values) = value else { return Arguments::new() };
     values
         .iter()
@@ -269,21 +288,28 @@ fn table(value: &Value) -> Arguments {
         .collect()
 }
 
-fn vhosts(topology: &Topology) -> BTreeSet<VhostName> {
-    let exchanges = topology.exchanges().map(|exchange| &exchange.vhost);
-    let queues = topology.queues().map(|queue| &queue.vhost);
-    let bindings = topology.bindings().map(|binding| &binding.vhost);
-    let policies = topology.policies().map(|policy| &policy.vhost);
-    exchanges.chain(queues).chain(bindings).chain(policies).cloned().collect()
+/// What over AMQP did not work.
+enum OverAmqp {
+    Connect(ConnectError),
+    Declare(DeclareError),
 }
 
-/// Finds out over AMQP which of the topology's exchanges and queues exist. The rest cannot be known
-/// that way; `gap` is given what that is, where the topology asks for any of it.
-pub async fn observe_over_amqp(
+/// Finds out over AMQP which of the topology's vhosts, exchanges and queues exist. The rest cannot
+/// be known that way; `gap` is given what that is, where the topology asks for any of it.
+async fn observe_over_amqp(
     topology: &Topology,
-    declarer: &Declarer<'_>,
+    home: &VhostName,
+    wires: &Wires,
     gap: impl FnOnce(BTreeSet<Subject>) -> Gap,
-) -> Result<Observed, DeclareError> {
+) -> Result<Observed, OverAmqp> {
+    let mut declarers = BTreeMap::new();
+    for vhost in Scope::of(topology).and(home).vhosts {
+        match wires.to(&vhost).await {
+            Ok(declarer) => drop(declarers.insert(vhost, declarer)),
+            Err(error) if vhost != *home && error.kind == ConnectErrorKind::Vhost => {}
+            Err(error) => return Err(OverAmqp::Connect(error)),
+        }
+    }
     // Bound exchanges that no file declares are the broker's own and always exist.
     let own = topology
         .bindings()
@@ -291,22 +317,26 @@ pub async fn observe_over_amqp(
         .map(|binding| ((binding.vhost.clone(), binding.source.clone()), Seen::NameOnly));
     let exchanges = stream::iter(topology.exchanges())
         .map(async |exchange| {
+            let Some(declarer) = declarers.get(&exchange.vhost) else { return Ok(None) };
             let found = declarer.has_exchange(&exchange.name).await?;
             Ok(found.then(|| ((exchange.vhost.clone(), exchange.name.clone()), Seen::NameOnly)))
         })
         .buffer_unordered(CONCURRENCY)
         .try_filter_map(async |found| Ok(found))
         .try_collect::<BTreeMap<_, _>>()
-        .await?;
+        .await
+        .map_err(OverAmqp::Declare)?;
     let queues = stream::iter(topology.queues())
         .map(async |queue| {
+            let Some(declarer) = declarers.get(&queue.vhost) else { return Ok(None) };
             let found = declarer.has_queue(&queue.name).await?;
             Ok(found.then(|| ((queue.vhost.clone(), queue.name.clone()), Seen::NameOnly)))
         })
         .buffer_unordered(CONCURRENCY)
         .try_filter_map(async |found| Ok(found))
         .try_collect::<BTreeMap<_, _>>()
-        .await?;
+        .await
+        .map_err(OverAmqp::Declare)?;
     let mut subjects = BTreeSet::new();
     if !exchanges.is_empty() || !queues.is_empty() {
         subjects.insert(Subject::Attributes);
@@ -317,10 +347,28 @@ pub async fn observe_over_amqp(
     if topology.policies().len() > 0 {
         subjects.insert(Subject::Policies);
     }
+    if topology.settings().len() > 0 {
+        subjects.insert(Subject::Settings);
+    }
+    let gap = (!subjects.is_empty()).then(|| gap(subjects));
+    let unseen = gap.iter().flat_map(|gap| {
+        let Gap { reason, hint, .. } = gap.clone();
+        let kinds = topology.settings().map(Setting::kind).collect::<BTreeSet<_>>();
+        kinds
+            .into_iter()
+            .map(move |kind| (kind, Unseen { reason: reason.clone(), hint: hint.clone() }))
+    });
+    let unseen = unseen.collect();
+    let vhosts: BTreeSet<_> = declarers.into_keys().collect();
+    let settings =
+        vhosts.iter().map(|vhost| (SettingId::Vhost(vhost.clone()), ObservedSetting::default()));
     Ok(Observed {
         exchanges: own.chain(exchanges).collect(),
         queues,
-        gap: (!subjects.is_empty()).then(|| gap(subjects)),
+        settings: settings.collect(),
+        unseen,
+        vhosts,
+        gap,
         ..Observed::default()
     })
 }

@@ -9,7 +9,7 @@ use super::declare::{DeclareError, Declarer, field_table, short};
 use crate::model::{Binding, Destination, ExchangeName, Queue, QueueName, QueueType};
 use crate::plan::Usage;
 
-impl Declarer<'_> {
+impl Declarer {
     /// How much a queue is used at this moment; `None` where there is no such queue. Messages that
     /// are out with a consumer are not counted, but then that consumer is.
     pub async fn usage(&self, name: &QueueName) -> Result<Option<Usage>, DeclareError> {

@@ -1,19 +1,17 @@
 //! From what should be to a plan: look at the broker by whatever way is open, and compare.
 
-use std::borrow::Borrow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use lapin::Connection;
 
-use super::amqp::{ConnectError, Wire, connect};
-use super::declare::{CONCURRENCY, DeclareError, Declarer};
+use super::declare::CONCURRENCY;
 use super::ledger::LedgerStore;
 use super::management::{ManagementClient, Timeouts};
-use super::observe::{ObserveError, Sight, look};
-use crate::model::{BrokerSpec, Desired, QueueName, VhostName};
+use super::observe::{ObserveError, Sight, look, observe};
+use super::scope::Scope;
+use super::wires::Wires;
+use crate::model::{BrokerSpec, Desired, Management, QueueName, UserName, VhostName};
 use crate::plan::{Action, Consent, Observed, Plan, Target, Usage, plan};
-use crate::telemetry::ConnectionRole;
 
 /// A plan, and the ways to the broker that were found open on the way to it.
 pub struct Survey {
@@ -25,14 +23,8 @@ pub struct Survey {
     pub management: Option<ManagementClient>,
     /// Where the ledger of what the stack owns is kept.
     pub store: LedgerStore,
-    /// The AMQP connection, where one had to be made.
-    pub wire: Option<Wire>,
-}
-
-impl Borrow<Connection> for Wire {
-    fn borrow(&self) -> &Connection {
-        &self.connection
-    }
+    /// AMQP connections, those among them that had to be made.
+    pub wires: Wires,
 }
 
 /// Looks through the management API or, where that is shut, over AMQP, and compares. Queues that
@@ -41,27 +33,40 @@ impl Borrow<Connection> for Wire {
 pub async fn survey(desired: &Desired, consent: Consent) -> Result<Survey, ObserveError> {
     let management = ManagementClient::new(&desired.broker.management, Timeouts::default())
         .map_err(ObserveError::Management)?;
-    let dial = async || dial(&desired.broker, desired.stack.as_str()).await;
-    let Sight { mut observed, through_management, connection: mut wire } =
-        look(&desired.topology, &desired.broker.vhost, management.as_ref(), dial).await?;
+    let wires = Wires::new(desired);
+    let Sight { mut observed, through_management } =
+        look(desired, management.as_ref(), &wires).await?;
     let management = management.filter(|_| through_management);
     let (store, ownership) =
         LedgerStore::read(desired, management.as_ref()).await.map_err(ObserveError::Ledger)?;
+    let named = Scope::of(&desired.topology).and(&desired.broker.vhost);
+    let all = named.clone().and_owned(&ownership.own);
+    if let Some(client) = &management
+        && all != named
+    {
+        // What the files no longer speak of is still there to be deleted.
+        observed = observe(&all, client).await.map_err(ObserveError::Management)?;
+    }
+    observed.home = Some(desired.broker.vhost.clone());
+    observed.ourselves = ourselves(&desired.broker);
     let mut plan = plan(&desired.topology, &observed, &ownership, consent);
     let doomed = doomed(&plan);
     if !doomed.is_empty() && !consent.force {
-        let connected = match wire.take() {
-            Some(wire) => wire,
-            None => dial().await.map_err(|error| ObserveError::Usage(error.to_string()))?,
-        };
-        let declarer = Declarer::new(&connected.connection);
-        let usage = usage(&doomed, &declarer).await;
-        declarer.finish().await;
-        observed.usage = usage.map_err(|error| ObserveError::Usage(error.to_string()))?;
-        wire = Some(connected);
+        observed.usage = usage(&doomed, &wires).await?;
         plan = crate::plan::plan(&desired.topology, &observed, &ownership, consent);
     }
-    Ok(Survey { plan, observed, management, store, wire })
+    Ok(Survey { plan, observed, management, store, wires })
+}
+
+/// The users as whom warrener comes to the broker.
+pub(super) fn ourselves(broker: &BrokerSpec) -> BTreeSet<UserName> {
+    let endpoints =
+        broker.endpoints.iter().map(|endpoint| endpoint.uri.authority.userinfo.username.as_str());
+    let management = match &broker.management {
+        Management::At { user, .. } => Some(user.as_str()),
+        Management::Off => None,
+    };
+    endpoints.chain(management).filter_map(|name| UserName::new(name).ok()).collect()
 }
 
 /// The queues that a plan deletes.
@@ -77,28 +82,18 @@ fn doomed(plan: &Plan) -> Vec<(VhostName, QueueName)> {
 
 async fn usage(
     queues: &[(VhostName, QueueName)],
-    declarer: &Declarer<'_>,
-) -> Result<BTreeMap<(VhostName, QueueName), Usage>, DeclareError> {
+    wires: &Wires,
+) -> Result<BTreeMap<(VhostName, QueueName), Usage>, ObserveError> {
+    let look = async |queue: &(VhostName, QueueName)| {
+        let fault = |error: &dyn std::fmt::Display| ObserveError::Usage(error.to_string());
+        let declarer = wires.to(&queue.0).await.map_err(|error| fault(&error))?;
+        let usage = declarer.usage(&queue.1).await.map_err(|error| fault(&error))?;
+        Ok(usage.map(|usage| (queue.clone(), usage)))
+    };
     stream::iter(queues)
-        .map(async |queue| Ok(declarer.usage(&queue.1).await?.map(|usage| (queue.clone(), usage))))
+        .map(look)
         .buffer_unordered(CONCURRENCY)
         .try_filter_map(async |found| Ok(found))
         .try_collect()
         .await
-}
-
-/// A connection for declaring, to the first endpoint that answers; the last error where none does.
-///
-/// # Panics
-/// Where the broker has no endpoint at all, which no configuration gives.
-pub async fn dial(broker: &BrokerSpec, name: &str) -> Result<Wire, ConnectError> {
-    let (first, others) = broker.endpoints.split_first().expect("a broker has an endpoint");
-    let mut outcome = connect(first, ConnectionRole::Topology, name).await;
-    for endpoint in others {
-        if outcome.is_ok() {
-            break;
-        }
-        outcome = connect(endpoint, ConnectionRole::Topology, name).await;
-    }
-    outcome
 }

@@ -5,14 +5,16 @@
 
 use std::io::{self, BufRead};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::exit::Exit;
 use super::plan::{ConsentArgs, show};
 use super::screen::Screen;
+use super::turn::{self, Turn};
 use crate::broker::{self, Survey};
-use crate::model::Desired;
+use crate::model::{Desired, parse_duration};
 use crate::plan::{Approved, render, render_report};
 
 /// Make the broker what the files say.
@@ -27,6 +29,9 @@ pub struct ApplyArgs {
     /// Only show the plan, as `warrener plan` does.
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// How long to wait while another one applies this stack, such as `30s` or `5m`.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "30s")]
+    pub(super) lock_wait: Duration,
     #[command(flatten)]
     pub(super) consent: ConsentArgs,
 }
@@ -42,20 +47,55 @@ pub(super) async fn run(
     screen: &mut Screen<'_>,
 ) -> io::Result<Exit> {
     let consent = args.consent.with(desired);
-    let Survey { plan, management, store, wire, .. } = match broker::survey(desired, consent).await
-    {
+    // Under the lock from the first look on, so that what is shown is what is done.
+    let mut turn = if args.dry_run { Turn::Unlocked } else { turn::take(desired, screen).await? };
+    let mut survey = match broker::survey(desired, consent).await {
         Ok(survey) => survey,
         Err(error) => {
             screen.error(&error, error.hint().as_deref())?;
             return Ok(Exit::Failed);
         }
     };
+    let due = !survey.plan.is_empty() && !survey.plan.is_refused();
+    if matches!(turn, Turn::Theirs) && due {
+        let waited = turn::wait(desired, survey.management.as_ref(), args.lock_wait, screen);
+        match waited.await? {
+            Some(ours) => turn = ours,
+            None => return Ok(Exit::Failed),
+        }
+        // Whoever had it has applied something.
+        survey = match broker::survey(desired, consent).await {
+            Ok(survey) => survey,
+            Err(error) => {
+                screen.error(&error, error.hint().as_deref())?;
+                return Ok(Exit::Failed);
+            }
+        };
+    }
+    let exit = under_lock(args, desired, survey, &turn, answers, screen).await?;
+    if let Turn::Ours(lock) = turn {
+        lock.release().await;
+    }
+    Ok(exit)
+}
+
+async fn under_lock(
+    args: &ApplyArgs,
+    desired: &Desired,
+    survey: Survey,
+    turn: &Turn,
+    answers: Option<&mut (dyn BufRead + Send)>,
+    screen: &mut Screen<'_>,
+) -> io::Result<Exit> {
+    let Survey { plan, management, store, wires, .. } = survey;
     if args.dry_run {
         return show(&plan, desired, false, screen);
     }
     if plan.is_empty() && !plan.is_refused() {
         // What is there already as declared is owned from now on.
-        if let Err(why) = store.bring(plan.ledger_before(), &plan.ledger_after(&[])).await {
+        if !matches!(turn, Turn::Theirs)
+            && let Err(why) = store.bring(plan.ledger_before(), &plan.ledger_after(&[])).await
+        {
             writeln!(screen.err, "warning: the ledger could not be written: {why}")?;
         }
         return show(&plan, desired, false, screen);
@@ -75,16 +115,17 @@ pub(super) async fn run(
         writeln!(screen.err, "nothing was changed")?;
         return Ok(Exit::Failed);
     }
-    let wire = match wire {
-        Some(wire) => wire,
-        None => match broker::dial(&desired.broker, desired.stack.as_str()).await {
-            Ok(wire) => wire,
-            Err(error) => {
-                screen.error(&error, Some(error.hint()))?;
-                return Ok(Exit::Failed);
-            }
-        },
+    let wires = match turn {
+        Turn::Ours(lock) => wires.under(lock),
+        Turn::Unlocked | Turn::Theirs => wires,
     };
+    let home = &desired.broker.vhost;
+    if !approved.plan().creates_vhost(home)
+        && let Err(error) = wires.to(home).await
+    {
+        screen.error(&error, Some(error.hint()))?;
+        return Ok(Exit::Failed);
+    }
 
     // Draws on standard error, and only where that is a terminal.
     let bar = ProgressBar::new(approved.plan().changes().len() as u64).with_style(
@@ -94,14 +135,14 @@ pub(super) async fn run(
     let report = broker::apply(
         &approved,
         &desired.topology,
-        &wire.connection,
+        &wires,
         management.as_ref(),
         &store,
         &|dealt_with| bar.set_position(dealt_with as u64),
     )
     .await;
     bar.finish_and_clear();
-    wire.close().await;
+    wires.close().await;
 
     write!(screen.out, "{}", render_report(&report, screen.place, screen.style))?;
     screen.out.flush()?;

@@ -110,8 +110,13 @@ async fn perform(args: DevArgs, mut desired: Desired, color: bool) -> Result<Exi
     say_where(&sandbox, args.until_settled);
 
     let registry = Registry::new();
-    let options =
-        Options { load: loader(args.files, broker), registry: registry.clone(), watch: true };
+    let options = Options {
+        load: loader(args.files, broker),
+        registry: registry.clone(),
+        watch: true,
+        orders: None,
+        alone: false,
+    };
     let mut engine = pin!(Engine::run(options, command.clone()));
     let work = async {
         let balanced = match &args.feed {

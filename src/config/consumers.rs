@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::node::{Entry, Node, Value};
 use super::read::{Fields, Reading};
 use crate::model::{
-    ArgValue, ConsumerName, ConsumerSpec, Problem, Program, QueueName, QueueType, RestartSpec,
-    StopSignal, StopSpec, VhostName, WireProtocol, codes,
+    ArgValue, ConsumerName, ConsumerSpec, Intensity, Origin, Problem, Program, QueueName,
+    QueueType, RestartPolicy, RestartSpec, StopSignal, StopSpec, VhostName, WireProtocol, codes,
 };
 
 /// How long a message may take where the file does not say: five minutes short of the 30 minutes
@@ -31,10 +31,7 @@ const DEFAULT_MAX_CRASHES: NonZeroU32 = NonZeroU32::new(3).expect("3 is not 0");
 const MAX_MESSAGE: u64 = 512 << 20;
 
 /// Keys that later versions have.
-const LATER: &[&str] = &[
-    "ack", "dedupe", "env_pass", "group", "limits", "order", "plugin", "recycle", "rollout",
-    "user", "with",
-];
+const LATER: &[&str] = &["ack", "dedupe", "order", "plugin", "recycle", "rollout", "with"];
 
 /// A consumer of a file and whether it is to run.
 pub(super) struct Draft {
@@ -70,8 +67,12 @@ impl Reading {
         let max_crashes = fields.read("max_crashes", self, |r, key, node| r.count(key, node, 1000));
         let discard = fields.read("discard", self, Self::boolean);
         let env = fields.read("env", self, |r, _, node| Some(r.env(node)));
+        let confinement = self.confinement(&mut fields);
         let cwd = fields.read("cwd", self, Self::text);
         let restart = fields.read("restart", self, Self::restart);
+        if let Some(restart) = &restart {
+            self.exec_has_no_policy(restart, wire.protocol, origin);
+        }
         let stop = fields.read("stop", self, Self::stop);
         let max_message =
             fields.read("max_message", self, |r, key, node| r.size(key, node, 1..=MAX_MESSAGE));
@@ -123,6 +124,7 @@ impl Reading {
             max_crashes: max_crashes.map_or(DEFAULT_MAX_CRASHES, NonZeroU32::from),
             discard: discard.unwrap_or_else(|| self.noted(origin, "discard")),
             exit_codes: wire.exit_codes,
+            confinement,
             env: env.unwrap_or_default(),
             cwd: cwd.map_or_else(|| folder.to_owned(), |cwd| folder.join(cwd)),
             restart: restart.unwrap_or_default(),
@@ -232,7 +234,14 @@ impl Reading {
         let backoff = fields.read("backoff", self, Self::duration);
         let backoff_max = fields.read("backoff_max", self, Self::duration);
         let reset_after = fields.read("reset_after", self, Self::duration);
-        fields.finish(self, &["policy", "intensity"]);
+        let words = [
+            ("permanent", RestartPolicy::Permanent),
+            ("transient", RestartPolicy::Transient),
+            ("temporary", RestartPolicy::Temporary),
+        ];
+        let policy = fields.read("policy", self, |r, key, node| r.choice(key, node, &words));
+        let intensity = fields.read("intensity", self, Self::intensity);
+        fields.finish(self, &[]);
         let backoff = backoff.unwrap_or(default.backoff);
         // A longer first pause raises the default ceiling with it; two that were given must agree.
         let ceiling = backoff_max.unwrap_or(default.backoff_max.max(backoff));
@@ -242,9 +251,36 @@ impl Reading {
             self.push(Problem::error(codes::VALUE, place, message));
         }
         Some(RestartSpec {
+            policy: policy.unwrap_or_default(),
             backoff,
             backoff_max: ceiling,
             reset_after: reset_after.unwrap_or(default.reset_after),
+            intensity: intensity.unwrap_or(default.intensity),
+        })
+    }
+
+    /// With `exec` the end of a process is the answer to its message.
+    fn exec_has_no_policy(&mut self, restart: &RestartSpec, wire: WireProtocol, owner: Origin) {
+        if wire == WireProtocol::Exec && restart.policy != RestartPolicy::Permanent {
+            let place = self.spots.find(owner, "restart");
+            let message = "`policy` goes with processes that live on, not with `protocol: exec`";
+            self.push(
+                Problem::error(codes::EXCLUSIVE, place, message)
+                    .hint("remove it: each message has a process of its own anyway"),
+            );
+        }
+    }
+
+    fn intensity(&mut self, key: &str, node: &Node) -> Option<Intensity> {
+        let mut fields = self.fields(key, node.origin, node.clone())?;
+        let default = RestartSpec::default().intensity;
+        let max = fields.read("max", self, |r, key, node| r.whole(key, node, 0..=1_000_000));
+        let period = fields.read("period", self, Self::duration);
+        fields.finish(self, &[]);
+        let max = max.and_then(|max| u32::try_from(max).ok());
+        Some(Intensity {
+            max: max.unwrap_or(default.max),
+            period: period.unwrap_or(default.period),
         })
     }
 

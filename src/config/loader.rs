@@ -10,10 +10,11 @@ use super::node::{Entry, Node};
 use super::queues::retry_queues;
 use super::read::Reading;
 use super::source::SourceMap;
+use super::vhosts::Resources;
 use super::yaml;
 use crate::model::{
-    Desired, Fleet, Origin, Problem, Queue, QueueName, ReconcileMode, ReconcileSpec, Severity,
-    StackName, TopologyParts, VhostName, codes, prove,
+    Desired, Fleet, Origin, Problem, Queue, QueueName, ReconcileMode, ReconcileSpec, Setting,
+    Severity, StackName, TopologyParts, VhostName, codes, prove,
 };
 
 /// Sections that later versions have.
@@ -27,7 +28,6 @@ const LATER: &[&str] = &[
     "plugins",
     "topic_permissions",
     "users",
-    "vhosts",
 ];
 
 /// The shortest time between two looks at the broker.
@@ -84,10 +84,9 @@ struct Sections {
     stack: Option<Entry>,
     broker: Option<Entry>,
     reconcile: Option<Entry>,
-    exchanges: Vec<Entry>,
-    queues: Vec<Entry>,
-    bindings: Vec<Entry>,
-    policies: Vec<Entry>,
+    vhosts: Vec<Entry>,
+    /// Those of the vhost of the broker's address.
+    home: Resources,
     consumers: Vec<(Entry, PathBuf)>,
 }
 
@@ -194,18 +193,16 @@ impl<'e> Loader<'e> {
         let reconcile =
             sections.reconcile.map(|entry| reading.reconcile(entry)).unwrap_or_default();
         let mut parts = TopologyParts::default();
-        for entry in sections.exchanges {
-            reading.exchange(entry, &vhost, &mut parts);
+        let mut home_type = None;
+        for entry in sections.vhosts {
+            let Some((declared, resources)) = reading.vhost(entry) else { continue };
+            if declared.name == vhost {
+                home_type = declared.default_queue_type;
+            }
+            reading.resources(resources, &declared.name, declared.default_queue_type, &mut parts);
+            parts.settings.push(Setting::Vhost(declared));
         }
-        for entry in sections.queues {
-            reading.queue(entry, &vhost, &mut parts);
-        }
-        for entry in sections.bindings {
-            reading.bindings(entry, &vhost, &mut parts);
-        }
-        for entry in sections.policies {
-            reading.policy(entry, &vhost, &mut parts);
-        }
+        reading.resources(sections.home, &vhost, home_type, &mut parts);
         let drafts: Vec<_> = sections
             .consumers
             .into_iter()
@@ -257,16 +254,10 @@ impl<'e> Loader<'e> {
                     *section = Some(entry);
                 }
             }
-            for (key, section) in [
-                ("exchanges", &mut sections.exchanges),
-                ("queues", &mut sections.queues),
-                ("policies", &mut sections.policies),
-            ] {
-                if let Some(entry) = fields.take(key) {
-                    section.extend(reading.section(entry));
-                }
+            if let Some(entry) = fields.take("vhosts") {
+                sections.vhosts.extend(reading.section(entry));
             }
-            sections.bindings.extend(fields.take("bindings"));
+            sections.home.take(&mut fields, reading);
             if let Some(entry) = fields.take("consumers") {
                 let entries = reading.section(entry).into_iter();
                 sections.consumers.extend(entries.map(|entry| (entry, folder.clone())));
@@ -305,8 +296,10 @@ impl Reading {
     /// Derives the retry queues of all consumers, unless the files have something of that name.
     fn add_retry_queues(&mut self, drafts: &[Draft], parts: &mut TopologyParts) {
         let mut derived: BTreeMap<QueueName, Queue> = BTreeMap::new();
-        let by_name: BTreeMap<_, _> =
-            parts.queues.iter().map(|queue| (&queue.name, queue)).collect();
+        let Some(Draft { spec, .. }) = drafts.first() else { return };
+        // All consumers are in one vhost.
+        let queues = parts.queues.iter().filter(|queue| queue.vhost == spec.vhost);
+        let by_name: BTreeMap<_, _> = queues.map(|queue| (&queue.name, queue)).collect();
         for Draft { spec, .. } in drafts {
             let Some(retry) = &spec.retry else { continue };
             let Some(queue) = by_name.get(&spec.queue) else { continue };

@@ -10,6 +10,7 @@
 
 mod arguments;
 mod broker;
+mod confinement;
 mod consumers;
 mod interpolate;
 mod loader;
@@ -21,6 +22,7 @@ mod resources;
 mod retry;
 mod secrets;
 mod source;
+mod vhosts;
 mod wire;
 mod yaml;
 

@@ -8,6 +8,7 @@ use super::resources::LATER;
 use crate::model::{
     ArgKind, ArgRule, ArgValue, Arguments, Destination, ExchangeName, MAX_TTL_MS, Origin, Problem,
     Queue, QueueName, QueueType, RetrySpec, RoutingKey, TopologyParts, VhostName, codes,
+    stream_age,
 };
 
 /// Keys of a queue whose value is that of the argument, as it is.
@@ -22,19 +23,21 @@ const PLAIN: &[(&str, &str)] = &[
 ];
 
 impl Reading {
-    /// `queues:`
-    pub(super) fn queue(&mut self, entry: Entry, vhost: &VhostName, parts: &mut TopologyParts) {
+    /// `queues:`; without a type of its own a queue is of the default type of its vhost.
+    pub(super) fn queue(
+        &mut self,
+        entry: Entry,
+        vhost: &VhostName,
+        default_type: QueueType,
+        parts: &mut TopologyParts,
+    ) {
         let origin = entry.key_origin;
         let Some(name) = self.key_name(&entry, QueueName::new) else { return };
         let Some(mut fields) = self.fields(&entry.key, origin, entry.value) else {
             self.incomplete = true;
             return;
         };
-        let kinds = [QueueType::Classic, QueueType::Quorum, QueueType::Stream]
-            .map(|kind| (kind.as_str(), kind));
-        let kind = fields
-            .read("type", self, |r, key, node| r.choice(key, node, &kinds))
-            .unwrap_or(QueueType::Classic);
+        let kind = fields.read("type", self, Self::queue_type).unwrap_or(default_type);
         let durable = fields.read("durable", self, Self::boolean).unwrap_or(true);
         let auto_delete = fields.read("auto_delete", self, Self::boolean).unwrap_or(false);
         let managed = fields.read("manage", self, Self::boolean).unwrap_or(true);
@@ -66,6 +69,13 @@ impl Reading {
             on_remove,
             origin,
         });
+    }
+
+    /// `classic`, `quorum` or `stream`.
+    pub(super) fn queue_type(&mut self, key: &str, node: &Node) -> Option<QueueType> {
+        let kinds = [QueueType::Classic, QueueType::Quorum, QueueType::Stream]
+            .map(|kind| (kind.as_str(), kind));
+        self.choice(key, node, &kinds)
     }
 
     fn queue_arguments(&mut self, fields: &mut Fields, kind: QueueType, arguments: &mut Arguments) {
@@ -128,20 +138,14 @@ impl Reading {
         }
     }
 
-    /// An age as streams take it: one number with one unit, the largest that fits exactly, which
-    /// is how people write it and so what an existing stream probably has.
+    /// An age as streams take it.
     fn age(&mut self, key: &str, node: &Node, age: Duration) -> Option<ArgValue> {
-        let seconds = age.as_secs();
         if age.subsec_millis() != 0 {
             let problem = misshapen(key, "whole seconds", node);
             self.push(Problem { code: codes::VALUE, ..problem });
             return None;
         }
-        let (unit, length) = [("D", 86_400), ("h", 3_600), ("m", 60)]
-            .into_iter()
-            .find(|(_, length)| seconds.is_multiple_of(*length))
-            .unwrap_or(("s", 1));
-        Some(ArgValue::Str(format!("{}{unit}", seconds / length)))
+        Some(ArgValue::Str(stream_age(age)))
     }
 
     /// `dead_letter: { queue: NAME }` or `{ exchange: NAME, key: KEY }`.

@@ -269,6 +269,7 @@ impl Reading {
         let priority =
             fields.read("priority", self, |r, key, node| r.whole(key, node, -(1 << 53)..=1 << 53));
         let definition = fields.take("definition");
+        let managed = fields.read("manage", self, Self::boolean).unwrap_or(true);
         let on_remove = self.on_remove(&mut fields);
         fields.finish(self, LATER);
         let missing = match (&pattern, &definition) {
@@ -292,6 +293,7 @@ impl Reading {
             apply_to: apply_to.unwrap_or(ApplyTo::All),
             priority: priority.unwrap_or(0),
             definition,
+            managed,
             on_remove,
             origin,
         });

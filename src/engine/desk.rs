@@ -344,7 +344,7 @@ impl Desk {
             }
         }
         self.answered = held;
-        self.flush();
+        self.give_back();
     }
 
     /// The message that has been with the child for longest, and when its time is over. The clock

@@ -1,12 +1,13 @@
 //! Looking at the broker, planning and applying, while running.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use crate::broker::amqp::ConnectErrorKind;
-use crate::broker::{ObserveError, Survey, apply, dial, survey};
+use crate::broker::{Lock, ObserveError, Survey, apply, survey};
 use crate::config::SourceMap;
 use crate::model::{Desired, ReconcileMode};
-use crate::plan::{ApplyReport, Approved, Consent, Plan, Style, render, render_report};
+use crate::plan::{ApplyReport, Approved, Consent, Style, render, render_report};
 
 /// Why the broker is not as the files say.
 #[derive(Debug, thiserror::Error)]
@@ -34,14 +35,30 @@ pub(super) enum Reconciled {
     Unchanged,
     /// Made so.
     Applied(ApplyReport),
-    /// It differs, and the files say to leave it.
-    Drifted(Box<Plan>),
+    /// It differs, and was left so.
+    Drifted {
+        /// In how many ways.
+        count: usize,
+        /// What would have to be done.
+        plan: String,
+    },
 }
 
-/// Compares and, where the mode says so, applies.
+/// What this supervisor may do about a difference.
+pub(super) enum Power {
+    /// Say so: another one applies, or nobody.
+    Verify,
+    /// Mend it, over the connection that holds the lock of the stack.
+    Locked(Arc<Lock>),
+    /// Mend it, where the broker lets this user have no lock.
+    Unlocked,
+}
+
+/// Compares and, where there is the power to, applies.
 pub(super) async fn reconcile(
     desired: &Desired,
     sources: &SourceMap,
+    power: Power,
 ) -> Result<Reconciled, Shortfall> {
     if desired.reconcile.mode == ReconcileMode::Off {
         return Ok(Reconciled::Off);
@@ -49,7 +66,7 @@ pub(super) async fn reconcile(
     let consent = Consent { prune: desired.reconcile.prune, force: false };
     // On the heap: the futures of whoever awaits this stay small.
     let looked = Box::pin(survey(desired, consent)).await;
-    let Survey { plan, management, store, wire, .. } = looked.map_err(|error| match &error {
+    let Survey { plan, management, store, wires, .. } = looked.map_err(|error| match &error {
         ObserveError::NoWay { connect, .. } => Shortfall::Unreachable {
             why: error.to_string(),
             hint: error.hint(),
@@ -62,12 +79,10 @@ pub(super) async fn reconcile(
     })?;
     let place = |origin| sources.place(origin);
     let style = Style::default();
-    if desired.reconcile.mode == ReconcileMode::Check {
-        let unchanged = plan.is_empty();
-        return Ok(if unchanged {
-            Reconciled::Unchanged
-        } else {
-            Reconciled::Drifted(Box::new(plan))
+    if matches!(power, Power::Verify) {
+        return Ok(match plan.changes().len() {
+            0 => Reconciled::Unchanged,
+            count => Reconciled::Drifted { count, plan: render(&plan, &place, style) },
         });
     }
     if plan.is_empty() {
@@ -81,26 +96,42 @@ pub(super) async fn reconcile(
         let plan = render(&refused.0, &place, style);
         Shortfall::Refused(format!("{refused}\n{plan}"))
     })?;
-    let wire = match wire {
-        Some(wire) => wire,
-        None => dial(&desired.broker, desired.stack.as_str()).await.map_err(|error| {
-            Shortfall::Unreachable {
-                why: error.to_string(),
-                hint: Some(error.hint().to_owned()),
-                refused: error.kind != ConnectErrorKind::Unreachable,
-            }
-        })?,
-    };
     let (topology, management) = (&desired.topology, management.as_ref());
-    let report = apply(&approved, topology, &wire.connection, management, &store, &|_| {}).await;
-    wire.close().await;
+    if let Power::Locked(lock) = &power {
+        let wires = wires.under(lock);
+        let report = apply(&approved, topology, &wires, management, &store, &|_| {}).await;
+        wires.close().await;
+        if !report.is_complete() && !lock.wire().connection.status().connected() {
+            return Err(Shortfall::Unreachable {
+                why: "the lock of the stack was lost while applying".into(),
+                hint: None,
+                refused: false,
+            });
+        }
+        return said(report, sources);
+    }
+    let home = &desired.broker.vhost;
+    if !approved.plan().creates_vhost(home) {
+        wires.to(home).await.map_err(|error| Shortfall::Unreachable {
+            why: error.to_string(),
+            hint: Some(error.hint().to_owned()),
+            refused: error.kind != ConnectErrorKind::Unreachable,
+        })?;
+    }
+    let report = apply(&approved, topology, &wires, management, &store, &|_| {}).await;
+    wires.close().await;
+    said(report, sources)
+}
+
+fn said(report: ApplyReport, sources: &SourceMap) -> Result<Reconciled, Shortfall> {
     if let Some(why) = &report.unwritten {
         tracing::warn!("the ledger of what the stack owns could not be written: {why}");
     }
     if report.is_complete() {
         Ok(Reconciled::Applied(report))
     } else {
-        Err(Shortfall::Refused(render_report(&report, &place, style)))
+        let place = |origin| sources.place(origin);
+        Err(Shortfall::Refused(render_report(&report, &place, Style::default())))
     }
 }
 

@@ -10,8 +10,7 @@ use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 
-use super::digest::sources_in;
-use super::follow::directories;
+use super::watched::Watched;
 
 /// Device and inode: another directory of the same name has another.
 type Identity = (u64, u64);
@@ -76,16 +75,12 @@ impl Arms {
         self.blind
     }
 
-    /// Watches every directory that tells of a change of these paths, and no other.
-    pub(super) fn watch(&mut self, paths: &[PathBuf]) {
+    /// Watches every directory that tells of a change of these, and no other.
+    pub(super) fn watch(&mut self, watched: &[Watched]) {
         let Some(backend) = &mut self.backend else { return };
         let mut wanted = BTreeSet::new();
-        for path in paths {
-            wanted.append(&mut directories(path));
-            // What a link in a source directory leads to lies elsewhere.
-            for source in sources_in(path).unwrap_or_default() {
-                wanted.append(&mut directories(&source));
-            }
+        for one in watched {
+            wanted.append(&mut one.directories());
         }
         let armed = self.signal.armed().clone();
         for old in armed.keys().filter(|path| !wanted.contains(*path)) {

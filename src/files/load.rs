@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use glob::{MatchOptions, Pattern};
+use glob::Pattern;
 
 use super::environment::HostEnvironment;
 use super::open::{Refusal, read_source};
+use super::watched::{Watched, matches};
 use crate::config::{Environment, Include, Loader, Resolved, SourceMap, Unresolved};
 use crate::model::{Desired, Origin, Problem, codes};
 
@@ -21,8 +22,8 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
     /// The files, for showing where something stands.
     pub sources: SourceMap,
-    /// Files whose change may change the result, and directories that stand for the files in them.
-    pub watched: Vec<PathBuf>,
+    /// What may change the result by changing.
+    pub watched: Vec<Watched>,
     /// A hash over all texts that were read. Equal digests of the same paths: nothing changed.
     pub digest: String,
 }
@@ -34,8 +35,8 @@ pub struct LoadError {
     pub problems: Vec<Problem>,
     /// The files, for showing where something stands.
     pub sources: SourceMap,
-    /// Files whose change may mend it, and directories that stand for the files in them.
-    pub watched: Vec<PathBuf>,
+    /// What may mend it by changing.
+    pub watched: Vec<Watched>,
     /// A hash over all texts that were read.
     pub digest: String,
 }
@@ -72,7 +73,7 @@ pub fn load_with(paths: &[PathBuf], environment: &dyn Environment) -> Result<Loa
     let result = loader.finish();
     for (path, text) in environment.files.into_inner() {
         hash.update(text.unwrap_or_default().as_bytes()).update(&[0xff]);
-        watched.insert(path);
+        watched.insert(path.into());
     }
     let digest = hash.finalize().to_hex().to_string();
     let watched = watched.into_iter().collect();
@@ -111,7 +112,7 @@ struct Walk<'e> {
     waiting: VecDeque<(PathBuf, Include)>,
     /// Files by their real path: each is read once, however often it is named.
     seen: BTreeSet<PathBuf>,
-    watched: BTreeSet<PathBuf>,
+    watched: BTreeSet<Watched>,
     hash: blake3::Hasher,
 }
 
@@ -129,7 +130,7 @@ impl Walk<'_> {
     }
 
     fn directory(&mut self, path: &Path, because: Option<Origin>) {
-        self.watched.insert(path.to_owned());
+        self.watched.insert(path.to_owned().into());
         let mut files = Vec::new();
         match fs::read_dir(path) {
             Ok(entries) => files.extend(entries.flatten().map(|entry| entry.path())),
@@ -159,7 +160,7 @@ impl Walk<'_> {
     }
 
     fn file(&mut self, path: &Path, because: Option<Origin>) {
-        self.watched.insert(path.to_owned());
+        self.watched.insert(path.to_owned().into());
         let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         if !self.seen.insert(real) {
             return;
@@ -208,7 +209,7 @@ impl Walk<'_> {
                     self.file(&path, Some(include.origin));
                 }
             } else {
-                self.watched.insert(path.clone());
+                self.watched.insert(path.clone().into());
                 let message = format!("`{}` is not there", path.display());
                 let problem = Problem::error(codes::INCLUDE, include.origin, message)
                     .hint("paths are relative to the folder of the file that includes them");
@@ -227,27 +228,17 @@ impl Walk<'_> {
                 format!("{folder}/{}", include.pattern)
             }
         };
-        self.watched.insert(fixed_part(folder, &include.pattern));
-        let options = MatchOptions {
-            require_literal_leading_dot: true,
-            require_literal_separator: true,
-            ..MatchOptions::default()
-        };
-        let matches = match glob::glob_with(&text, options) {
-            Ok(matches) => matches,
-            Err(error) => {
-                let message = format!("`{}` is no pattern: {}", include.pattern, error.msg);
-                self.loader.report(Problem::error(codes::VALUE, include.origin, message));
-                return;
-            }
-        };
+        if let Err(error) = Pattern::new(&text) {
+            let message = format!("`{}` is no pattern: {}", include.pattern, error.msg);
+            self.loader.report(Problem::error(codes::VALUE, include.origin, message));
+            return;
+        }
         let mut found = false;
-        for path in matches.flatten().filter(|path| !path.is_dir()) {
+        for path in matches(&text).filter(|path| !path.is_dir()) {
             found = true;
-            // The next match may well be made beside this one.
-            self.watched.extend(path.parent().map(Path::to_owned));
             self.file(&path, Some(include.origin));
         }
+        self.watched.insert(Watched::Matches(text));
         if !found {
             let message = format!("`{}` matches no file", include.pattern);
             self.loader.report(Problem::warning(codes::EMPTY_INCLUDE, include.origin, message));
@@ -260,15 +251,4 @@ pub(super) fn is_source(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let extension = path.extension().and_then(|extension| extension.to_str());
     matches!(extension, Some("yaml" | "yml")) && !name.starts_with(['.', '#', '~'])
-}
-
-/// The folder in which matches of a pattern can begin.
-fn fixed_part(folder: &Path, pattern: &str) -> PathBuf {
-    let fixed = Path::new(pattern)
-        .parent()
-        .unwrap_or(Path::new(""))
-        .components()
-        .take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '[']));
-    let path = folder.join(fixed.collect::<PathBuf>());
-    if path.as_os_str().is_empty() { PathBuf::from(".") } else { path }
 }

@@ -7,6 +7,7 @@ mod follow;
 mod load;
 mod open;
 mod watch;
+mod watched;
 
 #[cfg(test)]
 mod tests;
@@ -14,3 +15,4 @@ mod tests;
 pub use environment::HostEnvironment;
 pub use load::{LoadError, Loaded, load, load_with};
 pub use watch::Watcher;
+pub use watched::Watched;

@@ -9,7 +9,6 @@
 //! seconds takes their place.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use blake3::Hash;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::arms::{Arms, Signal};
-use super::digest::digest;
+use super::watched::Watched;
 
 /// So long must nothing happen before a look: a save is often several steps.
 const QUIET: Duration = Duration::from_millis(150);
@@ -28,15 +27,14 @@ const RESCAN: Duration = Duration::from_secs(10);
 /// The same where a directory is not watched.
 const POLL: Duration = Duration::from_secs(1);
 
-/// Watches files and directories for changes of content. A directory stands for the files in it
-/// that end in `.yaml` or `.yml` and are not hidden; folders inside it do not count.
+/// Watches files, directories and patterns for changes; [`Watched`] says what a change is.
 ///
 /// Start it, and name new paths, before reading the files: only what changes afterwards is noticed.
 #[derive(Debug)]
 pub struct Watcher {
-    paths: Arc<[PathBuf]>,
+    watched: Arc<[Watched]>,
     /// What the one who waits was last told of, or what was there when a path was named.
-    seen: BTreeMap<PathBuf, Hash>,
+    seen: BTreeMap<Watched, Hash>,
     /// Behind a lock because looking happens on a thread that may block.
     arms: Arc<Mutex<Arms>>,
     signal: Arc<Signal>,
@@ -47,54 +45,54 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// Watches these paths, which need not exist. Reads them once, so it blocks for as long as
+    /// Watches these, which need not exist. Reads them once, so it blocks for as long as
     /// that takes.
     ///
     /// It cannot fail: where the operating system refuses to tell of changes, a warning is logged
-    /// and the paths are looked at every second.
-    pub fn start(paths: Vec<PathBuf>) -> Self {
-        Self::new(paths, true)
+    /// and they are looked at every second.
+    pub fn start<W: Into<Watched>>(watched: Vec<W>) -> Self {
+        Self::new(watched, true)
     }
 
     /// The same, without ever asking the operating system for events: looks every second.
-    pub fn polling(paths: Vec<PathBuf>) -> Self {
-        Self::new(paths, false)
+    pub fn polling<W: Into<Watched>>(watched: Vec<W>) -> Self {
+        Self::new(watched, false)
     }
 
-    fn new(paths: Vec<PathBuf>, notified: bool) -> Self {
+    fn new<W: Into<Watched>>(watched: Vec<W>, notified: bool) -> Self {
         let signal = Arc::new(Signal::default());
         let arms = Arc::new(Mutex::new(Arms::new(Arc::clone(&signal), notified)));
         let mut watcher = Self {
-            paths: [].into(),
+            watched: [].into(),
             seen: BTreeMap::new(),
             arms,
             signal,
             pending: None,
             next_look: Instant::now(),
         };
-        watcher.set_paths(paths);
+        watcher.set_watched(watched);
         watcher
     }
 
-    /// Watches these paths instead. A change of a path that was watched before is still noticed.
+    /// Watches these instead. A change of what was watched before is still noticed.
     ///
-    /// True where a path is new. What changes in it between an earlier reading and this call goes
+    /// True where one is new. What changes in it between an earlier reading and this call goes
     /// unnoticed, so read once more then.
-    pub fn set_paths(&mut self, paths: Vec<PathBuf>) -> bool {
-        let paths: Arc<[PathBuf]> =
-            paths.into_iter().map(|path| std::path::absolute(&path).unwrap_or(path)).collect();
-        let found = look(&self.arms, &paths);
+    pub fn set_watched<W: Into<Watched>>(&mut self, watched: Vec<W>) -> bool {
+        let watched: Arc<[Watched]> =
+            watched.into_iter().map(|one| one.into().absolute()).collect();
+        let found = look(&self.arms, &watched);
         let mut any_new = false;
         let before = std::mem::take(&mut self.seen);
-        for (path, now) in found {
-            let known = before.get(&path).copied();
+        for (one, now) in found {
+            let known = before.get(&one).copied();
             any_new |= known.is_none();
             if known.is_some_and(|known| known != now) {
                 self.pending.get_or_insert_with(Instant::now);
             }
-            self.seen.insert(path, known.unwrap_or(now));
+            self.seen.insert(one, known.unwrap_or(now));
         }
-        self.paths = paths;
+        self.watched = watched;
         self.next_look = Instant::now() + self.interval();
         any_new
     }
@@ -116,8 +114,8 @@ impl Watcher {
             let first = *self.pending.get_or_insert_with(Instant::now);
             self.quiet(first + LONGEST).await;
 
-            let (arms, paths) = (Arc::clone(&self.arms), Arc::clone(&self.paths));
-            let found = tokio::task::spawn_blocking(move || look(&arms, &paths)).await;
+            let (arms, watched) = (Arc::clone(&self.arms), Arc::clone(&self.watched));
+            let found = tokio::task::spawn_blocking(move || look(&arms, &watched)).await;
             self.pending = None;
             self.next_look = Instant::now() + self.interval();
             // It fails only where the runtime is ending, and everyone who waits with it.
@@ -150,9 +148,9 @@ fn lock(arms: &Mutex<Arms>) -> MutexGuard<'_, Arms> {
 }
 
 /// Watches first and reads then, so that what happens in between leads to another look.
-fn look(arms: &Mutex<Arms>, paths: &[PathBuf]) -> BTreeMap<PathBuf, Hash> {
-    lock(arms).watch(paths);
-    paths.iter().map(|path| (path.clone(), digest(path))).collect()
+fn look(arms: &Mutex<Arms>, watched: &[Watched]) -> BTreeMap<Watched, Hash> {
+    lock(arms).watch(watched);
+    watched.iter().map(|one| (one.clone(), one.digest())).collect()
 }
 
 #[cfg(test)]

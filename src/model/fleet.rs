@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Arguments, ConsumerName, Origin, Problem, QueueName, QueueType, RetrySpec, Spots, Topology,
-    VhostName, fleet_proof,
+    Arguments, Confinement, ConsumerName, Origin, Problem, QueueName, QueueType, RetrySpec, Spots,
+    Topology, VhostName, fleet_proof,
 };
 
 /// What to execute.
@@ -104,23 +104,50 @@ impl Default for ExitCodes {
     }
 }
 
+/// Which workers are started again when their process has ended by itself; the words of OTP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RestartPolicy {
+    /// All.
+    #[default]
+    Permanent,
+    /// Those that failed: not one that ended with exit code 0 and owed no answer.
+    Transient,
+    /// None.
+    Temporary,
+}
+
+/// How often the workers of a consumer may be started again, all together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Intensity {
+    /// So many times in a period; once more is too often.
+    pub max: u32,
+    /// The period.
+    pub period: Duration,
+}
+
 /// When and how fast a worker that ended is started again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RestartSpec {
+    /// Whether it is.
+    pub policy: RestartPolicy,
     /// Pause before the first restart; it doubles with each failure in a row.
     pub backoff: Duration,
     /// The longest pause.
     pub backoff_max: Duration,
     /// A worker that lived this long has proven itself: its failures are forgotten.
     pub reset_after: Duration,
+    /// How often, before the consumer is cut off from its queue for a while.
+    pub intensity: Intensity,
 }
 
 impl Default for RestartSpec {
     fn default() -> Self {
         Self {
+            policy: RestartPolicy::default(),
             backoff: Duration::from_secs(1),
             backoff_max: Duration::from_mins(1),
             reset_after: Duration::from_mins(1),
+            intensity: Intensity { max: 5, period: Duration::from_mins(1) },
         }
     }
 }
@@ -203,7 +230,9 @@ pub struct ConsumerSpec {
     pub discard: bool,
     /// Meaning of exit codes, for `exec`.
     pub exit_codes: ExitCodes,
-    /// Variables set for the child on top of the inherited ones.
+    /// Who its processes are, what they see and how much they get.
+    pub confinement: Confinement,
+    /// Variables set for the child on top of those that pass.
     pub env: BTreeMap<String, String>,
     /// Working directory, absolute; by default the folder of the file that declares the consumer.
     pub cwd: PathBuf,

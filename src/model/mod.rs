@@ -4,9 +4,11 @@
 //! Pure data and total functions. A [`Topology`] and a [`Fleet`] have one constructor each, which
 //! proves every reference in them; code that holds one need not ask again whether a queue exists.
 
+mod access;
 mod argument_rules;
 mod arguments;
 pub mod codes;
+mod confinement;
 mod dead_letters;
 mod delivery;
 mod desired;
@@ -14,40 +16,50 @@ mod durations;
 mod fleet;
 mod fleet_proof;
 mod names;
+mod parameters;
 mod place;
 mod policies;
 mod proof;
 mod resources;
 mod retry;
 mod routing;
+mod settings;
 mod spots;
 mod suggestions;
 mod topology;
+mod vhosts;
 
 #[cfg(test)]
 mod tests;
 
+pub use access::{Credential, HashAlgorithm, PasswordHash, Permission, TopicPermission, User};
 pub use argument_rules::{ARG_RULES, ArgKind, ArgRule, MAX_TTL_MS};
 pub use arguments::{ArgValue, Arguments};
+pub use confinement::{Confinement, Limits, PASSED, means_variable};
 pub use delivery::{Delivery, Epoch, headers};
 pub use desired::{BrokerSpec, Desired, Endpoint, Management, ReconcileMode, ReconcileSpec};
-pub use durations::{BadDuration, duration_label, parse_duration};
+pub use durations::{BadDuration, duration_label, parse_duration, stream_age};
 pub use fleet::{
-    BodyAs, ConsumerSpec, Delimiter, ExitCodes, ExitVerdict, Fleet, Program, Replies, RestartSpec,
-    StopSignal, StopSpec, WireProtocol,
+    BodyAs, ConsumerSpec, Delimiter, ExitCodes, ExitVerdict, Fleet, Intensity, Program, Replies,
+    RestartPolicy, RestartSpec, StopSignal, StopSpec, WireProtocol,
 };
 pub use fleet_proof::{BROKER_ACK_TIMEOUT, prove};
 pub use names::{
-    BadName, ConsumerName, ExchangeName, PolicyName, QueueName, RoutingKey, StackName, VhostName,
+    BadName, ConsumerName, ExchangeName, ParameterName, PolicyName, QueueName, RoutingKey,
+    StackName, UserName, VhostName,
 };
+pub use parameters::{GlobalParameter, Parameter};
 pub use place::{Origin, Problem, Severity};
 pub use policies::{PatternFault, PolicyIndex};
+pub use proof::LEDGERS;
 pub use resources::{
     ApplyTo, Binding, DeadLetterTarget, Destination, Exchange, ExchangeType, OnRemove, Policy,
     Queue, QueueType,
 };
 pub use retry::{FailureClass, RetrySpec};
 pub use routing::{Router, RoutingFault};
+pub use settings::{Setting, SettingId, SettingKind, value_attributes};
 pub use spots::Spots;
 pub use suggestions::suggest;
 pub use topology::{Topology, TopologyParts};
+pub use vhosts::{BrokerLimits, USER_LIMITS, VHOST_LIMITS, Vhost};

@@ -109,6 +109,14 @@ name!(
     PolicyName, |text| check(text, false)
 );
 name!(
+    /// A user of the broker.
+    UserName, |text| check(text, false)
+);
+name!(
+    /// A runtime parameter, or the component that one belongs to.
+    ParameterName, |text| check(text, false)
+);
+name!(
     /// A consumer of the file: also a log field and part of file names, so letters, digits, `.`,
     /// `_` and `-` only.
     ConsumerName, check_label

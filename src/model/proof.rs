@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 
 use super::{
     ArgRule, ArgValue, Binding, Destination, Exchange, ExchangeName, Origin, PatternFault, Policy,
-    PolicyIndex, Problem, Queue, QueueName, QueueType, RoutingKey, Spots, Topology, TopologyParts,
-    VhostName, codes, dead_letters, suggest,
+    PolicyIndex, Problem, Queue, QueueName, QueueType, RoutingKey, Setting, Spots, Topology,
+    TopologyParts, VhostName, codes, dead_letters, suggest,
 };
 
 /// How many references to nothing get a suggestion. Comparing every name with every other takes
 /// long where thousands are wrong, and then they are wrong for one reason.
 const SUGGESTIONS: usize = 50;
+
+/// What the names of global parameters begin with in which stacks note what they own.
+pub const LEDGERS: &str = "warrener.";
 
 /// Looks at everything and collects what is wrong.
 pub(super) struct Proof<'a> {
@@ -44,6 +47,13 @@ impl<'a> Proof<'a> {
             let key = (policy.vhost.clone(), policy.name.clone());
             self.insert(&mut topology.policies, key, policy, "policy", |p| {
                 (p.name.as_str().into(), p.origin)
+            });
+        }
+        for setting in parts.settings {
+            self.setting(&setting);
+            let (key, kind) = (setting.id(), setting.kind().as_str().replace('_', " "));
+            self.insert(&mut topology.settings, key, setting, &kind, |s| {
+                (s.id().to_string(), s.origin())
             });
         }
         let mut bindings = parts.bindings;
@@ -190,6 +200,37 @@ impl<'a> Proof<'a> {
                 Problem::error(codes::MISFIT, place, message)
                     .hint("use `overflow: reject-publish`"),
             );
+        }
+    }
+
+    fn setting(&mut self, setting: &Setting) {
+        match setting {
+            Setting::OperatorPolicy(policy) => self.policy(policy),
+            Setting::Parameter(parameter) => {
+                // These have sections of their own; in two places each would undo the other.
+                let section = match parameter.component.as_str() {
+                    "policy" => "policies",
+                    "operator_policy" => "operator_policies",
+                    "vhost-limits" => "limits` of a vhost under `vhosts",
+                    _ => return,
+                };
+                let message = format!("`{}` is no component of `parameters`", parameter.component);
+                self.problems.push(
+                    Problem::error(codes::RESERVED, parameter.origin, message)
+                        .hint(format!("write it under `{section}:`")),
+                );
+            }
+            Setting::GlobalParameter(parameter) if parameter.name.as_str().starts_with(LEDGERS) => {
+                let message = format!(
+                    "the global parameter `{}` is where warrener notes what a stack owns",
+                    parameter.name
+                );
+                self.problems.push(
+                    Problem::error(codes::RESERVED, parameter.origin, message)
+                        .hint(format!("choose a name that does not begin with `{LEDGERS}`")),
+                );
+            }
+            _ => {}
         }
     }
 

@@ -1,4 +1,4 @@
-//! What can exist on a broker: exchanges, queues, bindings, policies.
+//! What can exist in a vhost: exchanges, queues, bindings, policies.
 
 use std::fmt;
 
@@ -236,6 +236,8 @@ pub struct Policy {
     pub priority: i64,
     /// Keys and values, without the `x-` that arguments have.
     pub definition: Arguments,
+    /// False where it must exist but is never created, changed or deleted by us.
+    pub managed: bool,
     /// What becomes of it when no file declares it any more.
     pub on_remove: OnRemove,
     /// Where it was declared.

@@ -91,6 +91,7 @@ fn queue(name: &str, kind: QueueType) -> Queue {
 
 fn policy(name: &str, pattern: &str, apply_to: ApplyTo, priority: i64) -> Policy {
     Policy {
+        managed: true,
         vhost: vhost(),
         name: PolicyName::new(name).unwrap(),
         pattern: pattern.into(),
@@ -163,6 +164,7 @@ fn a_topology_proves_itself() {
         queues: vec![queue("q", QueueType::Classic)],
         bindings: vec![binding],
         policies: vec![policy("p", "q", ApplyTo::All, 0)],
+        ..TopologyParts::default()
     };
     let topology = Topology::new(parts.clone()).expect("it fits");
     assert_eq!((topology.queues().len(), topology.bindings().len()), (1, 1));

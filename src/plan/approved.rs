@@ -1,9 +1,10 @@
 //! A plan, and the consent to it.
 
-use super::change::{Action, Change};
-use super::ledger::Ownership;
+use super::change::{Action, Change, Target};
+use super::ledger::{Ownership, ResourceId};
 use super::observed::{BrokerIdentity, Gap};
 use super::owned::{Books, Consent, Kept, Veto};
+use crate::model::{Setting, SettingId, VhostName};
 
 /// Steps in the order in which they can be taken, for one broker as it was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,7 @@ pub struct Plan {
     pub(super) books: Books,
     pub(super) consent: Consent,
     pub(super) ownership: Option<Box<Ownership>>,
+    pub(super) home: Option<VhostName>,
 }
 
 /// How many steps of each kind a plan has.
@@ -57,12 +59,22 @@ impl Plan {
             books: Books::default(),
             consent: Consent::default(),
             ownership: None,
+            home: None,
         }
     }
 
     /// The broker it is for.
     pub fn broker(&self) -> &BrokerIdentity {
         &self.broker
+    }
+
+    /// A resource in words, with its vhost where that is not the one of the broker's address.
+    pub(super) fn named(&self, id: &ResourceId) -> String {
+        let vhost = id.vhost().filter(|_| !matches!(id, ResourceId::Setting(SettingId::Vhost(_))));
+        match (vhost, &self.home) {
+            (Some(vhost), Some(home)) if vhost != home => format!("{id} in vhost {vhost}"),
+            _ => id.to_string(),
+        }
     }
 
     /// The steps, in order.
@@ -98,6 +110,14 @@ impl Plan {
     /// Whether nobody may perform it: something is in conflict, or it goes too far.
     pub fn is_refused(&self) -> bool {
         self.veto.is_some() || self.conflicts().next().is_some()
+    }
+
+    /// Whether it creates that vhost, so that nobody can connect to it before.
+    pub fn creates_vhost(&self, name: &VhostName) -> bool {
+        self.changes.iter().any(|change| {
+            change.action == Action::Create
+                && matches!(&change.target, Target::Setting(Setting::Vhost(vhost)) if vhost.name == *name)
+        })
     }
 
     /// Whether there is nothing to do.

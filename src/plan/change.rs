@@ -3,9 +3,27 @@
 use serde_json::Value;
 
 use crate::model::{
-    ArgValue, Binding, Destination, Exchange, ExchangeName, Origin, Policy, Queue, Topology,
-    VhostName,
+    ArgValue, Binding, Destination, Exchange, ExchangeName, Origin, Policy, Queue, Setting,
+    Topology, VhostName,
 };
+
+/// The kinds in the order in which they can be created. Policies come before the queues they match,
+/// because a policy that is set while a queue is being declared may never attach to it; bindings
+/// need both ends; shovels and federation, which are parameters, use all the others. What goes, goes
+/// in the reverse order.
+pub const ORDER: [&str; 11] = [
+    "vhost",
+    "user",
+    "permission",
+    "topic_permission",
+    "operator_policy",
+    "global_parameter",
+    "exchange",
+    "policy",
+    "queue",
+    "binding",
+    "parameter",
+];
 
 /// What is to be done about a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,26 +65,41 @@ pub enum Target {
     Queue(Queue),
     /// A binding.
     Binding(Binding),
+    /// A vhost, a user, a permission, an operator policy or a parameter.
+    Setting(Setting),
 }
 
 impl Target {
-    /// `exchange`, `policy`, `queue` or `binding`.
+    /// One of [`ORDER`].
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Exchange(_) => "exchange",
             Self::Policy(_) => "policy",
             Self::Queue(_) => "queue",
             Self::Binding(_) => "binding",
+            Self::Setting(setting) => setting.kind().as_str(),
         }
     }
 
-    /// The vhost it is in.
-    pub fn vhost(&self) -> &VhostName {
+    /// The vhost it is, or is in; `None` for what belongs to the whole cluster.
+    pub fn vhost(&self) -> Option<&VhostName> {
         match self {
-            Self::Exchange(exchange) => &exchange.vhost,
-            Self::Policy(policy) => &policy.vhost,
-            Self::Queue(queue) => &queue.vhost,
-            Self::Binding(binding) => &binding.vhost,
+            Self::Exchange(exchange) => Some(&exchange.vhost),
+            Self::Policy(policy) => Some(&policy.vhost),
+            Self::Queue(queue) => Some(&queue.vhost),
+            Self::Binding(binding) => Some(&binding.vhost),
+            Self::Setting(setting) => setting.vhost(),
+        }
+    }
+
+    /// Whether we create and change it: false for `manage: false`.
+    pub fn managed(&self) -> bool {
+        match self {
+            Self::Exchange(exchange) => exchange.managed,
+            Self::Policy(policy) => policy.managed,
+            Self::Queue(queue) => queue.managed,
+            Self::Binding(_) => true,
+            Self::Setting(setting) => setting.managed(),
         }
     }
 
@@ -79,6 +112,7 @@ impl Target {
             Self::Binding(binding) => {
                 format!("{} → {}", binding.source, binding.destination.name())
             }
+            Self::Setting(setting) => setting.id().to_string(),
         }
     }
 
@@ -89,6 +123,7 @@ impl Target {
             Self::Policy(policy) => policy.origin,
             Self::Queue(queue) => queue.origin,
             Self::Binding(binding) => binding.origin,
+            Self::Setting(setting) => setting.origin(),
         }
     }
 
@@ -107,7 +142,8 @@ pub(super) fn targets(topology: &Topology) -> impl Iterator<Item = Target> {
     let policies = topology.policies().cloned().map(Target::Policy);
     let queues = topology.queues().cloned().map(Target::Queue);
     let bindings = topology.bindings().cloned().map(Target::Binding);
-    exchanges.chain(policies).chain(queues).chain(bindings)
+    let settings = topology.settings().cloned().map(Target::Setting);
+    exchanges.chain(policies).chain(queues).chain(bindings).chain(settings)
 }
 
 /// One attribute that is not as the files say.

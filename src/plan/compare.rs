@@ -5,8 +5,11 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::change::{Difference, Target};
-use super::observed::{ObservedExchange, ObservedPolicy, ObservedQueue};
-use crate::model::{ArgValue, Arguments, Exchange, Policy, Queue};
+use super::observed::{ObservedExchange, ObservedPolicy, ObservedQueue, ObservedSetting};
+use crate::model::{ArgValue, Arguments, Exchange, Policy, Queue, Setting, SettingId, SettingKind};
+
+/// What a broker writes into the vhost that it is born with.
+const BORN_WITH: &str = "Default virtual host";
 
 /// Every attribute in which an exchange differs. The broker itself would compare fewer: of the
 /// arguments only `alternate-exchange`, so a changed `hash-header` is declared without complaint
@@ -42,6 +45,60 @@ pub(super) fn policy(want: &Policy, have: &ObservedPolicy) -> Vec<Difference> {
     found.0
 }
 
+/// Every attribute in which a setting differs, the password of a user among them. What a file
+/// leaves out has the broker's default, but for the default queue type and the password, which
+/// stay what they are.
+pub(super) fn setting(want: &Setting, have: &ObservedSetting) -> Vec<Difference> {
+    let mut found = Differences::default();
+    let wanted = want.attributes();
+    let mut seen = have.attributes.clone();
+    if let Setting::Vhost(vhost) = want {
+        if vhost.default_queue_type.is_none() {
+            seen.remove("default_queue_type");
+        }
+        let description = seen.get("description").and_then(ArgValue::as_str);
+        if vhost.description.is_empty() && description == Some(BORN_WITH) {
+            seen.insert("description".into(), ArgValue::Str(String::new()));
+        }
+    }
+    found.arguments(&seen, &wanted);
+    if let (Setting::User(user), Some(hash)) = (want, &have.hash)
+        && !user.credential.agrees_with(hash)
+    {
+        let words = |words: &str| Some(ArgValue::Str(words.into()));
+        let broker = if hash.is_empty() { None } else { words("another") };
+        found.0.push(Difference {
+            attribute: "password".into(),
+            broker,
+            file: words("as declared"),
+        });
+    }
+    if has_secrets(want.kind()) {
+        found.blot();
+    }
+    found.0
+}
+
+/// Whether values of that kind may hold secrets.
+fn has_secrets(kind: SettingKind) -> bool {
+    matches!(kind, SettingKind::Parameter | SettingKind::GlobalParameter)
+}
+
+/// The attributes of a setting as they may be shown.
+pub(super) fn shown(kind: SettingKind, attributes: Arguments) -> Arguments {
+    if !has_secrets(kind) {
+        return attributes;
+    }
+    match ArgValue::Map(attributes).without_secrets() {
+        ArgValue::Map(shown) => shown,
+        _ => Arguments::new(),
+    }
+}
+
+pub(super) fn setting_json(id: &SettingId, attributes: &Arguments) -> Value {
+    table(&shown(id.kind(), attributes.clone()))
+}
+
 #[derive(Default)]
 struct Differences(Vec<Difference>);
 
@@ -66,6 +123,18 @@ impl Differences {
 
     fn flag(&mut self, attribute: &str, broker: bool, file: bool) {
         self.any(attribute, Some(ArgValue::Bool(broker)), Some(ArgValue::Bool(file)));
+    }
+
+    /// Hides secrets. Two values that then look alike differ in what is hidden.
+    fn blot(&mut self) {
+        for Difference { attribute, broker, file } in &mut self.0 {
+            for value in [&mut *broker, &mut *file].into_iter().flatten() {
+                *value = value.without_secrets_under(attribute);
+            }
+            if broker == file {
+                *file = Some(ArgValue::Str("the same with another secret".into()));
+            }
+        }
     }
 
     fn arguments(&mut self, broker: &Arguments, file: &Arguments) {
@@ -110,7 +179,11 @@ pub(super) fn wanted(target: &Target) -> Option<Value> {
             auto_delete: queue.auto_delete,
             arguments: queue.arguments.clone(),
         }),
-        Target::Exchange(_) | Target::Queue(_) => return None,
+        Target::Setting(setting) if setting.managed() => {
+            setting_json(&setting.id(), &setting.attributes())
+        }
+        Target::Exchange(_) | Target::Queue(_) | Target::Setting(_) => return None,
+        Target::Policy(policy) if !policy.managed => return None,
         Target::Policy(policy) => policy_json(&ObservedPolicy {
             pattern: policy.pattern.clone(),
             apply_to: policy.apply_to.as_str().into(),

@@ -2,20 +2,31 @@
 
 use super::approved::Plan;
 use super::change::{Action, Change, Difference, Target};
-use super::compare;
 use super::observed::{BindingKey, Gap, Observed, Seen};
-use crate::model::{Binding, Destination, Exchange, Policy, Queue, Topology};
+use super::{compare, settings};
+use crate::model::{Binding, Destination, Exchange, Policy, Queue, SettingKind, Topology};
 
 /// What it takes to make the broker what the topology says.
 ///
-/// The order is: exchanges; policies, before the queues they match, because a policy that is set
-/// while a queue is being declared may never attach to it; queues; bindings, which need both ends.
+/// The steps are in the order of [`ORDER`](super::ORDER).
 pub fn diff(topology: &Topology, observed: &Observed) -> Plan {
     let exchanges = topology.exchanges().filter_map(|want| exchange(want, observed));
     let policies = topology.policies().filter_map(|want| policy(want, observed));
     let queues = topology.queues().filter_map(|want| queue(want, observed));
     let bindings = topology.bindings().filter_map(|want| binding(want, observed));
-    let changes = exchanges.chain(policies).chain(queues).chain(bindings).collect();
+    let settings = |last: bool| {
+        topology
+            .settings()
+            .filter(move |want| (want.kind() == SettingKind::Parameter) == last)
+            .filter_map(|want| settings::setting(want, observed))
+    };
+    let changes = settings(false)
+        .chain(exchanges)
+        .chain(policies)
+        .chain(queues)
+        .chain(bindings)
+        .chain(settings(true))
+        .collect();
     Plan::new(observed.broker.clone(), changes, observed.gap.clone())
 }
 
@@ -81,8 +92,11 @@ fn policy(want: &Policy, observed: &Observed) -> Option<Change> {
         });
     };
     let Some(have) = policies.get(&(want.vhost.clone(), want.name.clone())) else {
-        return Some(create(target));
+        return Some(if want.managed { create(target) } else { must_exist(target) });
     };
+    if !want.managed {
+        return None;
+    }
     let differences = compare::policy(want, have);
     if differences.is_empty() {
         return None;
@@ -125,7 +139,7 @@ pub(super) fn step(action: Action, target: Target, reason: String) -> Change {
     Change { action, target, reason, hint: None, differences: Vec::new(), before: None, after }
 }
 
-fn create(target: Target) -> Change {
+pub(super) fn create(target: Target) -> Change {
     step(Action::Create, target, "it is not on the broker".into())
 }
 
@@ -137,13 +151,14 @@ pub(super) fn conflict(target: Target, reason: String) -> Change {
     step(Action::Conflict, target, reason)
 }
 
-fn must_exist(target: Target) -> Change {
+pub(super) fn must_exist(target: Target) -> Change {
     let reason = "it is `manage: false` and not on the broker".to_owned();
-    let hint = format!("whoever owns this {} must create it first", target.kind());
+    let hint =
+        format!("whoever owns this {} must create it first", target.kind().replace('_', " "));
     Change { hint: Some(hint), ..conflict(target, reason) }
 }
 
-fn differing(target: Target, differences: Vec<Difference>) -> Change {
+pub(super) fn differing(target: Target, differences: Vec<Difference>) -> Change {
     let reason = differences
         .iter()
         .map(|difference| difference.in_words("the files"))

@@ -58,13 +58,13 @@ struct Document<'a> {
 #[derive(Serialize)]
 struct Stranger {
     kind: &'static str,
-    vhost: VhostName,
+    vhost: Option<VhostName>,
     name: String,
 }
 
 impl From<&ResourceId> for Stranger {
     fn from(id: &ResourceId) -> Self {
-        Self { kind: id.kind(), vhost: id.vhost().clone(), name: id.name() }
+        Self { kind: id.kind(), vhost: id.vhost().cloned(), name: id.name() }
     }
 }
 
@@ -72,14 +72,15 @@ impl From<&ResourceId> for Stranger {
 #[derive(Serialize)]
 struct Stays {
     kind: &'static str,
-    vhost: VhostName,
+    vhost: Option<VhostName>,
     name: String,
     reason: String,
 }
 
 impl From<&Kept> for Stays {
     fn from(Kept { id, reason, .. }: &Kept) -> Self {
-        Self { kind: id.kind(), vhost: id.vhost().clone(), name: id.name(), reason: reason.clone() }
+        let vhost = id.vhost().cloned();
+        Self { kind: id.kind(), vhost, name: id.name(), reason: reason.clone() }
     }
 }
 
@@ -93,7 +94,8 @@ struct Broker<'a> {
 struct Step<'a> {
     action: &'static str,
     kind: &'static str,
-    vhost: &'a VhostName,
+    /// None for what belongs to the whole cluster.
+    vhost: Option<&'a VhostName>,
     name: String,
     reason: &'a str,
     before: Option<&'a Value>,

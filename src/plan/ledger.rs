@@ -12,8 +12,8 @@ use serde_json::Value;
 use super::change::Target;
 use super::observed::BindingKey;
 use crate::model::{
-    Destination, ExchangeName, OnRemove, PolicyName, QueueName, RoutingKey, StackName, Topology,
-    VhostName,
+    Destination, ExchangeName, OnRemove, PolicyName, QueueName, RoutingKey, SettingId, StackName,
+    Topology, VhostName,
 };
 
 /// The form in which ledgers are written; it counts up when older readers would misunderstand.
@@ -30,24 +30,30 @@ pub enum ResourceId {
     Queue(VhostName, QueueName),
     /// A binding.
     Binding(BindingKey),
+    /// A vhost, a user, a permission, an operator policy or a parameter.
+    Setting(SettingId),
 }
 
 impl ResourceId {
-    /// `exchange`, `policy`, `queue` or `binding`.
+    /// One of [`ORDER`](super::ORDER).
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Exchange(..) => "exchange",
             Self::Policy(..) => "policy",
             Self::Queue(..) => "queue",
             Self::Binding(_) => "binding",
+            Self::Setting(id) => id.kind().as_str(),
         }
     }
 
-    /// The vhost it is in.
-    pub fn vhost(&self) -> &VhostName {
+    /// The vhost it is, or is in; `None` for what belongs to the whole cluster.
+    pub fn vhost(&self) -> Option<&VhostName> {
         match self {
-            Self::Exchange(vhost, _) | Self::Policy(vhost, _) | Self::Queue(vhost, _) => vhost,
-            Self::Binding(key) => key.vhost(),
+            Self::Exchange(vhost, _) | Self::Policy(vhost, _) | Self::Queue(vhost, _) => {
+                Some(vhost)
+            }
+            Self::Binding(key) => Some(key.vhost()),
+            Self::Setting(id) => id.vhost(),
         }
     }
 
@@ -58,6 +64,7 @@ impl ResourceId {
             Self::Policy(_, name) => name.to_string(),
             Self::Queue(_, name) => name.to_string(),
             Self::Binding(key) => format!("{} → {}", key.source(), key.destination().name()),
+            Self::Setting(id) => id.to_string(),
         }
     }
 
@@ -66,7 +73,7 @@ impl ResourceId {
         match self {
             Self::Exchange(_, name) => name.is_reserved(),
             Self::Queue(_, name) => name.is_reserved(),
-            Self::Policy(..) => false,
+            Self::Policy(..) | Self::Setting(_) => false,
             Self::Binding(key) => key.source().as_str().is_empty(),
         }
     }
@@ -83,7 +90,7 @@ impl ResourceId {
 /// `queue billing`, `binding orders → billing (key order.created)`.
 impl fmt::Display for ResourceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.kind(), self.name())?;
+        write!(f, "{} {}", self.kind().replace('_', " "), self.name())?;
         match self {
             Self::Binding(key) => f.write_str(&key.about()),
             _ => Ok(()),
@@ -100,6 +107,7 @@ impl From<&Target> for ResourceId {
             Target::Policy(policy) => Self::Policy(policy.vhost.clone(), policy.name.clone()),
             Target::Queue(queue) => Self::Queue(queue.vhost.clone(), queue.name.clone()),
             Target::Binding(binding) => Self::Binding(binding.into()),
+            Target::Setting(setting) => Self::Setting(setting.id()),
         }
     }
 }
@@ -121,13 +129,17 @@ impl Ledger {
         let queues = topology.queues().filter(|queue| queue.managed).map(|queue| {
             (ResourceId::Queue(queue.vhost.clone(), queue.name.clone()), queue.on_remove)
         });
-        let policies = topology.policies().map(|policy| {
+        let policies = topology.policies().filter(|policy| policy.managed).map(|policy| {
             (ResourceId::Policy(policy.vhost.clone(), policy.name.clone()), policy.on_remove)
         });
         let bindings = topology
             .bindings()
             .map(|binding| (ResourceId::Binding(binding.into()), OnRemove::Delete));
-        let all = exchanges.chain(queues).chain(policies).chain(bindings);
+        let settings = topology
+            .settings()
+            .filter(|setting| setting.managed())
+            .map(|setting| (ResourceId::Setting(setting.id()), setting.on_remove()));
+        let all = exchanges.chain(queues).chain(policies).chain(bindings).chain(settings);
         Self { owned: all.filter(|(id, _)| !id.is_reserved()).collect() }
     }
 
@@ -191,6 +203,12 @@ struct Document {
     vhost: String,
     #[serde(default)]
     owned: BTreeMap<String, OfVhost>,
+    /// Kind and names of each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    settings: Vec<Vec<String>>,
+    /// Those of them that stay when no file declares them any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    retained_settings: Vec<Vec<String>>,
 }
 
 /// Names by kind, so that twenty thousand of them stay small.
@@ -222,9 +240,17 @@ impl LedgerRecord {
     /// The record as JSON. Equal ledgers give equal JSON.
     pub fn to_json(&self) -> Value {
         let mut owned: BTreeMap<String, OfVhost> = BTreeMap::new();
+        let (mut settings, mut retained_settings) = (Vec::new(), Vec::new());
         for (id, on_remove) in self.ledger.iter() {
-            let part = owned.entry(id.vhost().to_string()).or_default();
+            if let ResourceId::Setting(id) = id {
+                settings.push(id.parts());
+                retained_settings.extend((on_remove == OnRemove::Retain).then(|| id.parts()));
+                continue;
+            }
+            let Some(vhost) = id.vhost() else { continue };
+            let part = owned.entry(vhost.to_string()).or_default();
             match id {
+                ResourceId::Setting(_) => {}
                 ResourceId::Exchange(_, name) => part.exchanges.push(name.to_string()),
                 ResourceId::Policy(_, name) => part.policies.push(name.to_string()),
                 ResourceId::Queue(_, name) => part.queues.push(name.to_string()),
@@ -249,6 +275,8 @@ impl LedgerRecord {
             stack: self.stack.to_string(),
             vhost: self.home.to_string(),
             owned,
+            settings,
+            retained_settings,
         };
         serde_json::to_value(document).unwrap_or_default()
     }
@@ -267,6 +295,19 @@ impl LedgerRecord {
         for (vhost, part) in document.owned {
             let vhost = VhostName::new(vhost).map_err(|error| malformed(&error))?;
             part.read(&vhost, &mut ledger).map_err(|error| malformed(&error))?;
+        }
+        let retained: BTreeSet<_> = document.retained_settings.into_iter().collect();
+        for parts in document.settings {
+            let id = SettingId::from_parts(&parts).map_err(|error| malformed(&error))?;
+            let Some(id) = id else {
+                return Err(malformed(&format!(
+                    "`{}` is nothing that can be owned",
+                    parts.join(" ")
+                )));
+            };
+            let stays = retained.contains(&parts);
+            let on_remove = if stays { OnRemove::Retain } else { OnRemove::Delete };
+            ledger.claim(ResourceId::Setting(id), on_remove);
         }
         Ok(Self {
             stack: StackName::new(document.stack).map_err(|error| malformed(&error))?,

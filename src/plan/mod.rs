@@ -14,14 +14,18 @@ mod compare;
 mod diff;
 mod drift;
 mod fleet;
+mod hold_vhosts;
 mod json;
 mod ledger;
 mod observed;
 mod owned;
 mod prune;
 mod report;
+mod settings;
 mod text;
 
+#[cfg(test)]
+mod memory_tests;
 #[cfg(test)]
 mod ownership_tests;
 #[cfg(test)]
@@ -30,14 +34,14 @@ mod properties;
 mod tests;
 
 pub use approved::{Approved, Plan, Refused, Summary};
-pub use change::{Action, Change, Difference, Target};
+pub use change::{Action, Change, Difference, ORDER, Target};
 pub use diff::diff;
 pub use drift::Drift;
 pub use fleet::{FleetChange, fleet_changes};
 pub use ledger::{Ledger, LedgerFault, LedgerRecord, Owner, Ownership, ResourceId};
 pub use observed::{
     BindingKey, BrokerIdentity, Gap, Observed, ObservedExchange, ObservedPolicy, ObservedQueue,
-    Seen, Subject, Usage,
+    ObservedSetting, Seen, Subject, Unseen, Usage,
 };
 pub use owned::{Consent, Kept, Veto, plan};
 pub use report::{ApplyReport, Failure, Remaining};

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::ledger::ResourceId;
 use crate::model::{
-    ArgValue, Arguments, Binding, Destination, ExchangeName, Origin, PolicyName, QueueName,
-    RoutingKey, VhostName,
+    ArgValue, Arguments, Binding, Destination, ExchangeName, Origin, PasswordHash, PolicyName,
+    QueueName, RoutingKey, SettingId, SettingKind, UserName, VhostName,
 };
 
 /// Which broker this is.
@@ -78,6 +78,32 @@ pub struct ObservedPolicy {
     pub priority: i64,
     /// Keys and values.
     pub definition: Arguments,
+}
+
+/// A vhost, a user, a permission, an operator policy or a parameter on the broker.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct ObservedSetting {
+    /// What can be compared, by the names that files use.
+    pub attributes: Arguments,
+    /// Of a user: what the broker has of the password.
+    pub hash: Option<PasswordHash>,
+}
+
+/// Without what may be a secret.
+impl std::fmt::Debug for ObservedSetting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let attributes = ArgValue::Map(self.attributes.clone()).without_secrets();
+        write!(f, "ObservedSetting({attributes})")
+    }
+}
+
+/// Why settings of a kind can be neither seen nor set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unseen {
+    /// Why: a lowercase fragment.
+    pub reason: String,
+    /// How to mend it.
+    pub hint: String,
 }
 
 /// What would be lost or disturbed if a queue went.
@@ -205,6 +231,8 @@ pub enum Subject {
     Bindings,
     /// Which policies there are.
     Policies,
+    /// Which vhosts, users, permissions and parameters there are.
+    Settings,
 }
 
 impl Subject {
@@ -214,6 +242,7 @@ impl Subject {
             Self::Attributes => "the types and arguments of what exists",
             Self::Bindings => "which bindings exist",
             Self::Policies => "which policies exist",
+            Self::Settings => "what vhosts, users, permissions and parameters are like",
         }
     }
 }
@@ -244,6 +273,17 @@ pub struct Observed {
     pub bindings: Option<BTreeSet<BindingKey>>,
     /// Policies; `None` where they cannot be listed.
     pub policies: Option<BTreeMap<(VhostName, PolicyName), ObservedPolicy>>,
+    /// The vhosts that were looked into; one that is not here was not, or does not exist.
+    pub vhosts: BTreeSet<VhostName>,
+    /// Vhosts, users, permissions, operator policies and parameters, of the kinds that somebody
+    /// asked for.
+    pub settings: BTreeMap<SettingId, ObservedSetting>,
+    /// The kinds of them that cannot be listed.
+    pub unseen: BTreeMap<SettingKind, Unseen>,
+    /// The users that warrener itself is.
+    pub ourselves: BTreeSet<UserName>,
+    /// The vhost of the broker's address.
+    pub home: Option<VhostName>,
     /// Exchanges and queues with a binding that no file can spell, so that it is not among those
     /// above and could not be made again.
     pub illegible: BTreeSet<ResourceId>,

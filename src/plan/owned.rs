@@ -65,6 +65,7 @@ pub fn plan(
     plan.kept = pruned.kept;
     plan.veto = pruned.veto;
     plan.consent = consent;
+    plan.home.clone_from(&observed.home);
     plan.ownership = Some(Box::new(ownership.clone()));
     plan
 }
@@ -130,12 +131,8 @@ fn refuse_foreign(changes: &mut Vec<Change>, topology: &Topology, ownership: &Ow
     let mut conflicts = Vec::new();
     for target in super::change::targets(topology) {
         let id = ResourceId::from(&target);
-        let managed = match &target {
-            super::Target::Exchange(exchange) => exchange.managed,
-            super::Target::Queue(queue) => queue.managed,
-            _ => true,
-        };
-        let Some(owner) = ownership.others.get(&id).filter(|_| managed && !id.is_reserved()) else {
+        let owner = ownership.others.get(&id);
+        let Some(owner) = owner.filter(|_| target.managed() && !id.is_reserved()) else {
             continue;
         };
         changes.retain(|change| ResourceId::from(&change.target) != id);
@@ -156,12 +153,15 @@ fn belongs(owner: &Owner, stack: &StackName) -> String {
 fn mend(id: &ResourceId, owner: &Owner) -> String {
     let Owner { stack, parameter, .. } = owner;
     let first = match id {
-        ResourceId::Exchange(..) | ResourceId::Queue(..) => {
+        ResourceId::Exchange(..)
+        | ResourceId::Queue(..)
+        | ResourceId::Policy(..)
+        | ResourceId::Setting(_) => {
             format!(
                 "write `manage: false` here, or let go of it in `{stack}` with `on_remove: retain`"
             )
         }
-        ResourceId::Policy(..) | ResourceId::Binding(_) => {
+        ResourceId::Binding(_) => {
             format!("remove it here, or from `{stack}` first")
         }
     };

@@ -4,10 +4,10 @@ use insta::assert_snapshot;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::properties::some_topology;
-use super::tests::{
+use super::memory_tests::{
     arguments, binding, build, empty_broker, exchange, perform, policy, queue, topology, vhost,
 };
+use super::properties::some_topology;
 use super::*;
 use crate::model::{
     Binding, Destination, Exchange, ExchangeName, OnRemove, Queue, QueueName, QueueType, StackName,
@@ -60,6 +60,7 @@ fn orders() -> TopologyParts {
         queues: vec![queue("billing", QueueType::Quorum), queue("legacy", QueueType::Classic)],
         bindings: vec![binding("orders", "billing", "a"), binding("old", "legacy", "")],
         policies: vec![policy("ttl", arguments([("message-ttl", json!(1))]))],
+        ..TopologyParts::default()
     }
 }
 
@@ -276,7 +277,7 @@ fn another_stack_s_objects_are_a_conflict() {
     ! exchange old: stack `shop` owns it, so stack `blog` cannot (orders.yaml:12:3)
       hint: write `manage: false` here, or let go of it in `shop` with `on_remove: retain`; if `shop` is no more, forget what it owned: `rabbitmqctl clear_global_parameter warrener.shop`
     ! policy ttl: stack `shop` owns it, so stack `blog` cannot (orders.yaml:12:3)
-      hint: remove it here, or from `shop` first; if `shop` is no more, forget what it owned: `rabbitmqctl clear_global_parameter warrener.shop`
+      hint: write `manage: false` here, or let go of it in `shop` with `on_remove: retain`; if `shop` is no more, forget what it owned: `rabbitmqctl clear_global_parameter warrener.shop`
     ! queue billing: stack `shop` owns it, so stack `blog` cannot (orders.yaml:12:3)
       hint: write `manage: false` here, or let go of it in `shop` with `on_remove: retain`; if `shop` is no more, forget what it owned: `rabbitmqctl clear_global_parameter warrener.shop`
     ! binding orders → billing (key a): stack `shop` owns it, so stack `blog` cannot (orders.yaml:12:3)
@@ -484,6 +485,7 @@ fn renamed(of: &Topology) -> Topology {
                 ..p.clone()
             })
             .collect(),
+        ..TopologyParts::default()
     };
     topology(parts)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::tests::{
+use super::memory_tests::{
     arguments, binding, build, empty_broker, exchange, perform, policy, queue, topology,
 };
 use super::*;
@@ -98,6 +98,7 @@ pub(super) fn some_topology() -> impl Strategy<Value = Topology> {
             queues,
             policies,
             bindings: bindings.into_values().collect(),
+            ..TopologyParts::default()
         })
     })
 }

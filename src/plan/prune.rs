@@ -1,17 +1,18 @@
 //! What a stack owns and its files no longer declare: what of it goes, and what stays and why.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use super::change::{Action, Change, Target};
+use super::change::{Action, Change, ORDER, Target};
 use super::ledger::{Ledger, Ownership, ResourceId};
 use super::observed::{
-    BindingKey, Observed, ObservedExchange, ObservedPolicy, ObservedQueue, Seen,
+    BindingKey, Observed, ObservedExchange, ObservedPolicy, ObservedQueue, Seen, Unseen,
 };
 use super::owned::{Consent, Kept, Veto};
-use super::{compare, diff};
+use super::{compare, diff, hold_vhosts, settings};
 use crate::model::{
     ApplyTo, Destination, Exchange, ExchangeType, OnRemove, Origin, Policy, Queue, QueueType,
-    Topology, VhostName,
+    SettingId, Topology, VhostName,
 };
 
 /// A stack that owns fewer than this may lose all of it at once.
@@ -23,7 +24,7 @@ const MOST_PERCENT: usize = 30;
 /// What pruning comes to.
 #[derive(Default)]
 pub(super) struct Pruned {
-    /// The steps, in order: bindings, queues, policies, exchanges.
+    /// The steps, in the reverse of the order in which things are created.
     pub(super) deletions: Vec<Change>,
     /// What stays.
     pub(super) kept: Vec<Kept>,
@@ -52,8 +53,17 @@ pub(super) fn prune(
         }
         return pruned;
     }
-    let present: BTreeSet<ResourceId> =
-        undeclared.into_iter().filter(|id| exists(id, observed)).collect();
+    let mut present: BTreeSet<ResourceId> = BTreeSet::new();
+    for id in undeclared {
+        match unseen(&id, observed) {
+            Some(Unseen { reason, hint }) => {
+                pruned.surviving.push((id.clone(), false));
+                pruned.kept.push(Kept { id, reason: reason.clone(), hint: Some(hint.clone()) });
+            }
+            None if exists(&id, observed) => drop(present.insert(id)),
+            None => {}
+        }
+    }
     if !consent.prune {
         for id in present {
             pruned.surviving.push((id.clone(), false));
@@ -65,9 +75,11 @@ pub(super) fn prune(
         }
         return pruned;
     }
-    let mut round = Round { observed, ownership, consent, changes, going: present, kept: vec![] };
+    let kept = std::mem::take(&mut pruned.kept);
+    let mut round = Round { topology, observed, ownership, consent, changes, going: present, kept };
     round.hold_what_is_needed();
     round.hold_what_would_cascade();
+    round.hold_vhosts();
     let Round { going, kept, .. } = round;
     pruned.surviving.extend(kept.iter().map(|kept| (kept.id.clone(), false)));
     pruned.surviving.extend(going.iter().map(|id| (id.clone(), true)));
@@ -82,11 +94,9 @@ pub(super) fn prune(
         });
     }
     pruned.deletions = going.iter().filter_map(|id| deletion(id, observed)).collect();
-    pruned.deletions.sort_by_key(|change| {
-        ["binding", "queue", "policy", "exchange"]
-            .iter()
-            .position(|kind| *kind == change.target.kind())
-    });
+    pruned
+        .deletions
+        .sort_by_key(|change| Reverse(ORDER.iter().position(|kind| *kind == change.target.kind())));
     pruned
 }
 
@@ -96,7 +106,9 @@ fn undeclared(topology: &Topology, declared: &Ledger, own: &Ledger) -> BTreeSet<
     let named = |id: &ResourceId| match id {
         ResourceId::Exchange(vhost, name) => topology.exchange(vhost, name).is_some(),
         ResourceId::Queue(vhost, name) => topology.queue(vhost, name).is_some(),
-        ResourceId::Policy(..) | ResourceId::Binding(_) => declared.contains(id),
+        ResourceId::Policy(vhost, name) => topology.policy(vhost, name).is_some(),
+        ResourceId::Binding(_) => declared.contains(id),
+        ResourceId::Setting(id) => topology.setting(id).is_some(),
     };
     let gone: BTreeSet<(&ResourceId, OnRemove)> =
         own.iter().filter(|(id, _)| !named(id) && !id.is_reserved()).collect();
@@ -110,8 +122,17 @@ fn undeclared(topology: &Topology, declared: &Ledger, own: &Ledger) -> BTreeSet<
     gone.iter().filter(|(id, _)| !retained(id)).map(|(id, _)| (*id).clone()).collect()
 }
 
+/// Why nobody can tell whether a setting exists.
+fn unseen<'a>(id: &ResourceId, observed: &'a Observed) -> Option<&'a Unseen> {
+    match id {
+        ResourceId::Setting(id) => observed.unseen.get(&id.kind()),
+        _ => None,
+    }
+}
+
 fn exists(id: &ResourceId, observed: &Observed) -> bool {
     match id {
+        ResourceId::Setting(id) => observed.settings.contains_key(id),
         ResourceId::Exchange(vhost, name) => {
             observed.exchanges.contains_key(&(vhost.clone(), name.clone()))
         }
@@ -129,6 +150,7 @@ fn exists(id: &ResourceId, observed: &Observed) -> bool {
 }
 
 struct Round<'a> {
+    topology: &'a Topology,
     observed: &'a Observed,
     ownership: &'a Ownership,
     consent: Consent,
@@ -174,8 +196,12 @@ impl Round<'_> {
                 None,
             ));
         }
-        if matches!(id, ResourceId::Policy(..) | ResourceId::Binding(_)) {
-            return None;
+        match id {
+            ResourceId::Setting(id) => {
+                return settings::indispensable(id, self.observed).map(|reason| (reason, None));
+            }
+            ResourceId::Policy(..) | ResourceId::Binding(_) => return None,
+            ResourceId::Exchange(..) | ResourceId::Queue(..) => {}
         }
         let foreign = self
             .bindings()
@@ -208,6 +234,19 @@ impl Round<'_> {
             let reason = "a binding that nobody declares would go with it".to_owned();
             (reason, Some("`--force` deletes both"))
         })
+    }
+
+    /// Holds the vhosts in which something is to stay.
+    fn hold_vhosts(&mut self) {
+        let force = self.consent.force;
+        for id in self.going.clone() {
+            let ResourceId::Setting(SettingId::Vhost(vhost)) = &id else { continue };
+            let Self { topology, observed, ownership, going, .. } = &*self;
+            let held = hold_vhosts::hold(vhost, topology, observed, ownership, going, force);
+            if let Some((reason, hint)) = held {
+                self.keep(&id, reason, hint);
+            }
+        }
     }
 
     /// Holds what takes the last binding from an auto-delete exchange that is to stay: the broker
@@ -272,7 +311,7 @@ fn touches(key: &BindingKey, id: &ResourceId) -> bool {
         ResourceId::Queue(of, name) => {
             vhost == of && matches!(destination, Destination::Queue(to) if to == name)
         }
-        ResourceId::Policy(..) | ResourceId::Binding(_) => false,
+        ResourceId::Policy(..) | ResourceId::Binding(_) | ResourceId::Setting(_) => false,
     }
 }
 
@@ -328,6 +367,7 @@ fn deletion(id: &ResourceId, observed: &Observed) -> Option<Change> {
                 apply_to: ApplyTo::ALL.into_iter().find(|known| known.as_str() == apply_to)?,
                 priority,
                 definition,
+                managed: true,
                 on_remove: OnRemove::Delete,
                 origin: Origin::default(),
             };
@@ -337,6 +377,10 @@ fn deletion(id: &ResourceId, observed: &Observed) -> Option<Change> {
             let target = Target::Binding(key.binding());
             let before = compare::wanted(&target);
             (target, before)
+        }
+        ResourceId::Setting(id) => {
+            let (target, before) = settings::deletion(id, observed)?;
+            (target, Some(before))
         }
     };
     let reason = "the stack owns it and no file declares it any more".to_owned();

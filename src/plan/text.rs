@@ -7,10 +7,11 @@ use anstyle::AnsiColor;
 
 use super::approved::{Plan, Summary};
 use super::change::{Action, Change, Difference, Target};
+use super::compare;
 use super::drift::Drift;
 use super::owned::{Kept, Veto};
 use super::report::{ApplyReport, Failure, Remaining};
-use crate::model::{ArgValue, Arguments, Origin, VhostName};
+use crate::model::{ArgValue, Arguments, Credential, Origin, Setting, VhostName};
 
 /// Failures shown one by one. A lost connection fails every later step for the same reason.
 const FAILURES_SHOWN: usize = 20;
@@ -69,7 +70,7 @@ pub fn render_drift(drift: &Drift, place: &dyn Fn(Origin) -> String, style: Styl
     let mut text = String::new();
     body(&mut text, plan, place, style);
     for id in strangers {
-        let _ = writeln!(text, "undeclared: {id}");
+        let _ = writeln!(text, "undeclared: {}", plan.named(id));
     }
     if drift.is_none() {
         text.push_str("no drift: the broker is as the files say, and has nothing else\n");
@@ -142,11 +143,14 @@ pub fn render_report(
 }
 
 fn steps(text: &mut String, plan: &Plan, place: &dyn Fn(Origin) -> String, style: Style) {
-    let vhosts: BTreeSet<&VhostName> =
+    let vhosts: BTreeSet<Option<&VhostName>> =
         plan.changes().iter().map(|change| change.target.vhost()).collect();
     for vhost in &vhosts {
         if vhosts.len() > 1 {
-            let _ = writeln!(text, "vhost {vhost}");
+            let _ = match vhost {
+                Some(vhost) => writeln!(text, "vhost {vhost}"),
+                None => writeln!(text, "cluster"),
+            };
         }
         for change in plan.changes().iter().filter(|change| change.target.vhost() == *vhost) {
             step(text, change, place, style);
@@ -203,7 +207,7 @@ fn hint_line(text: &mut String, hint: Option<&str>) {
 /// The resource in a few words, with what matters most about one that is to be created.
 fn title(change: &Change) -> String {
     let target = &change.target;
-    let mut title = format!("{} {}", target.kind(), target.name());
+    let mut title = format!("{} {}", target.kind().replace('_', " "), target.name());
     let about = match target {
         Target::Binding(binding) => {
             let mut about = Vec::new();
@@ -214,6 +218,9 @@ fn title(change: &Change) -> String {
                 about.push(table(&binding.arguments));
             }
             about
+        }
+        Target::Setting(Setting::User(_)) if change.action == Action::Delete => {
+            vec!["the broker closes its connections".into()]
         }
         _ if change.action != Action::Create => Vec::new(),
         Target::Exchange(exchange) => {
@@ -238,11 +245,31 @@ fn title(change: &Change) -> String {
             about.extend(pairs(&policy.definition));
             about
         }
+        Target::Setting(setting) => {
+            let mut about = setting.attributes();
+            about.retain(|_, value| !is_empty(value));
+            let mut about: Vec<_> = pairs(&compare::shown(setting.kind(), about)).collect();
+            if let Setting::User(user) = setting {
+                about.push(match user.credential {
+                    Credential::Unsaid => "no password".into(),
+                    Credential::Password(_) | Credential::Hash(_) => "with a password".into(),
+                });
+            }
+            about
+        }
     };
     if !about.is_empty() {
         let _ = write!(title, " ({})", about.join(", "));
     }
     title
+}
+
+fn is_empty(value: &ArgValue) -> bool {
+    match value {
+        ArgValue::Str(text) => text.is_empty(),
+        ArgValue::List(values) => values.is_empty(),
+        _ => false,
+    }
 }
 
 fn pairs(arguments: &Arguments) -> impl Iterator<Item = String> {
@@ -258,11 +285,11 @@ fn table(arguments: &Arguments) -> String {
 fn kept(text: &mut String, plan: &Plan) {
     if plan.consent().prune {
         for Kept { id, reason, hint } in plan.kept() {
-            let _ = writeln!(text, "kept: {id}: {reason}");
+            let _ = writeln!(text, "kept: {}: {reason}", plan.named(id));
             hint_line(text, hint.as_deref());
         }
     } else if !plan.kept().is_empty() {
-        let shown = plan.kept().iter().take(KEPT_SHOWN).map(|kept| kept.id.to_string());
+        let shown = plan.kept().iter().take(KEPT_SHOWN).map(|kept| plan.named(&kept.id));
         let mut shown: Vec<_> = shown.collect();
         if plan.kept().len() > KEPT_SHOWN {
             shown.push(format!("and {} more", plan.kept().len() - KEPT_SHOWN));

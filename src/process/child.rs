@@ -11,6 +11,7 @@ use rustix::process::{
 use tokio::net::unix::pipe;
 use tokio::signal::unix::{self, SignalKind};
 
+use super::family::Mark;
 use super::spawner::{Fd3, Order};
 use crate::model::StopSignal;
 
@@ -87,10 +88,11 @@ impl Child {
     }
 
     /// Waits until the child has ended, kills what is left of its group and frees its process id.
+    /// What has left the group is killed soon after.
     /// Can be dropped and called again at any time; once it has ended, it says the same again.
     ///
-    /// Its output may still hold what it wrote last. Its pipes end soon after, unless a process
-    /// that left the group has them: do not wait for that without a limit.
+    /// Its output may still hold what it wrote last. Its pipes end when nobody has them any more:
+    /// do not wait for that without a limit.
     pub async fn exited(&mut self) -> Exit {
         loop {
             if let Some(exit) = self.leader.poll() {
@@ -143,6 +145,7 @@ pub(super) struct Pipes {
 #[derive(Debug)]
 pub(super) struct Leader {
     pid: Pid,
+    mark: Option<Mark>,
     exit: Option<Exit>,
     /// Keeps the spawning thread alive, on whose death the child would be killed, and reaps what
     /// is dropped.
@@ -150,13 +153,17 @@ pub(super) struct Leader {
 }
 
 impl Leader {
-    pub(super) fn new(pid: Pid, orders: mpsc::Sender<Order>) -> Self {
-        Self { pid, exit: None, orders }
+    pub(super) fn new(pid: Pid, mark: Option<Mark>, orders: mpsc::Sender<Order>) -> Self {
+        Self { pid, mark, exit: None, orders }
     }
 
     fn poll(&mut self) -> Option<Exit> {
         if self.exit.is_none() {
             self.exit = reap(self.pid);
+            if let (Some(_), Some(mark)) = (self.exit, self.mark) {
+                // Without the thread, the guardian looks for them.
+                let _ = self.orders.send(Order::Clear(mark));
+            }
         }
         self.exit
     }
@@ -174,7 +181,7 @@ impl Drop for Leader {
         if self.poll().is_none() {
             let _ = self.signal(Signal::KILL);
             // Without the thread, the kernel has killed the child already.
-            let _ = self.orders.send(Order::Reap(self.pid));
+            let _ = self.orders.send(Order::Reap(self.pid, self.mark));
         }
     }
 }

@@ -1,19 +1,27 @@
 //! Starts, feeds, signals and reaps child processes.
 //!
-//! What this room promises: a child runs in a process group of its own, with its three standard
-//! files open and one more where it was asked for, and with the signals as a login shell would give them. It does not outlive this process, however
-//! that ends. Nothing of its group outlives it, and no signal ever goes to a group that was not
-//! its own: its process id stays taken until the group is gone. No zombie is left behind, whoever
-//! drops what at which moment.
+//! What this room promises: a child runs in a session and a process group of its own, as the user
+//! and within the limits it was given, with its three standard files open and one more where it was
+//! asked for, and with the signals as a login shell would give them. No signal ever goes to a group
+//! that was not its own: its process id stays taken until the group is gone. No zombie is left
+//! behind, whoever drops what at which moment.
 //!
-//! What it does not promise: a process that leaves the group (by `setsid`) is beyond reach here.
+//! Nothing that comes from a child outlives it, and nothing outlives this process, however that
+//! ends: the kernel kills the child, and a guardian what has gone into sessions of its
+//! own. What has changed its user by a set-uid program can be beyond reach where this process is
+//! not root's.
 
 mod child;
 mod environment;
+mod family;
+mod guardian;
+mod identity;
+mod limits;
 mod prelude;
 mod program;
 mod spawner;
 
 pub use child::{Child, ChildInput, ChildOutput, Exit};
-pub use program::{NotRunnable, find_program};
+pub use identity::NoAccount;
+pub use program::{NotRunnable, check_startable, find_program};
 pub use spawner::{Fd3, SpawnError, SpawnRequest, Spawner};

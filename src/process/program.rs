@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-use crate::model::Program;
+use super::identity::find_account;
+use crate::model::{ConsumerSpec, Program};
 
 /// Where programs are looked for when there is no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -118,6 +119,17 @@ pub fn find_program(
         search_path(name, &search, cwd)?
     };
     check_interpreter(&path, cwd, &search)
+}
+
+/// Checks that the processes of a consumer can be started: [`find_program`], and that there is the
+/// user and the group that they are to be.
+///
+/// # Errors
+/// What is missing and the mend, for a person.
+pub fn check_startable(spec: &ConsumerSpec) -> Result<(), String> {
+    find_program(&spec.program, &spec.cwd, &spec.env).map_err(|error| error.to_string())?;
+    find_account(&spec.confinement).map_err(|error| error.to_string())?;
+    Ok(())
 }
 
 fn search_path(name: &str, search: &str, cwd: &Path) -> Result<PathBuf, NotRunnable> {

@@ -11,12 +11,14 @@ use jiff::tz::TimeZone;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
+use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 
+use super::apart;
 use super::screen::AboveProgress;
 
 /// The target of events that carry a line a child wrote. Their fields: `consumer`, `worker` (its
@@ -50,15 +52,30 @@ impl FromStr for LogFormat {
     }
 }
 
+/// Writes the last lines when it ends. Keep it for the life of the program.
+#[derive(Debug)]
+#[must_use = "lines that still wait are written when this ends"]
+pub struct LogGuard(#[expect(dead_code, reason = "held for its end")] Option<WorkerGuard>);
+
 /// Sends log lines to stderr from now on. Where the process already has a log, it keeps it.
+///
+/// With `apart` a thread of its own writes them, so that nobody waits for a reader who has stopped
+/// reading; past some thousand lines, lines are dropped and counted. Without, a line is written
+/// where it is said, in order with all else that goes to stderr.
 ///
 /// `verbosity` counts `-v` up and `-q` down: 0 shows what an operator wants to know, 1 each step
 /// of ours, 2 and more also the libraries' steps; −1 warnings and errors, −2 and less errors only.
 /// `color` is for a terminal, and for text alone.
-pub fn init(format: LogFormat, verbosity: i8, color: bool) {
-    let subscriber = subscriber(format, verbosity, color, AboveProgress::default);
+pub fn init(format: LogFormat, verbosity: i8, color: bool, apart: bool) -> LogGuard {
+    let (subscriber, guard) = if apart {
+        let (lines, guard) = apart::standard(format, AboveProgress);
+        (subscriber(format, verbosity, color, lines), Some(guard))
+    } else {
+        (subscriber(format, verbosity, color, AboveProgress::default), None)
+    };
     // The only error is that there is a log already: see above.
     let _ = tracing::subscriber::set_global_default(subscriber);
+    LogGuard(guard)
 }
 
 pub(super) fn subscriber<W>(

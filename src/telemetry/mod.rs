@@ -6,17 +6,19 @@
 //! [`ConsumerStatus::imbalance`]: a message that was received is in exactly one of the other
 //! numbers.
 
+mod apart;
 mod log;
 mod meter;
 mod registry;
 mod screen;
 mod status;
+mod topology;
 mod words;
 
 #[cfg(test)]
 mod tests;
 
-pub use log::{BadLogFormat, CHILD_TARGET, LogFormat, init};
+pub use log::{BadLogFormat, CHILD_TARGET, LogFormat, LogGuard, init};
 pub use meter::{ConsumerMeter, WorkerMeter};
 pub use registry::Registry;
 pub use screen::progress;
@@ -24,4 +26,5 @@ pub use status::{
     ConfigStatus, ConnectionState, ConsumerState, ConsumerStatus, Settled, Status, WorkerState,
     WorkerStatus,
 };
+pub use topology::{Role, TopologyStatus};
 pub use words::{ConnectionRole, Outcome, Reason, RestartReason};

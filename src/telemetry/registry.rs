@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::meter::ConsumerMeter;
 use super::status::{ConfigStatus, ConnectionState, Status};
+use super::topology::{Role, TopologyStatus};
 use super::words::ConnectionRole;
 use crate::model::ConsumerName;
 
@@ -19,6 +20,7 @@ struct Known {
     consumers: BTreeMap<ConsumerName, ConsumerMeter>,
     connections: BTreeMap<ConnectionRole, ConnectionState>,
     config: ConfigStatus,
+    topology: TopologyStatus,
 }
 
 impl Registry {
@@ -72,17 +74,45 @@ impl Registry {
         config.last_reload_at = Some(now);
     }
 
+    /// Who makes the broker as the files say.
+    pub fn set_role(&self, role: Role) {
+        self.known().topology.role = role;
+    }
+
+    /// The broker was looked at: `left` differences are there still.
+    pub fn looked(&self, left: usize) {
+        let now = jiff::Timestamp::now().to_string();
+        let topology = &mut self.known().topology;
+        topology.drift = Some(left as u64);
+        topology.drifted += u64::from(left > 0);
+        topology.last_look_at = Some(now);
+    }
+
+    /// The broker had drifted and was mended.
+    pub fn healed(&self) {
+        let topology = &mut self.known().topology;
+        topology.drifted += 1;
+        topology.healed += 1;
+    }
+
+    /// The broker could not be looked at.
+    pub fn could_not_look(&self) {
+        self.known().topology.drift = None;
+    }
+
     /// Everything as it is now.
     pub fn status(&self) -> Status {
         // Copied out first, so that no meter waits for the list while it is read.
-        let (consumers, connections, config) = {
+        let (consumers, connections, config, topology) = {
             let known = self.known();
-            (known.consumers.clone(), known.connections.clone(), known.config.clone())
+            let (consumers, connections) = (known.consumers.clone(), known.connections.clone());
+            (consumers, connections, known.config.clone(), known.topology.clone())
         };
         Status {
             consumers: consumers.into_iter().map(|(name, meter)| (name, meter.status())).collect(),
             connections,
             config,
+            topology,
         }
     }
 }

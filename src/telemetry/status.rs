@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::topology::TopologyStatus;
 use super::words::{ConnectionRole, Reason, RestartReason};
 use crate::model::ConsumerName;
 
@@ -21,6 +22,8 @@ pub enum ConsumerState {
         /// What it waits for, for a person.
         why: String,
     },
+    /// It takes no messages because somebody has said so; its processes run.
+    Paused,
     /// It takes no messages, and something outside must be mended first.
     Down {
         /// What is wrong, for a person.
@@ -194,6 +197,8 @@ pub struct Status {
     pub connections: BTreeMap<ConnectionRole, ConnectionState>,
     /// The files.
     pub config: ConfigStatus,
+    /// The broker against the files.
+    pub topology: TopologyStatus,
 }
 
 impl Status {

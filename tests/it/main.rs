@@ -1,8 +1,10 @@
 //! Tests of the whole: real files, real processes, a real RabbitMQ. One binary; this is its table
 //! of contents.
 
+mod carry;
 mod check;
 mod children;
+mod confined;
 mod convergence;
 mod dev;
 mod docs;
@@ -11,6 +13,7 @@ mod exec;
 mod faults;
 mod lint;
 mod misbehave;
+mod orders;
 mod output;
 mod ownership;
 mod plugins;
@@ -20,11 +23,14 @@ mod proxy;
 mod reconcile;
 mod reconcile_amqp;
 mod reload;
+mod restart;
 mod retries;
 mod routing;
 mod sandbox;
+mod several;
 mod supervise;
 mod support;
 mod tidy;
+mod vhosts;
 mod watch;
 mod wire;

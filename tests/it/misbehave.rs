@@ -1,6 +1,7 @@
 //! Children that misbehave: each harms nobody but itself, and no message is lost to it.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -355,4 +356,21 @@ async fn children_die_with_a_supervisor_that_is_killed() {
         !children.iter().any(|pid| alive(*pid))
     });
     case.supervisor.exited(PATIENCE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_of_the_log_who_stops_reading_stops_nothing_else() {
+    let mut case = Case::prepare().await;
+    // Each line is a good part of what a pipe holds.
+    let keys = "shell: 'while read -r line; do head -c 9000 /dev/zero | tr \\0 x >&2; echo >&2; echo ack; done'\nprotocol: lines";
+    case.write(&format!("{QUEUES}consumers:\n{}", consumer("worker", "work", keys)));
+    let (reader, log) = std::io::pipe().unwrap();
+    case.supervisor.start_logging_to(log.into());
+    let mut lines = BufReader::new(reader).lines();
+    assert!(lines.any(|line| line.unwrap().contains("started: topology")));
+    case.send(&["a"; 100]).await;
+    case.wait_settled();
+    case.supervisor.signal(Signal::SIGTERM);
+    assert!(case.supervisor.exited(PATIENCE).success());
+    drop(lines);
 }

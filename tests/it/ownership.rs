@@ -230,17 +230,16 @@ async fn a_message_that_comes_after_the_plan_is_not_lost() {
         outside.wait_for_depth(queue, 1, PATIENCE).await;
     }
     let approved = Approved::new(survey.plan).expect("no conflict");
-    let (wire, management) = (survey.wire.expect("the queues were looked at"), survey.management);
     let report = warrener::broker::apply(
         &approved,
         &desired.topology,
-        &wire.connection,
-        management.as_ref(),
+        &survey.wires,
+        survey.management.as_ref(),
         &survey.store,
         &|_| {},
     )
     .await;
-    wire.close().await;
+    survey.wires.close().await;
     let reasons: Vec<_> = report.failed.iter().map(|failure| failure.reason.as_str()).collect();
     assert_eq!(reasons, ["it holds 1 message"; 3]);
     tokio::task::block_in_place(|| {

@@ -1,19 +1,20 @@
 //! Real children: how they are found, started, signalled, and what is left of them.
 
+mod confinement;
+mod leftovers;
 mod pipes;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::future::Future;
-use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use insta::assert_snapshot;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use warrener::model::{Program, StopSignal};
+use warrener::model::{Confinement, Program, StopSignal};
 use warrener::process::{Child, Exit, SpawnError, SpawnRequest, Spawner, find_program};
 
 /// Longer than anything here takes on a busy machine.
@@ -36,7 +37,14 @@ async fn until(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 fn request(program: Program) -> SpawnRequest {
-    SpawnRequest { program, cwd: "/".into(), env: BTreeMap::new(), terminal: false, fd3: None }
+    SpawnRequest {
+        program,
+        cwd: "/".into(),
+        env: BTreeMap::new(),
+        confinement: Confinement::default(),
+        terminal: false,
+        fd3: None,
+    }
 }
 
 fn shell(text: &str) -> SpawnRequest {
@@ -48,7 +56,7 @@ fn command(words: &[&str]) -> SpawnRequest {
 }
 
 async fn spawn(request: SpawnRequest) -> Child {
-    Spawner::start().unwrap().spawn(request).await.unwrap()
+    Spawner::start(false).unwrap().spawn(request).await.unwrap()
 }
 
 /// Everything that a child writes to stdout, and its end.
@@ -81,6 +89,11 @@ fn state(pid: &str) -> Option<(char, String)> {
 fn is_gone(pid: &str) -> bool {
     let us = std::process::id().to_string();
     state(pid).is_none_or(|(state, parent)| state == 'Z' && parent != us)
+}
+
+/// Whether a process does nothing any more, whoever is to reap it.
+fn is_dead(pid: &str) -> bool {
+    state(pid).is_none_or(|(state, _)| state == 'Z')
 }
 
 fn script(folder: &Path, name: &str, text: &str, mode: u32) -> PathBuf {
@@ -259,7 +272,7 @@ async fn both_directions_flow() {
 
 #[tokio::test]
 async fn a_failed_start_says_what_and_where() {
-    let spawner = Spawner::start().unwrap();
+    let spawner = Spawner::start(false).unwrap();
     let error = spawner.spawn(command(&["/no/such/program"])).await.unwrap_err();
     assert!(matches!(error, SpawnError::Refused { .. }));
     assert_snapshot!(error, @r#"
@@ -325,7 +338,7 @@ async fn a_stopped_child_can_be_killed() {
 
 #[tokio::test]
 async fn a_dropped_child_is_killed_and_reaped() {
-    let spawner = Spawner::start().unwrap();
+    let spawner = Spawner::start(false).unwrap();
     let child = spawner.spawn(command(&["sleep", "300"])).await.unwrap();
     let pid = child.pid.to_string();
     drop(child);
@@ -335,7 +348,7 @@ async fn a_dropped_child_is_killed_and_reaped() {
 
 #[tokio::test]
 async fn a_child_outlives_the_spawner_but_not_its_own_handle() {
-    let spawner = Spawner::start().unwrap();
+    let spawner = Spawner::start(false).unwrap();
     let mut child = spawner.spawn(command(&["cat"])).await.unwrap();
     drop(spawner);
     let mut stdin = child.stdin.take().unwrap();
@@ -373,52 +386,19 @@ async fn in_a_process_of_its_own() {
     match std::env::var("PROCESS_ROLE").as_deref() {
         Ok("surrounding") => {
             // The last seven digits: the C library ignores signals of its own beyond them.
-            let text = "env | grep -E '^(AMQP|WARRENER|NOTIFY|KEPT)' | sort; \
+            let text = "env | cut -d= -f1 | grep -vE '^(LANG|LOGNAME|SHELL|TMPDIR|TZ|USER)$' | sort | xargs; \
                         sed -nE 's/^(Sig(Blk|Ign)):.{10}/\\1 /p' /proc/self/status";
             print(&output(&mut spawn(shell(text)).await).await.0);
             print(&output(&mut spawn(command(&["ls", "/proc/self/fd"])).await).await.0);
         }
-        Ok("victim") => {
-            let child = spawn(shell("sleep 300")).await;
-            print(&child.pid.to_string());
-            std::future::pending::<()>().await;
-        }
-        Ok("cycles") => cycles(&print).await,
+        Ok("victim") => leftovers::victim(&print).await,
+        Ok("cycles") => leftovers::cycles(&print).await,
+        Ok("adopts") => leftovers::adopts(&print).await,
+        Ok("nobody") => confinement::nobody(&print).await,
         // Without a role it is no test: the others run it, in a process of its own.
         Err(_) => {}
         other => panic!("no role {other:?}"),
     }
-}
-
-async fn cycles(print: &impl Fn(&str)) {
-    let us = std::process::id().to_string();
-    let descriptors = || fs::read_dir("/proc/self/fd").unwrap().count();
-    let children = || {
-        let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
-        let pids = processes.filter_map(|entry| entry.file_name().into_string().ok());
-        pids.filter(|pid| state(pid).is_some_and(|(_, parent)| parent == us)).count()
-    };
-    let spawner = Spawner::start().unwrap();
-    let mut child = spawner.spawn(command(&["true"])).await.unwrap();
-    child.exited().await;
-    drop(child);
-    let before = descriptors();
-    let began = Instant::now();
-    for cycle in 0..200 {
-        let mut child = spawner.spawn(command(&["cat"])).await.unwrap();
-        match cycle % 4 {
-            0 => drop(child.stdin.take()),
-            1 => child.signal_group(StopSignal::Term).unwrap(),
-            2 => child.kill_group().unwrap(),
-            _ => continue,
-        }
-        soon("exit", child.exited()).await;
-    }
-    let took = began.elapsed();
-    until("all reaped", || children() == 0).await;
-    print(&format!("descriptors {:+}", descriptors().cast_signed() - before.cast_signed()));
-    print(&format!("children {}", children()));
-    assert!(took < PATIENCE, "200 cycles took {took:?}");
 }
 
 #[test]
@@ -429,11 +409,12 @@ fn a_child_inherits_nothing_that_is_not_meant_for_it() {
         .env("AMQP_URL", "amqp://user:canary@host")
         .env("WARRENER_TOKEN", "canary")
         .env("NOTIFY_SOCKET", "/run/notify")
-        .env("KEPT", "yes");
+        .env("LC_ALL", "C")
+        .env("KEPT", "no");
     assert_eq!(
         told(command),
         [
-            "KEPT=yes",
+            "HOME LC_ALL PATH PWD",
             "SigBlk 0000000",
             "SigIgn 0000000",
             // The last is the directory that `ls` itself reads.
@@ -443,22 +424,4 @@ fn a_child_inherits_nothing_that_is_not_meant_for_it() {
             "3",
         ]
     );
-}
-
-#[test]
-fn two_hundred_cycles_leave_nothing_behind() {
-    assert_eq!(told(role("cycles", "")), ["descriptors +0", "children 0"]);
-}
-
-#[tokio::test]
-async fn children_die_with_a_killed_supervisor() {
-    let mut supervisor = role("victim", "").stdout(Stdio::piped()).spawn().unwrap();
-    let lines = BufReader::new(supervisor.stdout.take().unwrap()).lines();
-    let pid =
-        lines.map_while(Result::ok).find_map(|line| line.strip_prefix("= ").map(str::to_owned));
-    let pid = pid.expect("the role says the id of its child");
-    assert!(!is_gone(&pid));
-    supervisor.kill().unwrap();
-    supervisor.wait().unwrap();
-    until("the child gone", || is_gone(&pid)).await;
 }

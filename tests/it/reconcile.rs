@@ -35,7 +35,8 @@ pub(crate) fn get(path: &str) -> Value {
 
 pub(crate) fn queue_names(stack: &Stack) -> Vec<String> {
     let queues = get(&format!("queues/{}?disable_stats=true", stack.vhost()));
-    let names = queues.as_array().expect("a list").iter();
+    // A lock is the connection's own.
+    let names = queues.as_array().expect("a list").iter().filter(|q| q["exclusive"] != true);
     names.map(|queue| queue["name"].as_str().expect("a name").to_owned()).collect()
 }
 

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use insta::assert_snapshot;
 use serde_json::json;
 use warrener::broker::management::{ManagementClient, ManagementError, Timeouts};
-use warrener::broker::observe;
-use warrener::model::{Management, Topology};
+use warrener::broker::{Scope, observe};
+use warrener::model::Management;
 
 use crate::support::broker::{management_url, since};
 use crate::support::stack::{Said, Stack};
@@ -183,7 +183,7 @@ async fn a_silent_port_costs_the_time_limit_and_no_more() {
         .expect("a client")
         .expect("management is not off");
     let start = Instant::now();
-    let error = observe(&Topology::default(), [], &client).await.expect_err("nobody answers");
+    let error = observe(&Scope::default(), &client).await.expect_err("nobody answers");
     assert!(start.elapsed() < Duration::from_secs(10));
     assert_eq!(error, ManagementError::Unreachable { url, reason: "timed out".into() });
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tokio::time::timeout;
-use warrener::files::Watcher;
+use warrener::files::{Watched, Watcher};
 
 const DEADLINE: Duration = Duration::from_secs(6);
 /// Several times the quiet period of the watcher: what has not fired by now does not.
@@ -205,7 +205,7 @@ async fn a_folder_whose_parent_is_replaced() {
     fs::create_dir_all(dir.path().join("deep/stack")).expect("writable");
     put(&file, "one");
     // It looks again by itself in a while, or at once when the paths are named again.
-    assert!(!watcher.set_paths(vec![file.clone()]));
+    assert!(!watcher.set_watched(vec![file.clone()]));
     put(&file, "two");
     fires(&mut watcher).await;
 }
@@ -331,9 +331,9 @@ async fn other_paths_from_now_on() {
     let mut watcher = Watcher::start(vec![at("a.yaml"), at("b.yaml")]);
 
     put(&at("b.yaml"), "changed before the call");
-    assert!(watcher.set_paths(vec![at("b.yaml"), at("sub/d.yaml")]), "d.yaml is new");
+    assert!(watcher.set_watched(vec![at("b.yaml"), at("sub/d.yaml")]), "d.yaml is new");
     fires(&mut watcher).await;
-    assert!(!watcher.set_paths(vec![at("b.yaml"), at("sub/d.yaml")]), "nothing is new");
+    assert!(!watcher.set_watched(vec![at("b.yaml"), at("sub/d.yaml")]), "nothing is new");
     stays_silent(&mut watcher, "naming the same paths").await;
 
     put(&at("a.yaml"), "no longer watched");
@@ -353,4 +353,27 @@ async fn without_any_events_it_looks_by_itself() {
     save_by_rename(&file, "three");
     fires(&mut watcher).await;
     stays_silent(&mut watcher, "nothing").await;
+}
+
+#[tokio::test]
+async fn a_new_folder_on_the_way_of_a_pattern() {
+    let dir = folder();
+    fs::create_dir_all(dir.path().join("teams/a")).expect("a folder");
+    let pattern = format!("{}/teams/*/stack.yaml", dir.path().display());
+    let mut watcher = Watcher::start(vec![Watched::Matches(pattern)]);
+    fs::create_dir(dir.path().join("teams/b")).expect("a folder");
+    stays_silent(&mut watcher, "an empty folder appeared").await;
+    put(&dir.path().join("teams/b/stack.yaml"), "new");
+    fires(&mut watcher).await;
+    // What is in a match is not the pattern's business.
+    put(&dir.path().join("teams/b/stack.yaml"), "changed");
+    stays_silent(&mut watcher, "a change elsewhere").await;
+    fs::remove_dir_all(dir.path().join("teams/b")).expect("it is there");
+    fires(&mut watcher).await;
+
+    // The whole at once, as a checkout makes it.
+    fs::create_dir(dir.path().join("new")).expect("a folder");
+    put(&dir.path().join("new/stack.yaml"), "new");
+    fs::rename(dir.path().join("new"), dir.path().join("teams/c")).expect("one file system");
+    fires(&mut watcher).await;
 }

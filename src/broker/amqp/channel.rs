@@ -12,7 +12,7 @@ use lapin::Channel;
 pub struct OwnedChannel(Channel);
 
 impl OwnedChannel {
-    pub(super) fn new(channel: Channel) -> Self {
+    pub(crate) fn new(channel: Channel) -> Self {
         Self(channel)
     }
 }

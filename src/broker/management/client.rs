@@ -13,7 +13,7 @@ use super::error::ManagementError;
 use super::types::{
     BindingInfo, Definitions, ExchangeInfo, GlobalParameterInfo, Overview, PolicyInfo, QueueInfo,
 };
-use crate::model::{ArgValue, Management, Policy, VhostName};
+use crate::model::{ArgValue, Management, Policy, QueueName, VhostName};
 
 /// Everything but what RFC 3986 leaves unreserved: the vhost `/` becomes `%2F`.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -81,6 +81,21 @@ impl ManagementClient {
         self.get(&format!("definitions/{}", segment(vhost)?), vhost_words(vhost)).await
     }
 
+    /// The same in the broker's own words, with its exchanges. Administrators only.
+    pub async fn definitions_json(&self, vhost: &VhostName) -> Result<Value, ManagementError> {
+        self.get(&format!("definitions/{}", segment(vhost)?), vhost_words(vhost)).await
+    }
+
+    /// What a vhost has of one kind, such as `queues`, in the broker's own words.
+    pub async fn listing(
+        &self,
+        kind: &str,
+        vhost: &VhostName,
+    ) -> Result<Vec<Value>, ManagementError> {
+        let path = format!("{kind}/{}?disable_stats=true", segment(vhost)?);
+        self.get(&path, vhost_words(vhost)).await
+    }
+
     /// The exchanges of a vhost, internal ones and the broker's own among them.
     pub async fn exchanges(&self, vhost: &VhostName) -> Result<Vec<ExchangeInfo>, ManagementError> {
         self.get(&format!("exchanges/{}", segment(vhost)?), vhost_words(vhost)).await
@@ -90,6 +105,16 @@ impl ManagementClient {
     pub async fn queues(&self, vhost: &VhostName) -> Result<Vec<QueueInfo>, ManagementError> {
         let path = format!("queues/{}?disable_stats=true", segment(vhost)?);
         self.get(&path, vhost_words(vhost)).await
+    }
+
+    /// One queue, exclusive ones among them.
+    pub async fn queue(
+        &self,
+        vhost: &VhostName,
+        name: &QueueName,
+    ) -> Result<QueueInfo, ManagementError> {
+        let path = format!("queues/{}/{}", segment(vhost)?, segment(name)?);
+        self.get(&path, format!("queue `{name}`")).await
     }
 
     /// The bindings of a vhost, those to the default exchange among them.
@@ -137,6 +162,27 @@ impl ManagementClient {
         let path = format!("global-parameters/{}", segment(&name)?);
         let request = self.request(Method::PUT, &path).json(&json!({"name": name, "value": value}));
         self.send(request, format!("global parameter `{name}`")).await.map(drop)
+    }
+
+    /// One object by the parts of its path, as it is.
+    pub async fn read(&self, path: &[String]) -> Result<Value, ManagementError> {
+        self.get(&joined(path)?, words(path)).await
+    }
+
+    /// All objects under a path, as they are.
+    pub async fn list(&self, path: &[String]) -> Result<Vec<Value>, ManagementError> {
+        self.get(&joined(path)?, words(path)).await
+    }
+
+    /// Creates or replaces the object at a path.
+    pub async fn put(&self, path: &[String], body: &Value) -> Result<(), ManagementError> {
+        let request = self.request(Method::PUT, &joined(path)?).json(body);
+        self.send(request, words(path)).await.map(drop)
+    }
+
+    /// Deletes the object at a path.
+    pub async fn delete(&self, path: &[String]) -> Result<(), ManagementError> {
+        self.send(self.request(Method::DELETE, &joined(path)?), words(path)).await.map(drop)
     }
 
     async fn get<T: DeserializeOwned>(
@@ -204,6 +250,16 @@ fn segment(name: &impl ToString) -> Result<String, ManagementError> {
         });
     }
     Ok(utf8_percent_encode(&name, SEGMENT).to_string())
+}
+
+fn joined(path: &[String]) -> Result<String, ManagementError> {
+    let segments = path.iter().map(segment).collect::<Result<Vec<_>, _>>()?;
+    Ok(segments.join("/"))
+}
+
+/// What a path leads to, for a message.
+fn words(path: &[String]) -> String {
+    format!("`{}`", path.join("/"))
 }
 
 fn vhost_words(vhost: &VhostName) -> String {

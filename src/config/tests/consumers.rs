@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::{check, check_all, desired};
 use crate::model::{
-    ArgValue, BodyAs, ConsumerName, ConsumerSpec, Delimiter, ExitVerdict, FailureClass, Program,
-    Queue, QueueType, Replies, RetrySpec, StopSignal, WireProtocol,
+    ArgValue, BodyAs, Confinement, ConsumerName, ConsumerSpec, Delimiter, ExitVerdict,
+    FailureClass, Intensity, Limits, Program, Queue, QueueType, Replies, RestartPolicy, RetrySpec,
+    StopSignal, WireProtocol,
 };
 
 fn consumer(text: &str, name: &str) -> ConsumerSpec {
@@ -42,7 +43,7 @@ fn every_key() {
          shell: \"grep x | wc\"\n    protocol: exec\n    workers: 3\n    prefetch: 2\n    timeout: 90s\n    \
          retry: { delays: [1s, 90s] }\n    exit_codes: { 2: reject, 3: ack, default: requeue }\n    \
          discard: true\n    env: { A: 1, B: no }\n    cwd: sub/dir\n    \
-         restart: { backoff: 2s, backoff_max: 4s, reset_after: 8s }\n    stop: { signal: INT, grace: 0s }\n    \
+         restart: { backoff: 2s, backoff_max: 4s, reset_after: 8s, intensity: { max: 0, period: 9s } }\n    stop: { signal: INT, grace: 0s }\n    \
          max_message: 64KiB\n    max_reply: 128\n    arguments: { x-a: [1, two] }\n    priority: 10\n    enabled: true\n",
         "c",
     );
@@ -64,10 +65,71 @@ fn every_key() {
         (spec.restart.backoff, spec.restart.backoff_max, spec.restart.reset_after),
         (Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8))
     );
+    let intensity = Intensity { max: 0, period: Duration::from_secs(9) };
+    assert_eq!(
+        (spec.restart.policy, spec.restart.intensity),
+        (RestartPolicy::Permanent, intensity)
+    );
     assert_eq!((spec.stop.signal, spec.stop.grace), (StopSignal::Int, Duration::ZERO));
     assert_eq!((spec.max_message.get(), spec.max_reply.get()), (64 << 10, 128));
     assert_eq!(spec.arguments["x-priority"], ArgValue::Int(10));
     assert_eq!(spec.arguments["x-a"].to_string(), r#"[1,"two"]"#);
+}
+
+#[test]
+fn confinement() {
+    let with = |keys: &str| {
+        let text = format!(
+            "stack: s\nqueues: {{ q: }}\nconsumers: {{ c: {{ queue: q, command: [x], discard: true, {keys} }} }}\n"
+        );
+        consumer(&text, "c").confinement
+    };
+    assert_eq!(with(""), Confinement::default());
+    assert!(Confinement::default().no_new_privs);
+    let given = with(
+        "user: www-data, group: 33, no_new_privs: false, umask: 027, env_pass: [A, B_*, '*'], \
+         limits: { memory: 512MiB, open_files: 256, cpu: 1h, processes: 20, file_size: 0 }",
+    );
+    let limits = Limits {
+        memory: Some(512 << 20),
+        open_files: Some(256),
+        cpu: Some(Duration::from_hours(1)),
+        processes: Some(20),
+        file_size: Some(0),
+    };
+    let expected = Confinement {
+        user: Some("www-data".into()),
+        group: Some("33".into()),
+        no_new_privs: false,
+        umask: Some(0o27),
+        env_pass: vec!["A".into(), "B_*".into(), "*".into()],
+        limits,
+    };
+    assert_eq!(given, expected);
+}
+
+#[test]
+fn confinement_that_cannot_be() {
+    let text = "stack: s\nqueues: { q: }\nconsumers:\n  c:\n    queue: q\n    command: [x]\n    \
+                discard: true\n    user: ''\n    umask: 999\n    env_pass: [A=B, WARRENER_X, '*X', OK]\n    \
+                limits: { memory: 1, open_files: 3, cpu: 1500ms, cores: 1 }\n";
+    check(
+        text,
+        &[
+            "E0106 a.yaml:8:11 `user` takes a name or a number, not ``",
+            "E0106 a.yaml:9:12 `umask` takes three octal digits, not `999`",
+            "E0107 a.yaml:10:16 `A=B` cannot be the name of a variable, or the beginning of one and `*`",
+            "E0107 a.yaml:10:21 `WARRENER_X` is never passed on",
+            "E0107 a.yaml:10:33 `*X` cannot be the name of a variable",
+            "E0106 a.yaml:11:23 `memory` takes at least 1.0 MiB",
+            "E0106 a.yaml:11:38 `open_files` takes a whole number from 16",
+            "E0106 a.yaml:11:46 `cpu` takes whole seconds, not `1500ms`",
+            "E0102 a.yaml:11:54 there is no key `cores` here",
+        ],
+    );
+    let text = "stack: s\nqueues: { q: }\nconsumers:\n  c:\n    queue: q\n    command: [x]\n    \
+                discard: true\n    limits: { processes: 5 }\n";
+    check(text, &["E0105 a.yaml:8:13 `limits.processes` counts all processes of a user"]);
 }
 
 #[test]
@@ -290,4 +352,19 @@ fn bad_kinds_and_counts_are_refused() {
             "E0106 a.yaml:13:15 `nack` is empty",
         ],
     );
+}
+
+#[test]
+fn a_policy_is_for_processes_that_live_on() {
+    let text = |protocol: &str, policy: &str| {
+        format!(
+            "stack: s\nqueues: {{ q: }}\nconsumers:\n  c:\n    queue: q\n    command: [x]\n    \
+             discard: true\n    protocol: {protocol}\n    restart: {{ policy: {policy} }}\n"
+        )
+    };
+    let spec = consumer(&text("json", "transient"), "c");
+    assert_eq!(spec.restart.policy, RestartPolicy::Transient);
+    desired(&text("exec", "permanent"));
+    check(&text("exec", "temporary"), &["E0111 a.yaml:9:14"]);
+    check(&text("json", "never"), &["E0106 a.yaml:9:24"]);
 }

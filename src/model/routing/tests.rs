@@ -72,7 +72,14 @@ fn match_on(binding: Binding, arguments: Arguments) -> Binding {
 
 fn topology(exchanges: Vec<Exchange>, bindings: Vec<Binding>, policies: Vec<Policy>) -> Topology {
     let queues = ["a", "b", "c", "d"].map(queue).into();
-    Topology::new(TopologyParts { exchanges, queues, bindings, policies }).expect("it fits")
+    Topology::new(TopologyParts {
+        exchanges,
+        queues,
+        bindings,
+        policies,
+        ..TopologyParts::default()
+    })
+    .expect("it fits")
 }
 
 #[track_caller]
@@ -192,6 +199,7 @@ fn alternate_exchange_takes_what_no_binding_takes() {
     let mut first = exchange("first", "direct");
     first.arguments = arguments([("alternate-exchange", text("rest"))]);
     let policy = Policy {
+        managed: true,
         vhost: vhost(),
         name: PolicyName::new("p").unwrap(),
         pattern: "^sec".into(),

@@ -5,9 +5,9 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
 use crate::model::{
-    BodyAs, ConsumerName, ConsumerSpec, DeadLetterTarget, ExchangeName, ExitCodes, FailureClass,
-    Origin, Program, QueueName, QueueType, Replies, RestartSpec, RetrySpec, RoutingKey, StopSpec,
-    VhostName, WireProtocol,
+    BodyAs, Confinement, ConsumerName, ConsumerSpec, DeadLetterTarget, ExchangeName, ExitCodes,
+    FailureClass, Origin, Program, QueueName, QueueType, Replies, RestartSpec, RetrySpec,
+    RoutingKey, StopSpec, VhostName, WireProtocol,
 };
 use crate::supervise::{DeadLetterRoute, Disposition, Failure, Wish, dispose};
 
@@ -32,6 +32,7 @@ fn spec(delays: &[u64], discard: bool) -> ConsumerSpec {
         max_crashes: NonZeroU32::new(3).unwrap(),
         discard,
         exit_codes: ExitCodes::default(),
+        confinement: Confinement::default(),
         env: BTreeMap::new(),
         cwd: "/".into(),
         restart: RestartSpec::default(),

@@ -3,7 +3,7 @@
 use crate::model::ConsumerName;
 use crate::telemetry::{
     ConnectionRole, ConnectionState, ConsumerMeter, ConsumerState, Outcome, Reason, Registry,
-    RestartReason, WorkerState,
+    RestartReason, Role, WorkerState,
 };
 
 fn name(text: &str) -> ConsumerName {
@@ -139,7 +139,12 @@ fn the_snapshot_as_json() {
         ConnectionRole::Publish,
         ConnectionState::Blocked { why: "low on memory".into() },
     );
-    let json = serde_json::to_string_pretty(&registry.status()).expect("plain data");
+    registry.set_role(Role::StandsBy { holder: None });
+    registry.looked(2);
+    registry.healed();
+    let mut status = registry.status();
+    status.topology.last_look_at = None;
+    let json = serde_json::to_string_pretty(&status).expect("plain data");
     insta::assert_snapshot!(json, @r#"
     {
       "consumers": {
@@ -190,6 +195,14 @@ fn the_snapshot_as_json() {
         "message": "",
         "last_reload_at": null,
         "last_success_at": null
+      },
+      "topology": {
+        "role": "stands_by",
+        "holder": null,
+        "drift": 2,
+        "drifted": 2,
+        "healed": 1,
+        "last_look_at": null
       }
     }
     "#);

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use crate::telemetry::LogFormat;
+use crate::telemetry::apart::apart;
 use crate::telemetry::log::{CHILD_TARGET, subscriber};
 
 #[derive(Clone, Default)]
@@ -132,4 +133,48 @@ fn colour_only_where_asked_for() {
     let event = || tracing::warn!(consumer = "billing", "x");
     assert!(logged(LogFormat::Text, 0, true, event).contains("\u{1b}["));
     assert!(!logged(LogFormat::Text, 0, false, event).contains('\u{1b}'));
+}
+
+/// Takes what is written when it is allowed to.
+struct Gate {
+    open: std::sync::mpsc::Receiver<()>,
+    sink: Sink,
+}
+
+impl io::Write for Gate {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Once the other end is gone, all may pass.
+        let _ = self.open.recv();
+        self.sink.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn whoever_logs_never_waits_and_what_is_dropped_is_told() {
+    for (format, told) in [
+        (LogFormat::Text, "WARN  7 log lines dropped, nobody read them"),
+        (LogFormat::Json, r#""level":"WARN","message":"7 log lines dropped, nobody read them""#),
+    ] {
+        let sink = Sink::default();
+        let (pass, open) = std::sync::mpsc::channel();
+        let (mut lines, guard) = apart(format, 2, Gate { open, sink: sink.clone() });
+        io::Write::write_all(&mut lines, b"first\n").expect("never fails");
+        // The thread may or may not have taken the first by now.
+        let dropped = lines.error_counter();
+        for _ in 0..9 {
+            io::Write::write_all(&mut lines, b"more\n").expect("never fails");
+        }
+        let missing = dropped.dropped_lines();
+        assert!((7..=8).contains(&missing), "{missing}");
+        drop(pass);
+        drop(guard);
+        let bytes = sink.0.lock().expect("no test panics inside").clone();
+        let text = String::from_utf8(bytes).expect("log lines are UTF-8");
+        assert!(text.contains(&told.replace('7', &missing.to_string())), "{text}");
+        assert_eq!(text.matches("more").count(), 9 - missing, "{text}");
+    }
 }

@@ -33,7 +33,7 @@ async fn a_child_has_descriptor_3_where_it_is_asked_for() {
     assert_eq!(text.trim(), "body 2097152");
 
     let missing = SpawnRequest { fd3: Some(Fd3::Replies), ..command(&["/no/such/program"]) };
-    let error = Spawner::start().unwrap().spawn(missing).await.unwrap_err();
+    let error = Spawner::start(false).unwrap().spawn(missing).await.unwrap_err();
     assert!(matches!(error, SpawnError::Refused { .. }), "{error}");
 }
 

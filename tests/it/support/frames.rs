@@ -10,6 +10,8 @@ pub(crate) struct Method(pub(crate) u16, pub(crate) u16);
 impl Method {
     pub(crate) const START_OK: Self = Self(10, 11);
     pub(crate) const CHANNEL_CLOSE: Self = Self(20, 40);
+    pub(crate) const QUEUE_DECLARE: Self = Self(50, 10);
+    pub(crate) const QUEUE_BIND: Self = Self(50, 20);
     pub(crate) const BASIC_CONSUME: Self = Self(60, 20);
     pub(crate) const BASIC_CONSUME_OK: Self = Self(60, 21);
     pub(crate) const BASIC_CANCEL: Self = Self(60, 30);

@@ -17,6 +17,25 @@ pub(crate) fn processes_with(text: &str) -> Vec<String> {
     found
 }
 
+/// The guardians of a supervisor: processes of that name that hold the other end of one of its
+/// pipes.
+pub(crate) fn guardians_of(pid: u32) -> Vec<u32> {
+    let pipes = |pid: &str| -> Vec<String> {
+        let files = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        let targets = files.filter_map(|file| std::fs::read_link(file.path()).ok());
+        let names = targets.filter_map(|target| target.to_str().map(str::to_owned));
+        names.filter(|name| name.starts_with("pipe:")).collect()
+    };
+    let ours = pipes(&pid.to_string());
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().into_string().ok());
+    let guards = pids.filter(|pid| {
+        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        name.trim() == "warrener-guard" && pipes(pid).iter().any(|pipe| ours.contains(pipe))
+    });
+    guards.filter_map(|pid| pid.parse().ok()).collect()
+}
+
 /// Whether anyone takes connections on that port of 127.0.0.1.
 pub(crate) fn listens(port: u16) -> bool {
     TcpStream::connect(("127.0.0.1", port)).is_ok()

@@ -71,7 +71,7 @@ impl Outside {
             drop(publish.await.expect("publishes"));
         }
         let returned = self.channel.wait_for_confirms().await.expect("confirms");
-        assert!(returned.is_empty(), "messages were returned: {returned:?}");
+        assert!(returned.is_empty(), "{} messages were returned from `{queue}`", returned.len());
     }
 
     /// Messages ready in a queue; `None` where there is no such queue.

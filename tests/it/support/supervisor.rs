@@ -43,8 +43,13 @@ impl Supervisor {
 
     /// Starts `warrener -v run stack.yaml` in the folder.
     pub(crate) fn start(&mut self) {
-        assert!(self.child.is_none(), "it runs already");
         let log = File::options().create(true).append(true).open(self.path("log")).unwrap();
+        self.start_logging_to(log.into());
+    }
+
+    /// The same with a log of the caller's.
+    pub(crate) fn start_logging_to(&mut self, log: Stdio) {
+        assert!(self.child.is_none(), "it runs already");
         let children = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/children");
         let child = Command::new(env!("CARGO_BIN_EXE_warrener"))
             .args(["-v", "run", "stack.yaml"])

@@ -1,0 +1,182 @@
+//! This supervisor's seat among those that run the same stack: it applies, or it stands by.
+//!
+//! A task tries to take the lock of the stack and holds it. While somebody else has it, the task
+//! looks whether it has become free, and takes it then.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::broker::amqp::{ConnectError, ConnectErrorKind};
+use crate::broker::management::{ManagementClient, Timeouts};
+use crate::broker::{Lock, LockError, LockSight, holder, look_at_lock};
+use crate::model::{BrokerSpec, Desired, StackName};
+use crate::supervise::Backoff;
+
+/// How often a lock that somebody else has is looked at.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// How often it is tried where it cannot be looked at. The broker logs each try as an error.
+const TRY: Duration = Duration::from_secs(6);
+
+/// Pauses between attempts while nobody answers, and after a refusal.
+const UNREACHABLE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(3));
+const REFUSED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
+
+/// How this supervisor stands to the others.
+#[derive(Clone)]
+pub(super) enum Standing {
+    /// Not known yet.
+    Undecided,
+    /// The broker cannot be reached, so nobody can tell.
+    Unreachable(ConnectError),
+    /// It has the lock: it applies.
+    Holds(Arc<Lock>),
+    /// Somebody else has it, in their own words who: this one only verifies.
+    StandsBy(Option<String>),
+    /// The broker lets this user have no lock: it applies without.
+    Unlocked,
+}
+
+/// See the module's text.
+pub(super) struct Seat {
+    of: (BrokerSpec, StackName),
+    standing: watch::Receiver<Standing>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Seat {
+    /// Begins to try for the lock of the stack. Dropping the seat lets go of it.
+    pub(super) fn take(desired: &Desired) -> Self {
+        let (tx, standing) = watch::channel(Standing::Undecided);
+        let of = (desired.broker.clone(), desired.stack.clone());
+        let task = tokio::spawn(keep(desired.clone(), tx));
+        Self { of, standing, _task: AbortOnDropHandle::new(task) }
+    }
+
+    /// Whether it is a seat of that stack at that broker.
+    pub(super) fn is_of(&self, desired: &Desired) -> bool {
+        (&self.of.0, &self.of.1) == (&desired.broker, &desired.stack)
+    }
+
+    /// Waits until it is decided who applies.
+    pub(super) async fn decided(&mut self) -> Standing {
+        let decided = |standing: &Standing| !matches!(standing, Standing::Undecided);
+        match self.standing.wait_for(decided).await {
+            Ok(standing) => standing.clone(),
+            // The task ends with the seat only.
+            Err(_) => Standing::Unlocked,
+        }
+    }
+
+    /// Waits until it stands otherwise than when it was last asked. Cancel-safe.
+    pub(super) async fn changed(&mut self) {
+        if self.standing.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+async fn keep(desired: Desired, standing: watch::Sender<Standing>) {
+    let mut soon = Backoff::new(UNREACHABLE.0, UNREACHABLE.1);
+    let mut late = Backoff::new(REFUSED.0, REFUSED.1);
+    let me = holder("run");
+    let management =
+        ManagementClient::new(&desired.broker.management, Timeouts::default()).ok().flatten();
+    let mut stood_by = false;
+    loop {
+        let pause = match Lock::take(&desired, &me).await {
+            Ok(lock) => {
+                soon.reset();
+                late.reset();
+                if std::mem::take(&mut stood_by) {
+                    tracing::info!("the lock of the stack is free: this supervisor applies now");
+                } else {
+                    tracing::debug!("this supervisor has the lock of the stack: it applies");
+                }
+                let lock = Arc::new(lock);
+                standing.send_replace(Standing::Holds(lock.clone()));
+                lock.lost().await;
+                tracing::warn!("the lock of the stack is lost: nothing is applied without it");
+                standing.send_replace(Standing::Undecided);
+                soon.next(fastrand::f64())
+            }
+            Err(LockError::Held) => {
+                wait_until_free(&desired, management.as_ref(), &standing, &mut stood_by).await;
+                Duration::ZERO
+            }
+            Err(LockError::Denied(why)) => {
+                let hint = "let this user configure and read the queue `warrener.lock.STACK`";
+                tracing::warn!(
+                    hint,
+                    "applying without a lock, so two supervisors of this stack would both apply: {why}"
+                );
+                standing.send_replace(Standing::Unlocked);
+                // A permission that is given later counts from the next start on.
+                std::future::pending().await
+            }
+            Err(LockError::Lost(why)) => {
+                tracing::debug!("no lock yet: {why}");
+                soon.next(fastrand::f64())
+            }
+            Err(LockError::Connect(error)) => {
+                let pause = match error.kind {
+                    ConnectErrorKind::Unreachable => soon.next(fastrand::f64()),
+                    _ => late.next(fastrand::f64()),
+                };
+                standing.send_if_modified(|standing| {
+                    let same = matches!(standing, Standing::Unreachable(said) if *said == error);
+                    if !same {
+                        *standing = Standing::Unreachable(error);
+                    }
+                    !same
+                });
+                pause
+            }
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Stands by, and says so once.
+async fn wait_until_free(
+    desired: &Desired,
+    management: Option<&ManagementClient>,
+    standing: &watch::Sender<Standing>,
+    stood_by: &mut bool,
+) {
+    loop {
+        let pause = match look_at_lock(desired, management).await {
+            LockSight::Free => return,
+            LockSight::Taken(by) => {
+                stand_by(standing, by.as_ref(), stood_by);
+                LOOK
+            }
+            LockSight::Unseen => {
+                stand_by(standing, None, stood_by);
+                tokio::time::sleep(TRY).await;
+                return;
+            }
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+fn stand_by(standing: &watch::Sender<Standing>, by: Option<&String>, stood_by: &mut bool) {
+    let changed = standing.send_if_modified(|standing| {
+        let same = matches!(standing, Standing::StandsBy(said) if said.as_ref() == by);
+        if !same {
+            *standing = Standing::StandsBy(by.cloned());
+        }
+        !same
+    });
+    if changed {
+        let by = by.map_or("another one", String::as_str);
+        tracing::info!(
+            "standing by: {by} has the lock of the stack and applies it; this supervisor verifies, and consumes"
+        );
+    }
+    *stood_by = true;
+}

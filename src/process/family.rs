@@ -1,0 +1,148 @@
+//! The mark that every process has that comes from a child, however far it has run from it.
+//!
+//! A process can leave its group and its session, outlive its parent, clear its environment and
+//! overwrite its arguments. It keeps its resource limits through all of that: they pass on by fork
+//! and by exec, and changing one takes intent. `RLIMIT_LOCKS` is one that Linux has not looked at
+//! since 2.4.25, so its soft value is free to carry a number, and everybody may read it in
+//! `/proc/PID/limits`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, getpid, getrlimit, kill_process,
+    set_child_subreaper, setrlimit, waitid,
+};
+
+use super::guardian;
+
+/// Bits of a mark that count the children; those above name the supervisor.
+const COUNT_BITS: u32 = 24;
+
+/// Bits of a supervisor's number. All together stay clear of what means "unlimited".
+const FAMILY_BITS: u32 = 38;
+
+/// The line of `/proc/PID/limits` that has the mark.
+const LINE: &[u8] = b"Max file locks";
+
+/// What a child and all that come from it have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Mark(pub(super) u64);
+
+impl Mark {
+    /// The number of the supervisor that it comes from.
+    pub(super) fn family(self) -> u64 {
+        self.0 >> COUNT_BITS
+    }
+
+    /// Reads it out of `/proc/PID/limits`. Allocates nothing, for the guardian.
+    pub(super) fn read(limits: &[u8]) -> Option<Self> {
+        let at = limits.windows(LINE.len()).position(|window| window == LINE)?;
+        let rest = limits[at + LINE.len()..].trim_ascii_start();
+        let mut number = None;
+        for &byte in rest.iter().take_while(|byte| byte.is_ascii_digit()) {
+            let digit = u64::from(byte - b'0');
+            number = Some(number.unwrap_or(0_u64).checked_mul(10)?.checked_add(digit)?);
+        }
+        number.map(Self)
+    }
+
+    fn of(pid: Pid) -> Option<Self> {
+        let path = format!("/proc/{}/limits", pid.as_raw_nonzero());
+        Self::read(&fs::read(path).ok()?)
+    }
+}
+
+/// This process as an ancestor.
+#[derive(Debug)]
+pub(super) struct Family {
+    number: u64,
+    next: AtomicU64,
+    /// Whether there is room for marks: somebody may have limited this process already.
+    marks: bool,
+    /// Its end is what the guardian waits for.
+    _guarded: guardian::Guarded,
+    /// Held while children are looked at and reaped, so that no number is taken for another.
+    looking: Mutex<()>,
+}
+
+static FAMILY: OnceLock<Family> = OnceLock::new();
+
+/// What a look at the processes that this one has adopted has shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// There are none at all.
+    Nobody,
+    /// There are, but none of those to be ended.
+    Others,
+    /// Some were still there, and were killed.
+    Some,
+}
+
+impl Family {
+    /// The one of this process. The first call makes this process the one that orphans among its
+    /// descendants fall to, starts the guardian, and forbids core dumps, in which secrets would be.
+    pub(super) fn found() -> io::Result<&'static Self> {
+        static FOUNDING: Mutex<()> = Mutex::new(());
+        let _founding = FOUNDING.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(family) = FAMILY.get() {
+            return Ok(family);
+        }
+        setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+        let number = fastrand::u64(1..1 << FAMILY_BITS);
+        // Before this process adopts anyone, so that the guardian falls to another.
+        let guarded = guardian::start(number)?;
+        set_child_subreaper(Some(getpid()))?;
+        Ok(FAMILY.get_or_init(|| Self {
+            number,
+            next: AtomicU64::new(0),
+            marks: getrlimit(Resource::Locks).maximum.is_none(),
+            _guarded: guarded,
+            looking: Mutex::new(()),
+        }))
+    }
+
+    /// A mark for one more child.
+    pub(super) fn mark(&self) -> Option<Mark> {
+        let count = self.next.fetch_add(1, Ordering::Relaxed) & ((1 << COUNT_BITS) - 1);
+        self.marks.then_some(Mark(self.number << COUNT_BITS | count))
+    }
+
+    /// Kills what this process has adopted and what has one of these marks, and reaps what is dead.
+    /// `strangers` says whether to reap as well what has no mark of ours: only for a process that
+    /// starts no others.
+    ///
+    /// All that comes from a child is below it, or below one that was adopted. So when this finds
+    /// nobody of a mark whose child has ended, nobody is left of it, unless somebody ended during
+    /// the look itself: then the list has gaps.
+    pub(super) fn look(&self, ended: &BTreeSet<Mark>, strangers: bool) -> Look {
+        let _looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut look = Look::Nobody;
+        for pid in adopted() {
+            if look == Look::Nobody {
+                look = Look::Others;
+            }
+            let mark = Mark::of(pid);
+            if mark.is_some_and(|mark| ended.contains(&mark)) {
+                look = Look::Some;
+                let _ = kill_process(pid, Signal::KILL);
+            }
+            if strangers || mark.is_some_and(|mark| mark.family() == self.number) {
+                let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+            }
+        }
+        look
+    }
+}
+
+/// The processes that fell to this one when their parents ended. They fall to its first thread,
+/// while those that the spawner starts belong to the spawner's.
+fn adopted() -> Vec<Pid> {
+    let us = getpid().as_raw_nonzero();
+    // Where the kernel does not tell, the guardian still looks when all is over.
+    let list = fs::read_to_string(format!("/proc/self/task/{us}/children")).unwrap_or_default();
+    list.split_ascii_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
+}
