@@ -22,6 +22,7 @@ impl Desk {
         reason: Reason,
         words: Option<&str>,
     ) {
+        self.shown.failed();
         let class = match reason {
             Reason::Timeout => FailureClass::Timeout,
             Reason::Crashed => FailureClass::Crash,

@@ -1,6 +1,7 @@
 //! Tests of the whole: real files, real processes, a real RabbitMQ. One binary; this is its table
 //! of contents.
 
+mod access;
 mod carry;
 mod check;
 mod children;
@@ -16,6 +17,7 @@ mod misbehave;
 mod orders;
 mod output;
 mod ownership;
+mod parameters;
 mod plugins;
 mod poison;
 mod process;
@@ -25,6 +27,7 @@ mod reconcile_amqp;
 mod reload;
 mod restart;
 mod retries;
+mod rollouts;
 mod routing;
 mod sandbox;
 mod several;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::model::{
     BodyAs, Confinement, ConsumerName, ConsumerSpec, DeadLetterTarget, ExchangeName, ExitCodes,
     FailureClass, Origin, Program, QueueName, QueueType, Replies, RestartSpec, RetrySpec,
-    RoutingKey, StopSpec, VhostName, WireProtocol,
+    RolloutSpec, RoutingKey, StopSpec, VhostName, WireProtocol,
 };
 use crate::supervise::{DeadLetterRoute, Disposition, Failure, Wish, dispose};
 
@@ -37,6 +37,7 @@ fn spec(delays: &[u64], discard: bool) -> ConsumerSpec {
         cwd: "/".into(),
         restart: RestartSpec::default(),
         stop: StopSpec::default(),
+        rollout: RolloutSpec::default(),
         max_message: NonZeroU32::MAX,
         max_reply: NonZeroU32::MAX,
         arguments: BTreeMap::new(),
