@@ -22,7 +22,7 @@ fn stack(kind: &str, keys: &str) -> String {
     let keys = format!(
         "command: [python3, \"${{CHILDREN}}/poison.py\"]\nprefetch: 100\n\
          env: {{ LEDGER: ledger, TRIES: tries }}\n\
-         restart: {{ backoff: 50ms, backoff_max: 200ms }}\nstop: {{ grace: 5s }}\n{keys}"
+         restart: {{ backoff: 50ms, backoff_max: 200ms, intensity: {{ max: 100, period: 1m }} }}\nstop: {{ grace: 5s }}\n{keys}"
     );
     format!("{queues}consumers:\n{}", consumer("worker", "work", &keys))
 }

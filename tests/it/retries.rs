@@ -25,7 +25,7 @@ fn tries(case: &Case) -> Vec<Vec<String>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_kind_of_failure_has_its_own_way() {
-    let keys = "timeout: 400ms\nretry: { immediate: 2, delays: [100ms], on: { timeout: dead_letter, crash: [150ms] } }\n";
+    let keys = "timeout: 5s\nretry: { immediate: 2, delays: [100ms], on: { timeout: dead_letter, crash: [150ms] } }\n";
     let mut case = Case::run(&python("answer.py", keys)).await;
     case.send(&["nack no", "silent", "exit 3"]).await;
     case.outside.wait_for_depth("dead", 3, PATIENCE).await;
@@ -51,7 +51,7 @@ async fn each_kind_of_failure_has_its_own_way() {
         [
             "exit 3: crashed after 2, crash 2 of 3: exit code 3",
             "nack no: exhausted after 4, no",
-            "silent: timeout after 1, no answer within 400ms",
+            "silent: timeout after 1, no answer within 5s",
         ]
     );
     let books = case.stop(PATIENCE);
