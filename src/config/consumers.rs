@@ -65,6 +65,7 @@ impl Reading {
         });
         let retry = fields.read("retry", self, Self::retry);
         let max_crashes = fields.read("max_crashes", self, |r, key, node| r.count(key, node, 1000));
+        let by_broker = fields.read("dead_letter", self, Self::dead_letter_by);
         let discard = fields.read("discard", self, Self::boolean);
         let env = fields.read("env", self, |r, _, node| Some(r.env(node)));
         let confinement = self.confinement(&mut fields);
@@ -123,6 +124,7 @@ impl Reading {
             timeout: timeout.unwrap_or(Some(DEFAULT_TIMEOUT)),
             retry,
             max_crashes: max_crashes.map_or(DEFAULT_MAX_CRASHES, NonZeroU32::from),
+            dead_letter_by_broker: by_broker.unwrap_or(false),
             discard: discard.unwrap_or_else(|| self.noted(origin, "discard")),
             exit_codes: wire.exit_codes,
             confinement,

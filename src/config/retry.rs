@@ -1,4 +1,4 @@
-//! `retry` of a consumer.
+//! `retry` and `dead_letter` of a consumer.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -67,6 +67,21 @@ impl Reading {
             on.extend(delays.map(|delays| (class, delays)));
         }
         fields.finish(self, &[]).then_some(on)
+    }
+
+    /// `dead_letter` of a consumer: whether the broker does it.
+    pub(super) fn dead_letter_by(&mut self, key: &str, node: &Node) -> Option<bool> {
+        let mut fields = self.fields(key, node.origin, node.clone())?;
+        let words = [("warrener", false), ("broker", true)];
+        let by = fields.read("by", self, |r, key, node| r.choice(key, node, &words));
+        if by.is_none() && !self.noted(node.origin, "by") {
+            let message = "`dead_letter` of a consumer says who does it";
+            self.push(
+                Problem::error(codes::MISSING, node.origin, message)
+                    .hint("write `dead_letter: { by: broker }`; where to is a matter of the queue"),
+            );
+        }
+        fields.finish(self, &[]).then_some(by?)
     }
 
     fn delay(&mut self, key: &str, node: &Node) -> Option<Duration> {

@@ -263,6 +263,8 @@ pub struct ConsumerSpec {
     pub retry: Option<RetrySpec>,
     /// After how many children that died over it a message is dead-lettered.
     pub max_crashes: NonZeroU32,
+    /// Whether the broker does the dead-lettering, which leaves a message as it is, without a reason.
+    pub dead_letter_by_broker: bool,
     /// Whether a rejected message may vanish where the queue dead-letters nowhere.
     pub discard: bool,
     /// Meaning of exit codes, for `exec`.

@@ -120,3 +120,39 @@ async fn without_a_policy_or_a_target_a_message_is_neither_lost_nor_spun() {
         case.outside.wait_for_depth("work", 1, PATIENCE).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_broker_dead_letters_stays_as_it_was() {
+    for kind in ["classic", "quorum"] {
+        let mut case = Case::prepare().await;
+        let keys = python("answer.py", "dead_letter: { by: broker }\n");
+        let consumer = crate::support::case::consumer("worker", "work", &keys);
+        case.write(&format!(
+            "queues: {{ work: {{ type: {kind}, dead_letter: {{ queue: dead }} }}, dead: {{}} }}\n\
+             consumers:\n{consumer}"
+        ));
+        case.supervisor.start();
+        case.supervisor.wait_for("started: topology");
+        let mut table = FieldTable::default();
+        table.insert("tenant".into(), AMQPValue::LongString("acme".into()));
+        let properties = BasicProperties::default()
+            .with_headers(table)
+            .with_expiration("60000".into())
+            .with_content_type("text/plain".into());
+        let bodies = ["reject never", "nack no"].map(str::to_owned);
+        case.outside.publish_with("work", bodies, properties).await;
+        case.outside.wait_for_depth("dead", 2, PATIENCE).await;
+        for dead in case.outside.take_all("dead").await {
+            let table = dead.properties.headers().clone().expect("headers");
+            let ours = |name: &str| name.starts_with("warrener-");
+            assert!(!table.inner().keys().any(|name| ours(name.as_str())), "{kind}: {table:?}");
+            assert_eq!(dead.header("tenant"), "acme");
+            assert_eq!(dead.header("x-first-death-reason"), "rejected");
+            assert_eq!(
+                dead.properties.content_type().as_ref().map(lapin::types::ShortString::as_str),
+                Some("text/plain")
+            );
+        }
+        assert_eq!(case.stop(PATIENCE).count("dead_lettered"), 2);
+    }
+}

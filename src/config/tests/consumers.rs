@@ -404,3 +404,34 @@ fn rollouts() {
         }
     }
 }
+
+#[test]
+fn a_timeout_stays_below_that_of_the_queue() {
+    let text = |queue: &str, policy: &str, timeout: &str| {
+        format!(
+            "stack: s\nqueues: {{ q: {{ arguments: {{ {queue} }} }} }}\npolicies:\n  \
+             p: {{ pattern: q, definition: {{ max-length: 9{policy} }} }}\nconsumers:\n  \
+             c: {{ queue: q, command: [x], discard: true, timeout: {timeout} }}\n"
+        )
+    };
+    desired(&text("x-consumer-timeout: 7200000", "", "1h"));
+    desired(&text("", ", consumer-timeout: 600000", "8m"));
+    check(&text("", ", consumer-timeout: 600000", "9m"), &["E0403 a.yaml:6:56"]);
+    let shorter = text("x-consumer-timeout: 7200000", ", consumer-timeout: 3600000", "1h");
+    check(&shorter, &["E0403 a.yaml:6:56"]);
+    check(&text("x-consumer-timeout: 60000", "", "1s"), &["E0403 a.yaml:6:56"]);
+}
+
+#[test]
+fn who_dead_letters_is_the_broker_or_warrener() {
+    let text = |value: &str| {
+        format!(
+            "stack: s\nqueues: {{ q: {{ dead_letter: {{ queue: d }} }}, d: }}\nconsumers:\n  \
+             c: {{ queue: q, command: [x], dead_letter: {value} }}\n"
+        )
+    };
+    assert!(consumer(&text("{ by: broker }"), "c").dead_letter_by_broker);
+    assert!(!consumer(&text("{ by: warrener }"), "c").dead_letter_by_broker);
+    check(&text("{ by: nobody }"), &["E0106 a.yaml:4:51"]);
+    check(&text("{}"), &["E0105 a.yaml:4:45"]);
+}

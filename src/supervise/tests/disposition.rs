@@ -30,6 +30,7 @@ fn spec(delays: &[u64], discard: bool) -> ConsumerSpec {
         timeout: None,
         retry: (!delays.is_empty()).then_some(RetrySpec { delays, ..RetrySpec::default() }),
         max_crashes: NonZeroU32::new(3).unwrap(),
+        dead_letter_by_broker: false,
         discard,
         exit_codes: ExitCodes::default(),
         confinement: Confinement::default(),
