@@ -21,6 +21,7 @@ pub use canary::{Judgement, Sample, judge};
 pub use disposition::{DeadLetterRoute, Disposition, Failure, Wish, dispose};
 pub use lifecycle::{Effect, Event, Lifecycle, State};
 pub use republish::{
-    Epitaph, failed_tries, first_address, recorded_crashes, republished, suspicious,
+    Epitaph, failed_tries, first_address, recorded_crashes, republished, republished_bare,
+    suspicious,
 };
 pub use suspects::{Blame, Suspects};
