@@ -83,7 +83,7 @@ pub(super) fn is_key(text: &str) -> bool {
 }
 
 /// A name that is a key in a file.
-fn key_name<'t, T>(
+pub(super) fn key_name<'t, T>(
     text: &'t str,
     new: impl FnOnce(&'t str) -> Result<T, BadName>,
 ) -> Result<T, Unread> {
@@ -235,7 +235,7 @@ fn spellable_key(key: &str) -> bool {
     (1..=255).contains(&key.len()) && is_key(key)
 }
 
-fn spellable(value: &ArgValue) -> bool {
+pub(super) fn spellable(value: &ArgValue) -> bool {
     match value {
         ArgValue::List(values) => values.iter().all(spellable),
         ArgValue::Map(values) => values.iter().all(|(key, value)| is_key(key) && spellable(value)),

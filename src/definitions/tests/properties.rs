@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::{Nothing, read};
+use super::{Known, Nothing, read};
 use crate::config::Loader;
 use crate::definitions::{Document, Note, Purpose, Weight, Wish, carry, definitions};
 use crate::model::StackName;
@@ -177,16 +177,16 @@ proptest! {
     fn the_file_says_what_came_along(document in documents()) {
         let document = Document::new(document).expect("definitions");
         for purpose in [Purpose::Anywhere, Purpose::AsItIs] {
-            let wish = Wish { vhost: None, select: None, purpose };
+            let wish = Wish { vhost: None, select: None, secrets: false, purpose };
             let carried = carry(&document, &wish).expect("a vhost");
             let stack = StackName::new("test").expect("a name");
             let text = carried.sheet(&stack).text();
-            let again = read(&text);
+            let again = read(&text, &Known(&carried));
             prop_assert_eq!(&again, &carried.topology, "{}", text);
             if again.queues().all(|queue| queue.managed) && again.exchanges().all(|exchange| exchange.managed) {
                 let mut json = definitions(&again, &carried.vhost);
                 json["rabbitmq_version"] = json!("3.10.8");
-                let wish = Wish { vhost: Some(carried.vhost.as_str()), select: None, purpose };
+                let wish = Wish { vhost: Some(carried.vhost.as_str()), select: None, secrets: false, purpose };
                 let back = carry(&Document::new(json).expect("definitions"), &wish).expect("a vhost");
                 let lost = |note: &&Note| note.reason.weight() == Weight::LeftOut;
                 prop_assert_eq!(back.notes.iter().find(lost), None);
@@ -198,7 +198,7 @@ proptest! {
     #[test]
     fn any_entries_give_a_file(entries in prop::collection::vec(prop_oneof![value(), arguments()], 0..5), section in prop::sample::select(vec!["queues", "exchanges", "bindings", "policies", "users", "vhosts"])) {
         let document = Document::new(json!({section: entries})).expect("definitions");
-        let wish = Wish { vhost: Some("/"), select: None, purpose: Purpose::Anywhere };
+        let wish = Wish { vhost: Some("/"), select: None, secrets: false, purpose: Purpose::Anywhere };
         let carried = carry(&document, &wish).expect("a vhost");
         let stack = StackName::new("test").expect("a name");
         let text = carried.sheet(&stack).text();

@@ -363,7 +363,8 @@ fn a_selection_names_what_is_beyond_it() {
     });
     let select = regex::Regex::new("^bill").expect("a pattern");
     let document = Document::new(document).expect("definitions");
-    let wish = Wish { vhost: None, select: Some(&select), purpose: Purpose::AsItIs };
+    let wish =
+        Wish { vhost: None, select: Some(&select), secrets: false, purpose: Purpose::AsItIs };
     assert_snapshot!(shown(&carry(&document, &wish).expect("a vhost")), @r#"
     exchanges:
       # not selected, but something here refers to it
@@ -389,7 +390,7 @@ fn a_vhost_can_be_chosen() {
         json!({"queues": [{"name": "a", "vhost": "one"}, {"name": "b", "vhost": "two"}]});
     let document = Document::new(document).expect("definitions");
     let of = |vhost| {
-        let wish = Wish { vhost, select: None, purpose: Purpose::Anywhere };
+        let wish = Wish { vhost, select: None, secrets: false, purpose: Purpose::Anywhere };
         shown(&carry(&document, &wish).expect("a vhost"))
     };
     assert_snapshot!(of(Some("two")), @r#"
@@ -401,7 +402,7 @@ fn a_vhost_can_be_chosen() {
 
     left out: vhost `one`: one vhost is carried over at a time
     "#);
-    let wish = Wish { vhost: Some(""), select: None, purpose: Purpose::Anywhere };
+    let wish = Wish { vhost: Some(""), select: None, secrets: false, purpose: Purpose::Anywhere };
     assert!(carry(&document, &wish).is_err());
 }
 
