@@ -8,6 +8,7 @@
 //! Nothing here opens a file: texts are given to a [`Loader`], and what is outside them is asked of
 //! an [`Environment`].
 
+mod access;
 mod arguments;
 mod broker;
 mod confinement;
@@ -15,6 +16,7 @@ mod consumers;
 mod interpolate;
 mod loader;
 mod node;
+mod parameters;
 mod queues;
 mod read;
 mod render;

@@ -23,6 +23,7 @@ mod proof;
 mod resources;
 mod routing;
 mod settings;
+mod settings_proof;
 mod spots;
 mod suggestions;
 mod topology;
@@ -50,13 +51,13 @@ pub use names::{
 pub use parameters::{GlobalParameter, Parameter};
 pub use place::{Origin, Problem, Severity};
 pub use policies::{PatternFault, PolicyIndex};
-pub use proof::LEDGERS;
 pub use resources::{
     ApplyTo, Binding, DeadLetterTarget, Destination, Exchange, ExchangeType, OnRemove, Policy,
     Queue, QueueType,
 };
 pub use routing::{Router, RoutingFault};
 pub use settings::{Setting, SettingId, SettingKind, value_attributes};
+pub use settings_proof::LEDGERS;
 pub use spots::Spots;
 pub use suggestions::suggest;
 pub use topology::{Topology, TopologyParts};

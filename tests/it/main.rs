@@ -2,6 +2,7 @@
 //! of contents.
 
 mod carry;
+mod access;
 mod check;
 mod children;
 mod confined;
@@ -16,6 +17,7 @@ mod misbehave;
 mod orders;
 mod output;
 mod ownership;
+mod parameters;
 mod plugins;
 mod process;
 mod proxy;
