@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::ExposeSecret as _;
 
 use super::diagnostics::{self, count};
@@ -14,6 +14,9 @@ use super::exit::Exit;
 use crate::config::{Environment, Loader};
 use crate::definitions::{Carried, Note, Reason, Weight};
 use crate::model::{BadName, SettingKind, StackName, VhostName};
+
+/// What a vhost has escaped in an address.
+const VHOST: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// How many names stand in a line about what is not needed.
 const NAMED: usize = 3;
@@ -34,7 +37,7 @@ pub(super) fn stack_name(given: Option<&str>, text: &str) -> Result<StackName, B
 /// The address that a file gets where nobody says one: a broker on this machine, unless `AMQP_URL`
 /// says another.
 pub(super) fn local_url(vhost: &VhostName) -> String {
-    let vhost = utf8_percent_encode(vhost.as_str(), NON_ALPHANUMERIC);
+    let vhost = utf8_percent_encode(vhost.as_str(), VHOST);
     format!("${{AMQP_URL:-amqp://guest:guest@localhost:5672/{vhost}}}")
 }
 

@@ -1,8 +1,8 @@
 //! Tests of the whole: real files, real processes, a real RabbitMQ. One binary; this is its table
 //! of contents.
 
-mod carry;
 mod access;
+mod carry;
 mod check;
 mod children;
 mod confined;
