@@ -9,16 +9,16 @@ use crate::model::{
 
 /// The kinds in the order in which they can be created. Policies come before the queues they match,
 /// because a policy that is set while a queue is being declared may never attach to it; bindings
-/// need both ends; shovels and federation, which are parameters, use all the others. What goes, goes
+/// need both ends, and since 4.3 a topic permission its exchange; shovels and federation, which are parameters, use all the others. What goes, goes
 /// in the reverse order.
 pub const ORDER: [&str; 11] = [
     "vhost",
     "user",
     "permission",
-    "topic_permission",
     "operator_policy",
     "global_parameter",
     "exchange",
+    "topic_permission",
     "policy",
     "queue",
     "binding",

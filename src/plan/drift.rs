@@ -30,9 +30,9 @@ impl Drift {
     }
 }
 
-/// Global parameters that the broker writes for itself.
+/// What the names of global parameters begin with that the broker writes for itself.
 const INTERNAL: [&str; 4] =
-    ["cluster_name", "imported_definition_hash_value", "internal", "mqtt_port_to_vhost_mapping"];
+    ["cluster_", "imported_definition_hash_value", "internal", "mqtt_port_to_vhost_mapping"];
 
 /// What the names begin with of the exchanges and queues that federation makes for itself.
 const FEDERATION: &str = "federation: ";

@@ -67,9 +67,9 @@ fn users_come_change_and_go() {
     + user user-VHOST (max_connections 5, tags ["management"], with a password)
     vhost VHOST
     + permission user-VHOST (configure "^own\\.", read ".*", write ".*")
+    + exchange orders (topic)
     + topic permission user-VHOST on amq.topic (write "^x")
     + topic permission user-VHOST on orders (read "^order\\.", write "^order\\.")
-    + exchange orders (topic)
     5 to create, 0 to update, 0 in conflict
     "#);
     settles(&stack);
@@ -230,11 +230,11 @@ fn a_user_who_may_not_is_told_what_is_missing() {
     vhost VHOST
     ! permission user-VHOST: permissions can be neither seen nor set: the management API refuses user `limited-VHOST`: Not administrator user (stack.yaml:12:5)
       hint: permissions need the tag `administrator`: `rabbitmqctl set_user_tags limited-VHOST administrator`
+    + exchange orders (topic)
     ! topic permission user-VHOST on amq.topic: topic permissions can be neither seen nor set: the management API refuses user `limited-VHOST`: Not administrator user (stack.yaml:21:7)
       hint: topic permissions need the tag `administrator`: `rabbitmqctl set_user_tags limited-VHOST administrator`
     ! topic permission user-VHOST on orders: topic permissions can be neither seen nor set: the management API refuses user `limited-VHOST`: Not administrator user (stack.yaml:25:7)
       hint: topic permissions need the tag `administrator`: `rabbitmqctl set_user_tags limited-VHOST administrator`
-    + exchange orders (topic)
     1 to create, 0 to update, 4 in conflict
     ");
     // Parameters are within its power.
