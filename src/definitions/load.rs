@@ -191,6 +191,11 @@ impl Load {
 
     fn queues(&mut self, document: &Document) {
         let mut seen = BTreeSet::new();
+        // What exists without a type is classic, whatever the default has become since.
+        let default_type = match self.purpose {
+            Purpose::Anywhere => self.default_queue_type(document),
+            Purpose::AsItIs => None,
+        };
         self.section(document, "queues", "queue", entries::queue, |load, read, title| {
             let Read { resource: queue, illegible, aside, .. } = read;
             let name = queue.name.clone();
@@ -208,7 +213,7 @@ impl Load {
                     load.note(Reason::Own, title, "");
                 }
                 _ if !seen.insert(name) => load.note(Reason::Twice, title, ""),
-                Some(Aside::Type(word)) => {
+                Some(Aside::Type(ref word)) => {
                     let about = format!("its type is `{}`", word.escape_debug());
                     if load.purpose == Purpose::AsItIs {
                         load.comment("queues", queue.name.as_str(), &about);
@@ -218,8 +223,13 @@ impl Load {
                         load.note(Reason::QueueType, title, about);
                     }
                 }
-                None if load.spells(&title, &illegible) => load.parts.queues.push(queue),
-                None => {
+                Some(Aside::Untyped) | None if load.spells(&title, &illegible) => {
+                    // Brokers give the default type only to queues that any type can be.
+                    let open = aside.is_some() && queue.durable && !queue.auto_delete;
+                    let kind = default_type.filter(|_| open).unwrap_or(queue.kind);
+                    load.parts.queues.push(Queue { kind, ..queue });
+                }
+                Some(Aside::Untyped) | None => {
                     load.comment("queues", queue.name.as_str(), UNSPELLED);
                     load.parts.queues.push(named_queue(queue));
                 }

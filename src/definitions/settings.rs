@@ -63,11 +63,25 @@ impl Load {
         }
     }
 
+    fn entry_of_vhost<'d>(&self, document: &'d Document) -> Option<&'d Map<String, Value>> {
+        document
+            .entries("vhosts")
+            .find(|entry| entry.get("name").and_then(Value::as_str) == Some(self.vhost.as_str()))
+    }
+
+    /// The type of queues without one in the vhost that is being read. `classic` is what such a
+    /// queue is in a file anyway.
+    pub(super) fn default_queue_type(&self, document: &Document) -> Option<QueueType> {
+        const KEY: &str = "default_queue_type";
+        let about = (self.vhost == self.home).then(|| document.about_vhost()).flatten();
+        let entry = self.entry_of_vhost(document).or(about)?;
+        let word = entry.get(KEY).or_else(|| entry.get("metadata")?.get(KEY))?.as_str()?;
+        [QueueType::Quorum, QueueType::Stream].into_iter().find(|kind| kind.as_str() == word)
+    }
+
     /// The vhost that is being read, where there is more to say of it than that it is the home.
     fn vhost_itself(&mut self, document: &Document, mut limits: BrokerLimits) {
-        let named = document
-            .entries("vhosts")
-            .find(|entry| entry.get("name").and_then(Value::as_str) == Some(self.vhost.as_str()));
+        let named = self.entry_of_vhost(document);
         let empty = Map::new();
         let about = (self.vhost == self.home).then(|| document.about_vhost()).flatten();
         let entry = named.or(about).unwrap_or(&empty);
@@ -79,10 +93,7 @@ impl Load {
             DEFAULT_DESCRIPTION if self.vhost.as_str() == "/" => "",
             description => description,
         };
-        // `classic` is what a queue without a type is in a file anyway.
-        let default_queue_type = [QueueType::Quorum, QueueType::Stream]
-            .into_iter()
-            .find(|kind| kind.as_str() == text("default_queue_type"));
+        let default_queue_type = self.default_queue_type(document);
         let vhost = Vhost {
             name: self.vhost.clone(),
             description: description.into(),

@@ -530,10 +530,7 @@ fn what_is_neither_queue_nor_exchange() {
         exchanges:
           # was not there, though queue t dead-letters to it
           gone: { type: fanout }
-        queues:
-          r: {}
-          s: { type: classic }
-          t: { type: classic, dead_letter: { exchange: gone } }
+        queues: { r: {}, s: { type: classic }, t: { dead_letter: { exchange: gone } } }
         parameters:
           shovel:
             "far away":
