@@ -13,6 +13,7 @@ mod arguments;
 mod broker;
 mod confinement;
 mod consumers;
+mod crews;
 mod interpolate;
 mod loader;
 mod node;

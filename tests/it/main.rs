@@ -25,6 +25,7 @@ mod reconcile;
 mod reconcile_amqp;
 mod reload;
 mod restart;
+mod rollouts;
 mod routing;
 mod sandbox;
 mod several;
