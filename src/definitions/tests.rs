@@ -1,6 +1,7 @@
 //! Shapes of documents, and what becomes of them.
 
 mod properties;
+mod settings;
 mod shapes;
 
 use std::path::Path;
