@@ -24,5 +24,5 @@ pub use channel::OwnedChannel;
 pub use connect::{CALL_TIMEOUT, ConnectError, ConnectErrorKind, Wire, connect};
 pub use link::{Link, LinkState};
 pub use pool::LinkPool;
-pub use publisher::{Outgoing, PublishError, Publisher};
+pub use publisher::{Outgoing, PublishError, Publisher, encoded_size};
 pub use subscription::{Incoming, Pausing, SubscribeError, Subscription};
