@@ -22,6 +22,5 @@ pub use canary::{Judgement, Sample, judge};
 pub use disposition::{DeadLetterRoute, Disposition, Failure, Wish, dispose};
 pub use lifecycle::{Effect, Event, Lifecycle, State};
 pub use pool::{Load, Pool};
-pub use republish::{Epitaph, failed_tries, first_address, republished};
 pub use republish::{Epitaph, failed_tries, first_address, republished, republished_bare};
 pub use wear::{Usage, Wear, worn};
