@@ -23,6 +23,7 @@ mod output;
 mod ownership;
 mod parameters;
 mod plugins;
+mod pools;
 mod process;
 mod proxy;
 mod reconcile;
