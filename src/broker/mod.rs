@@ -6,6 +6,7 @@ pub mod feed;
 pub mod management;
 
 mod apply;
+mod attach;
 mod declare;
 mod export;
 mod ledger;

@@ -10,6 +10,7 @@ mod confined;
 mod convergence;
 mod dev;
 mod docs;
+mod effects;
 mod endure;
 mod exec;
 mod faults;

@@ -123,6 +123,15 @@ impl ManagementClient {
         self.get(&path, format!("queue `{name}`")).await
     }
 
+    /// The queues of a vhost, of each its name and the policy that holds for it.
+    pub async fn effective_policies(
+        &self,
+        vhost: &VhostName,
+    ) -> Result<Vec<QueueInfo>, ManagementError> {
+        let path = format!("queues/{}?disable_stats=true&columns=name,policy", segment(vhost)?);
+        self.get(&path, vhost_words(vhost)).await
+    }
+
     /// The bindings of a vhost, those to the default exchange among them.
     pub async fn bindings(&self, vhost: &VhostName) -> Result<Vec<BindingInfo>, ManagementError> {
         self.get(&format!("bindings/{}", segment(vhost)?), vhost_words(vhost)).await
