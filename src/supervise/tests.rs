@@ -4,5 +4,7 @@ mod breaker;
 mod canary;
 mod disposition;
 mod lifecycle;
+mod pool;
 mod republish;
 mod suspects;
+mod wear;
