@@ -16,6 +16,7 @@ mod remove;
 mod scope;
 mod settings;
 mod survey;
+mod tls;
 mod wires;
 
 pub use apply::apply;

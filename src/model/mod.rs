@@ -25,6 +25,7 @@ mod routing;
 mod settings;
 mod spots;
 mod suggestions;
+mod tls;
 mod topology;
 mod vhosts;
 
@@ -59,5 +60,6 @@ pub use routing::{Router, RoutingFault};
 pub use settings::{Setting, SettingId, SettingKind, value_attributes};
 pub use spots::Spots;
 pub use suggestions::suggest;
+pub use tls::{TlsFiles, TlsIdentity};
 pub use topology::{Topology, TopologyParts};
 pub use vhosts::{BrokerLimits, USER_LIMITS, VHOST_LIMITS, Vhost};
