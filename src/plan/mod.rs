@@ -34,7 +34,7 @@ mod properties;
 mod tests;
 
 pub use approved::{Approved, Plan, Refused, Summary};
-pub use change::{Action, Change, Difference, ORDER, Target};
+pub use change::{Action, Change, Difference, ORDER, PHASES, Target};
 pub use diff::diff;
 pub use drift::Drift;
 pub use fleet::{FleetChange, fleet_changes};

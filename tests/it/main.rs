@@ -1,6 +1,7 @@
 //! Tests of the whole: real files, real processes, a real RabbitMQ. One binary; this is its table
 //! of contents.
 
+mod access;
 mod bad_input;
 mod carry;
 mod check;
@@ -20,6 +21,7 @@ mod misbehave;
 mod orders;
 mod output;
 mod ownership;
+mod parameters;
 mod plugins;
 mod process;
 mod proxy;
@@ -28,6 +30,7 @@ mod reconcile_amqp;
 mod refusals;
 mod reload;
 mod restart;
+mod rollouts;
 mod routing;
 mod sandbox;
 mod secrets;
