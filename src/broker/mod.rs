@@ -17,6 +17,7 @@ mod remove;
 mod scope;
 mod settings;
 mod survey;
+mod tls;
 mod wires;
 
 pub use apply::apply;

@@ -15,7 +15,7 @@ use crate::broker;
 use crate::broker::management::{ManagementClient, Timeouts};
 use crate::definitions::{Document, Purpose, Sheet, Wish, carry, definitions};
 use crate::files;
-use crate::model::{BrokerSpec, Endpoint, Management, VhostName};
+use crate::model::{BrokerSpec, Endpoint, Management, TlsFiles, VhostName};
 
 /// Arguments of `warrener export`.
 #[derive(Args, Debug)]
@@ -141,7 +141,7 @@ fn written(broker: &BrokerSpec, vhost: &VhostName) -> (String, Option<String>) {
     uri.vhost = vhost.as_str().into();
     let user = &uri.authority.userinfo;
     let known = user.username == "guest" && user.password == "guest";
-    let mut url = Endpoint { uri }.to_string();
+    let mut url = Endpoint { uri, tls: TlsFiles::default() }.to_string();
     if known {
         url = url.replacen("://", "://guest:guest@", 1);
     }

@@ -25,6 +25,7 @@ mod resources;
 mod retry;
 mod secrets;
 mod source;
+mod tls;
 mod vhosts;
 mod wire;
 mod yaml;

@@ -42,6 +42,7 @@ mod several;
 mod supervise;
 mod support;
 mod tidy;
+mod tls;
 mod vhosts;
 mod watch;
 mod wire;

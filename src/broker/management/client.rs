@@ -13,6 +13,7 @@ use super::error::ManagementError;
 use super::types::{
     BindingInfo, Definitions, ExchangeInfo, GlobalParameterInfo, Overview, PolicyInfo, QueueInfo,
 };
+use crate::broker::tls;
 use crate::model::{ArgValue, Management, Policy, QueueName, VhostName};
 
 /// Everything but what RFC 3986 leaves unreserved: the vhost `/` becomes `%2F`.
@@ -49,9 +50,11 @@ impl ManagementClient {
         management: &Management,
         timeouts: Timeouts,
     ) -> Result<Option<Self>, ManagementError> {
-        let Management::At { url, user, password, .. } = management else { return Ok(None) };
+        let Management::At { url, user, password, tls, .. } = management else { return Ok(None) };
         let base = url.trim_end_matches('/').to_owned();
-        let http = reqwest::Client::builder()
+        let http = tls::for_http(tls, reqwest::Client::builder())
+            .map_err(|reason| ManagementError::Unreachable { url: base.clone(), reason })?;
+        let http = http
             .connect_timeout(timeouts.connect)
             .timeout(timeouts.whole)
             // Credentials go to the broker and to nobody whom it or the environment names instead.
