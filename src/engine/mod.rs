@@ -60,6 +60,7 @@ mod output;
 mod reconcile;
 mod run;
 mod seat;
+mod trials;
 mod worker;
 
 pub use context::Context;

@@ -10,7 +10,10 @@ mod disposition;
 mod evidence;
 mod lifecycle;
 mod pace;
+mod pool;
 mod republish;
+mod suspects;
+mod wear;
 
 #[cfg(test)]
 mod tests;
@@ -21,4 +24,10 @@ pub use canary::{Judgement, Sample, judge};
 pub use disposition::{DeadLetterRoute, Disposition, Failure, Wish, dispose};
 pub use lifecycle::{Effect, Event, Lifecycle, State};
 pub use pace::{PAUSE, Pace, Telling};
-pub use republish::{Epitaph, failed_tries, first_address, republished, republished_bare};
+pub use pool::{Load, Pool};
+pub use republish::{
+    Epitaph, failed_tries, first_address, recorded_crashes, republished, republished_bare,
+    suspicious,
+};
+pub use suspects::{Blame, Suspects};
+pub use wear::{Usage, Wear, worn};

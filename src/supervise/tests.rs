@@ -5,4 +5,7 @@ mod canary;
 mod disposition;
 mod lifecycle;
 mod pace;
+mod pool;
 mod republish;
+mod suspects;
+mod wear;

@@ -144,6 +144,7 @@ impl ConsumerMeter {
             slot,
             in_flight: AtomicU64::default(),
             messages: AtomicU64::default(),
+            before: AtomicU64::default(),
             failed: AtomicU64::default(),
             times: std::array::from_fn(|_| AtomicU64::default()),
             shown: Mutex::new((WorkerState::Starting, None)),
@@ -209,6 +210,8 @@ struct WorkerCells {
     slot: u16,
     in_flight: AtomicU64,
     messages: AtomicU64,
+    /// How many of them there were before its child was started.
+    before: AtomicU64,
     failed: AtomicU64,
     times: [AtomicU64; RANGES],
     shown: Mutex<(WorkerState, Option<u32>)>,
@@ -231,6 +234,21 @@ impl WorkerMeter {
         one(&self.0.failed);
     }
 
+    /// Messages in the worker's ledger.
+    pub fn in_flight(&self) -> u64 {
+        self.0.in_flight.load(Relaxed)
+    }
+
+    /// The process id of its child, while there is one.
+    pub fn pid(&self) -> Option<u32> {
+        lock(&self.0.shown).1
+    }
+
+    /// How many messages are over with its child.
+    pub fn messages(&self) -> u64 {
+        self.0.messages.load(Relaxed).saturating_sub(self.0.before.load(Relaxed))
+    }
+
     /// What it has done so far.
     pub fn tally(&self) -> Tally {
         let cells = &*self.0;
@@ -249,6 +267,9 @@ impl WorkerMeter {
 
     /// Its child is this process, or there is none.
     pub fn set_pid(&self, pid: Option<u32>) {
+        if pid.is_some() {
+            self.0.before.store(self.0.messages.load(Relaxed), Relaxed);
+        }
         lock(&self.0.shown).1 = pid;
     }
 }
