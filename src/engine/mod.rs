@@ -58,10 +58,12 @@ mod intake;
 mod keeper;
 mod output;
 mod reconcile;
+mod requests;
 mod run;
 mod seat;
 mod worker;
 
 pub use context::Context;
 pub use crew::{CrewOrder, CrewRequest};
+pub use requests::{EngineRequest, ReloadOutcome};
 pub use run::{Command, Engine, Loader, Options, Outcome};

@@ -295,7 +295,7 @@ impl Task {
     fn complete(&mut self) {
         let Some(rollout) = self.rollout.take() else { return };
         if rollout.to.spec.workers != self.version.spec.workers {
-            self.fixed = None;
+            self.fix(None);
         }
         self.version = rollout.to.clone();
         self.finished.clear();

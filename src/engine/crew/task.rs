@@ -37,7 +37,7 @@ pub(super) struct Task {
     pub(super) breaker: Breaker,
     paused: watch::Sender<bool>,
     /// How many workers a person wants.
-    pub(super) fixed: Option<u16>,
+    fixed: Option<u16>,
     /// Slots whose worker has ended for good, as the restart policy wants.
     pub(super) finished: BTreeSet<u16>,
     stop: CancellationToken,
@@ -150,7 +150,7 @@ impl Task {
                     None => &mut self.version,
                 };
                 version.spec = Arc::new(*spec);
-                self.fixed = None;
+                self.fix(None);
             }
             Order::Person(CrewOrder::Pause) => {
                 self.paused.send_replace(true);
@@ -158,9 +158,15 @@ impl Task {
             Order::Person(CrewOrder::Resume) => {
                 self.paused.send_replace(false);
             }
-            Order::Person(CrewOrder::Scale(workers)) => self.fixed = workers.map(u16::from),
+            Order::Person(CrewOrder::Scale(workers)) => self.fix(workers.map(u16::from)),
             Order::Person(CrewOrder::Restart) => self.restart(),
         }
+    }
+
+    /// Notes how many workers a person wants.
+    pub(super) fn fix(&mut self, workers: Option<u16>) {
+        self.fixed = workers;
+        self.meter.set_scaled(workers);
     }
 
     fn heard(&mut self, id: MemberId, news: News) {
