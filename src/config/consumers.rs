@@ -9,7 +9,7 @@ use super::node::{Entry, Node, Value};
 use super::read::{Fields, Reading, misshapen};
 use crate::model::{
     ArgValue, ConsumerName, ConsumerSpec, MAX_TTL_MS, Problem, Program, QueueName, QueueType,
-    RetrySpec, StopSignal, StopSpec, VhostName, WireProtocol, codes,
+    RestartPolicy, RetrySpec, StopSignal, StopSpec, VhostName, WireProtocol, codes,
 };
 
 /// How long a message may take where the file does not say: five minutes short of the 30 minutes
@@ -28,7 +28,7 @@ const DEFAULT_MAX_REPLY: NonZeroU32 = NonZeroU32::new(1 << 20).expect("1 MiB is 
 const MAX_MESSAGE: u64 = 512 << 20;
 
 /// Keys that later versions have.
-const LATER: &[&str] = &["ack", "dedupe", "max_crashes", "order", "plugin", "recycle", "with"];
+const LATER: &[&str] = &["ack", "dedupe", "max_crashes", "order", "plugin", "with"];
 
 /// A consumer of a file and whether it is to run.
 pub(super) struct Draft {
@@ -54,7 +54,11 @@ impl Reading {
         }
         let program = self.program(&mut fields, &name);
         let wire = self.wire(&mut fields);
-        let workers = fields.read("workers", self, Self::workers);
+        let pool = fields.read("workers", self, Self::workers);
+        let recycle = fields.read("recycle", self, Self::recycle);
+        if recycle.is_some() {
+            self.exec_has_nobody_to("recycle", wire.protocol, origin);
+        }
         let prefetch = fields.read("prefetch", self, |r, key, node| r.count(key, node, u16::MAX));
         let timeout = fields.read("timeout", self, |r, key, node| match &node.value {
             Value::Scalar(scalar) if scalar.text == "none" => Some(None),
@@ -66,8 +70,8 @@ impl Reading {
         let confinement = self.confinement(&mut fields);
         let cwd = fields.read("cwd", self, Self::text);
         let restart = fields.read("restart", self, Self::restart);
-        if let Some(restart) = &restart {
-            self.exec_has_no_policy(restart, wire.protocol, origin);
+        if restart.as_ref().is_some_and(|restart| restart.policy != RestartPolicy::Permanent) {
+            self.exec_has_nobody_to("restart", wire.protocol, origin);
         }
         let stop = fields.read("stop", self, Self::stop);
         let rollout = fields.read("rollout", self, Self::rollout);
@@ -111,7 +115,9 @@ impl Reading {
             ready: wire.ready,
             reply_from_stdout: wire.reply_from_stdout,
             metadata: wire.metadata,
-            workers: workers.unwrap_or(one),
+            workers: pool.as_ref().map_or(one, |pool| pool.min),
+            pool: pool.filter(|pool| pool.max > pool.min),
+            recycle: recycle.unwrap_or_default(),
             prefetch: prefetch.unwrap_or(match wire.protocol {
                 WireProtocol::Exec => one,
                 _ => DEFAULT_PREFETCH,
@@ -191,18 +197,6 @@ impl Reading {
         };
         self.push(Problem::error(codes::VALUE, node.origin, problem));
         None
-    }
-
-    fn workers(&mut self, key: &str, node: &Node) -> Option<NonZeroU16> {
-        if let Value::Map(_) = node.value {
-            let message = "workers that scale are not supported yet";
-            self.push(
-                Problem::error(codes::LATER, node.origin, message)
-                    .hint("give a number: `workers: 4`"),
-            );
-            return None;
-        }
-        self.count(key, node, 1024)
     }
 
     fn retry(&mut self, key: &str, node: &Node) -> Option<RetrySpec> {

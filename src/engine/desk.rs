@@ -374,6 +374,13 @@ impl Desk {
         Some((id, extended.map_or(due, |until| until.max(due))))
     }
 
+    /// The time of the oldest message begins anew.
+    pub(super) fn restart_clock(&mut self, now: Instant) {
+        if let Some((_, since)) = &mut self.front {
+            *since = now;
+        }
+    }
+
     /// Waits until it is known what became of every failed message.
     pub(super) async fn confirmed(&mut self) {
         while !self.outcomes.is_empty() {

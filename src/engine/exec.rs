@@ -7,6 +7,7 @@ use super::Context;
 use super::crew::{News, Reins, Reporter};
 use super::desk::{Desk, shown_deadline};
 use super::exec_pipes::{ExecPipes, Stdout};
+use super::worker::STALL;
 use crate::model::{ConsumerSpec, Delivery, ExitVerdict, duration_label};
 use crate::process::{Child, Exit, SpawnRequest, check_startable};
 use crate::protocol::{DeliveryId, Encoder, Output, exec_environment};
@@ -229,7 +230,7 @@ impl ExecWorker {
 
     /// Waits for the end, and brings it about when it is time; nothing where the time of the
     /// message was over.
-    async fn wait(&mut self, child: &mut Child, deadline: Option<Instant>) -> Option<Exit> {
+    async fn wait(&mut self, child: &mut Child, mut deadline: Option<Instant>) -> Option<Exit> {
         let (mut overdue, mut stopping, mut asked, mut killed) = (false, false, false, false);
         // When the next harder word is due: first the signal, then the end.
         let mut limit = deadline;
@@ -256,7 +257,14 @@ impl ExecWorker {
                 }
                 () = self.desk.turn() => {}
                 () = timer, if !killed => {
-                    overdue |= deadline.is_some_and(|deadline| deadline <= Instant::now());
+                    let now = Instant::now();
+                    if !asked && !stopping && deadline.is_some_and(|at| now.duration_since(at) > STALL) {
+                        // The machine stood still, and the process with it: it has its time again.
+                        deadline = self.spec.timeout.map(|timeout| now + timeout);
+                        limit = deadline;
+                        continue;
+                    }
+                    overdue |= deadline.is_some_and(|deadline| deadline <= now);
                     if asked {
                         killed = true;
                         let _ = child.kill_group();

@@ -17,6 +17,9 @@ use crate::telemetry::{Reason, RestartReason, WorkerMeter, WorkerState};
 /// that was moved on would be in two places.
 const CONFIRM_PATIENCE: Duration = Duration::from_secs(2);
 
+/// A timer that is noticed so late tells of a machine that stood still, not of a slow child.
+pub(super) const STALL: Duration = Duration::from_secs(1);
+
 pub(super) struct Worker {
     spec: Arc<ConsumerSpec>,
     slot: u16,
@@ -288,6 +291,12 @@ impl Worker {
                 State::Running { .. } | State::Recycling | State::Draining { .. }
             )
         {
+            if now.duration_since(at) > STALL {
+                // Who stood still with us could not answer; it has its time again.
+                tracing::warn!(consumer = %self.spec.name, worker = self.slot, %id, "this machine stood still: the time of the message begins anew");
+                self.desk.restart_clock(now);
+                return;
+            }
             let timeout = duration_label(self.spec.timeout.unwrap_or_default());
             let silent = self.child.as_ref().is_some_and(|child| !child.has_answered());
             let hint = silent.then_some(

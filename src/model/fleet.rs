@@ -197,6 +197,39 @@ impl Default for CanarySpec {
     }
 }
 
+/// Workers whose number follows the queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolSpec {
+    /// Never fewer.
+    pub min: NonZeroU16,
+    /// Never more; not below `min`.
+    pub max: NonZeroU16,
+    /// Waiting messages for which there is one worker.
+    pub backlog: NonZeroU32,
+    /// For how long fewer workers must have sufficed before some go.
+    pub cool_down: Duration,
+}
+
+/// When a worker has done its share and another takes its place; each limit by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecycleSpec {
+    /// Messages.
+    pub messages: Option<NonZeroU32>,
+    /// Time since its process was started.
+    pub age: Option<Duration>,
+    /// Time without a message, after it has had one.
+    pub idle: Option<Duration>,
+    /// Bytes of memory, its descendants included.
+    pub memory: Option<u64>,
+}
+
+impl RecycleSpec {
+    /// Whether there is any limit.
+    pub fn is_wanted(&self) -> bool {
+        *self != Self::default()
+    }
+}
+
 /// The first signal of a stop, after end of input has not sufficed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StopSignal {
@@ -261,8 +294,12 @@ pub struct ConsumerSpec {
     /// With `exec`: whether the child finds everything about its message but the body on its
     /// descriptor 3.
     pub metadata: bool,
-    /// Worker processes; with `exec`, processes at once.
+    /// Worker processes; with `exec`, processes at once. The least of them where they scale.
     pub workers: NonZeroU16,
+    /// How their number follows the queue, if it does.
+    pub pool: Option<PoolSpec>,
+    /// When one is replaced.
+    pub recycle: RecycleSpec,
     /// Messages in flight, per worker.
     pub prefetch: NonZeroU16,
     /// How long one message may take; `None` for no limit of ours.

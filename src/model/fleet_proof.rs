@@ -83,6 +83,15 @@ fn check(consumer: &ConsumerSpec, topology: &Topology, spots: &Spots, problems: 
         );
     }
     if consumer.queue_type == QueueType::Stream {
+        if consumer.pool.is_some() {
+            let message =
+                format!("consumer `{name}` scales with a backlog, but `{queue}` is a stream");
+            problems.push(
+                Problem::error(codes::EXCLUSIVE, at("workers"), message)
+                    .label("nothing waits in a stream: each worker reads all of it")
+                    .hint("give a number: `workers: 1`"),
+            );
+        }
         if consumer.retry.is_some() {
             let message = format!("consumer `{name}` retries, but `{queue}` is a stream");
             problems.push(

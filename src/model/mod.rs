@@ -40,9 +40,9 @@ pub use delivery::{Delivery, Epoch, headers};
 pub use desired::{BrokerSpec, Desired, Endpoint, Management, ReconcileMode, ReconcileSpec};
 pub use durations::{BadDuration, duration_label, parse_duration, stream_age};
 pub use fleet::{
-    BodyAs, CanarySpec, ConsumerSpec, Delimiter, ExitCodes, ExitVerdict, Fleet, Intensity, Program,
-    Replies, RestartPolicy, RestartSpec, RetrySpec, RolloutSpec, StopSignal, StopSpec,
-    WireProtocol,
+    BodyAs, CanarySpec, ConsumerSpec, Delimiter, ExitCodes, ExitVerdict, Fleet, Intensity,
+    PoolSpec, Program, RecycleSpec, Replies, RestartPolicy, RestartSpec, RetrySpec, RolloutSpec,
+    StopSignal, StopSpec, WireProtocol,
 };
 pub use fleet_proof::{BROKER_ACK_TIMEOUT, prove};
 pub use names::{

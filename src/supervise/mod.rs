@@ -9,7 +9,9 @@ mod canary;
 mod disposition;
 mod evidence;
 mod lifecycle;
+mod pool;
 mod republish;
+mod wear;
 
 #[cfg(test)]
 mod tests;
@@ -19,4 +21,6 @@ pub use breaker::{Breaker, BreakerEffect, BreakerEvent, BreakerState};
 pub use canary::{Judgement, Sample, judge};
 pub use disposition::{DeadLetterRoute, Disposition, Failure, Wish, dispose};
 pub use lifecycle::{Effect, Event, Lifecycle, State};
-pub use republish::{Epitaph, failed_tries, first_address, republished};
+pub use pool::{Load, Pool};
+pub use republish::{Epitaph, failed_tries, first_address, republished, republished_bare};
+pub use wear::{Usage, Wear, worn};

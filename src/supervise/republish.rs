@@ -66,12 +66,9 @@ pub fn first_address(delivery: &Delivery) -> (&str, &str) {
 /// The properties to publish the message again with.
 pub fn republished(delivery: &Delivery, epitaph: &Epitaph<'_>) -> BasicProperties {
     let old = &delivery.properties;
-    let mut table = old.headers().clone().unwrap_or_default();
+    let mut table = harmless(old);
     let (exchange, routing_key) = first_address(delivery);
     let (exchange, routing_key) = (exchange.to_owned(), routing_key.to_owned());
-    for copies in ["CC", "BCC"] {
-        table = without(table, copies);
-    }
     let mut set = |name: &'static str, value: AMQPValue| {
         table.insert(name.into(), value);
     };
@@ -91,7 +88,23 @@ pub fn republished(delivery: &Delivery, epitaph: &Epitaph<'_>) -> BasicPropertie
     if !table.inner().contains_key(headers::FIRST_QUEUE) {
         table.insert(headers::FIRST_QUEUE.into(), text(epitaph.queue.as_str()));
     }
+    with_table(old, table)
+}
 
+/// The same without a word of ours, for a message whose headers leave no room for any: it takes
+/// no more than it took on its way here.
+pub fn republished_bare(delivery: &Delivery) -> BasicProperties {
+    with_table(&delivery.properties, harmless(&delivery.properties))
+}
+
+/// The headers without those that would route more copies.
+fn harmless(old: &BasicProperties) -> FieldTable {
+    let table = old.headers().clone().unwrap_or_default();
+    ["CC", "BCC"].into_iter().fold(table, without)
+}
+
+/// The old properties, as far as they do no harm, with these headers.
+fn with_table(old: &BasicProperties, table: FieldTable) -> BasicProperties {
     let mut new = BasicProperties::default().with_headers(table).with_delivery_mode(PERSISTENT);
     macro_rules! keep {
         ($($get:ident => $with:ident),+) => {

@@ -4,4 +4,6 @@ mod breaker;
 mod canary;
 mod disposition;
 mod lifecycle;
+mod pool;
 mod republish;
+mod wear;

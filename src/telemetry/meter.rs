@@ -251,6 +251,21 @@ impl WorkerMeter {
         one(&self.0.failed);
     }
 
+    /// Messages in the worker's ledger.
+    pub fn in_flight(&self) -> u64 {
+        self.0.in_flight.load(Relaxed)
+    }
+
+    /// The process id of its child, while there is one.
+    pub fn pid(&self) -> Option<u32> {
+        lock(&self.0.shown).1
+    }
+
+    /// How many messages are over with it.
+    pub fn messages(&self) -> u64 {
+        self.0.messages.load(Relaxed)
+    }
+
     /// What it has done so far.
     pub fn tally(&self) -> Tally {
         let cells = &*self.0;

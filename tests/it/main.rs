@@ -2,6 +2,7 @@
 //! of contents.
 
 mod access;
+mod bad_input;
 mod carry;
 mod check;
 mod children;
@@ -13,22 +14,28 @@ mod docs;
 mod endure;
 mod exec;
 mod faults;
+mod hosts;
 mod lint;
+mod machine;
+mod messages;
 mod misbehave;
 mod orders;
 mod output;
 mod ownership;
 mod parameters;
 mod plugins;
+mod pools;
 mod process;
 mod proxy;
 mod reconcile;
 mod reconcile_amqp;
+mod refusals;
 mod reload;
 mod restart;
 mod rollouts;
 mod routing;
 mod sandbox;
+mod secrets;
 mod several;
 mod supervise;
 mod support;

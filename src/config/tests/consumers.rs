@@ -1,14 +1,14 @@
 //! Consumers: every key, every default, every refusal.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::Path;
 use std::time::Duration;
 
 use super::{check, check_all, desired};
 use crate::model::{
     ArgValue, BodyAs, CanarySpec, Confinement, ConsumerName, ConsumerSpec, Delimiter, ExitVerdict,
-    Intensity, Limits, Program, Queue, QueueType, Replies, RestartPolicy, RetrySpec, RolloutSpec,
-    StopSignal, WireProtocol,
+    Intensity, Limits, PoolSpec, Program, Queue, QueueType, RecycleSpec, Replies, RestartPolicy,
+    RetrySpec, RolloutSpec, StopSignal, WireProtocol,
 };
 
 fn consumer(text: &str, name: &str) -> ConsumerSpec {
@@ -370,4 +370,45 @@ fn rollouts() {
             assert!(found.starts_with("E01"), "{key} {bad}: {found}");
         }
     }
+}
+
+#[test]
+fn workers_that_scale_and_are_recycled() {
+    let text = |keys: &str| {
+        format!(
+            "stack: s\nqueues: {{ q: }}\nconsumers:\n  c:\n    queue: q\n    command: [x]\n    \
+             discard: true\n    {keys}\n"
+        )
+    };
+    let spec = |keys: &str| consumer(&text(keys), "c");
+    let found = spec("workers: { min: 2, max: 9, backlog: 500, cool_down: 5m }");
+    let pool = PoolSpec {
+        min: NonZeroU16::new(2).unwrap(),
+        max: NonZeroU16::new(9).unwrap(),
+        backlog: NonZeroU32::new(500).unwrap(),
+        cool_down: Duration::from_mins(5),
+    };
+    assert_eq!((found.workers.get(), found.pool), (2, Some(pool)));
+    let least = spec("workers: { max: 3 }").pool.expect("scales");
+    assert_eq!((least.min.get(), least.backlog.get()), (1, 100));
+    assert_eq!(least.cool_down, Duration::from_mins(1));
+    // What cannot scale does not ask the queue.
+    assert_eq!(spec("workers: { min: 3, max: 3 }").pool, None);
+    check(&text("workers: { min: 3, max: 2 }"), &["E0106 a.yaml:8:21"]);
+    check(&text("workers: { min: 3 }"), &["E0105 a.yaml:8:14"]);
+    check(&text("workers: { max: 1025 }"), &["E0106 a.yaml:8:21"]);
+
+    assert_eq!(spec("enabled: true").recycle, RecycleSpec::default());
+    let every = "recycle: { messages: 5, age: 1h, idle: 2m, memory: 64MiB }";
+    let expected = RecycleSpec {
+        messages: NonZeroU32::new(5),
+        age: Some(Duration::from_hours(1)),
+        idle: Some(Duration::from_mins(2)),
+        memory: Some(64 << 20),
+    };
+    assert_eq!(spec(every).recycle, expected);
+    check(&text("recycle: { messages: 0 }"), &["E0106 a.yaml:8:26"]);
+    check(&text("recycle: { age: 1h }\n    protocol: exec"), &["E0111 a.yaml:8:14"]);
+    let stream = text("workers: { max: 2 }").replace("q: }", "q: { type: stream } }");
+    check(&stream, &["E0111 a.yaml:8:14"]);
 }

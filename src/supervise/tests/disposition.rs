@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::model::{
     BodyAs, Confinement, ConsumerName, ConsumerSpec, DeadLetterTarget, ExchangeName, ExitCodes,
-    Origin, Program, QueueName, QueueType, Replies, RestartSpec, RetrySpec, RolloutSpec,
-    RoutingKey, StopSpec, VhostName, WireProtocol,
+    Origin, Program, QueueName, QueueType, RecycleSpec, Replies, RestartSpec, RetrySpec,
+    RolloutSpec, RoutingKey, StopSpec, VhostName, WireProtocol,
 };
 use crate::supervise::{DeadLetterRoute, Disposition, Failure, Wish, dispose};
 
@@ -26,6 +26,8 @@ fn spec(delays: &[u64], discard: bool) -> ConsumerSpec {
         reply_from_stdout: false,
         metadata: false,
         workers: NonZeroU16::MIN,
+        pool: None,
+        recycle: RecycleSpec::default(),
         prefetch: NonZeroU16::MIN,
         timeout: None,
         retry: (!delays.is_empty()).then_some(RetrySpec { delays }),
