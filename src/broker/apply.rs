@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 
 use super::amqp::ConnectError;
+use super::attach::attach;
 use super::declare::{CONCURRENCY, DeclareError};
 use super::ledger::LedgerStore;
 use super::management::{ManagementClient, ManagementError};
@@ -60,6 +61,7 @@ pub async fn apply(
     };
     work.phase(changes.iter().filter(unseen).collect(), &mut report).await;
     let mut touched = false;
+    let mut notes = Vec::new();
     if report.failed.is_empty() {
         let checked = report.done;
         for phase in 0..PHASES {
@@ -70,8 +72,15 @@ pub async fn apply(
                         && change.action != Action::Delete
                         && change.target.phase() == phase
                 })
-                .collect();
+                .collect::<Vec<_>>();
+            let created: Vec<&Queue> = steps.iter().filter_map(|step| created(step)).collect();
             work.phase(steps, &mut report).await;
+            // Before anything is bound to them.
+            if let Some(client) = management
+                && !created.is_empty()
+            {
+                notes.extend(attach(client, topology, &created).await);
+            }
         }
         let deletions = changes.iter().filter(|change| change.action == Action::Delete);
         if report.failed.is_empty() {
@@ -103,7 +112,16 @@ pub async fn apply(
         failed: report.failed,
         changed: touched,
         unwritten: written.err(),
+        notes,
         remaining,
+    }
+}
+
+/// The queue that a step creates.
+fn created(change: &Change) -> Option<&Queue> {
+    match &change.target {
+        Target::Queue(queue) if change.action == Action::Create => Some(queue),
+        _ => None,
     }
 }
 

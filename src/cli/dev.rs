@@ -29,7 +29,7 @@ use super::signals;
 use super::spinner::spinner;
 use crate::engine::{Command, Engine, Options, Outcome};
 use crate::files::{self, LoadError, Loaded};
-use crate::model::{BrokerSpec, Desired, Endpoint, Management};
+use crate::model::{BrokerSpec, Desired, Endpoint, Management, TlsFiles};
 use crate::sandbox::{Sandbox, SandboxOptions};
 use crate::telemetry::Registry;
 
@@ -175,11 +175,15 @@ fn private_broker(sandbox: &Sandbox, files: &BrokerSpec) -> Result<BrokerSpec, D
     let vhost = utf8_percent_encode(files.vhost.as_str(), NON_ALPHANUMERIC);
     let uri = format!("amqp://guest:guest@127.0.0.1:{}/{vhost}", sandbox.amqp_port());
     Ok(BrokerSpec {
-        endpoints: vec![Endpoint { uri: uri.parse().map_err(DevError::Address)? }],
+        endpoints: vec![Endpoint {
+            uri: uri.parse().map_err(DevError::Address)?,
+            tls: TlsFiles::default(),
+        }],
         management: Management::At {
             url: sandbox.management_url(),
             user: "guest".into(),
             password: SecretString::from("guest"),
+            tls: TlsFiles::default(),
             explicit: true,
         },
         vhost: files.vhost.clone(),

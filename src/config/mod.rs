@@ -24,6 +24,7 @@ mod render;
 mod resources;
 mod secrets;
 mod source;
+mod tls;
 mod vhosts;
 mod wire;
 mod yaml;

@@ -26,6 +26,7 @@ mod settings;
 mod settings_proof;
 mod spots;
 mod suggestions;
+mod tls;
 mod topology;
 mod vhosts;
 
@@ -61,5 +62,6 @@ pub use settings::{Setting, SettingId, SettingKind, value_attributes};
 pub use settings_proof::LEDGERS;
 pub use spots::Spots;
 pub use suggestions::suggest;
+pub use tls::{TlsFiles, TlsIdentity};
 pub use topology::{Topology, TopologyParts};
 pub use vhosts::{BrokerLimits, USER_LIMITS, VHOST_LIMITS, Vhost};

@@ -13,6 +13,7 @@ mod change;
 mod compare;
 mod diff;
 mod drift;
+mod effects;
 mod fleet;
 mod hold_vhosts;
 mod json;
@@ -25,11 +26,15 @@ mod settings;
 mod text;
 
 #[cfg(test)]
+mod convergence_tests;
+#[cfg(test)]
 mod memory_tests;
 #[cfg(test)]
 mod ownership_tests;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod settings_tests;
 #[cfg(test)]
 mod tests;
 
@@ -37,6 +42,7 @@ pub use approved::{Approved, Plan, Refused, Summary};
 pub use change::{Action, Change, Difference, ORDER, PHASES, Target};
 pub use diff::diff;
 pub use drift::Drift;
+pub use effects::expected_policies;
 pub use fleet::{FleetChange, fleet_changes};
 pub use ledger::{Ledger, LedgerFault, LedgerRecord, Owner, Ownership, ResourceId};
 pub use observed::{

@@ -69,6 +69,8 @@ pub struct QueueInfo {
     pub exclusive: Option<bool>,
     /// Its arguments, `x-queue-type` among them.
     pub arguments: Value,
+    /// The policy that holds for it, where somebody asked.
+    pub policy: Option<String>,
 }
 
 /// A binding.
