@@ -162,6 +162,7 @@ impl ConsumerMeter {
             slot,
             in_flight: AtomicU64::default(),
             messages: AtomicU64::default(),
+            before: AtomicU64::default(),
             failed: AtomicU64::default(),
             times: std::array::from_fn(|_| AtomicU64::default()),
             shown: Mutex::new((WorkerState::Starting, None)),
@@ -229,6 +230,8 @@ struct WorkerCells {
     slot: u16,
     in_flight: AtomicU64,
     messages: AtomicU64,
+    /// How many of them there were before its child was started.
+    before: AtomicU64,
     failed: AtomicU64,
     times: [AtomicU64; RANGES],
     shown: Mutex<(WorkerState, Option<u32>)>,
@@ -261,9 +264,9 @@ impl WorkerMeter {
         lock(&self.0.shown).1
     }
 
-    /// How many messages are over with it.
+    /// How many messages are over with its child.
     pub fn messages(&self) -> u64 {
-        self.0.messages.load(Relaxed)
+        self.0.messages.load(Relaxed).saturating_sub(self.0.before.load(Relaxed))
     }
 
     /// What it has done so far.
@@ -284,6 +287,9 @@ impl WorkerMeter {
 
     /// Its child is this process, or there is none.
     pub fn set_pid(&self, pid: Option<u32>) {
+        if pid.is_some() {
+            self.0.before.store(self.0.messages.load(Relaxed), Relaxed);
+        }
         lock(&self.0.shown).1 = pid;
     }
 }

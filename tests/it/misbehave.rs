@@ -262,6 +262,18 @@ async fn one_that_never_reads_does_not_hold_up_a_stop() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_that_never_reads_runs_out_of_time_and_is_replaced() {
+    let mut case = Case::run(&(python("never_reads.py") + "timeout: 500ms\nprefetch: 4\n")).await;
+    let bodies: Vec<String> = (0..4).map(|_| "x".repeat(1 << 20)).collect();
+    case.outside.publish("work", bodies).await;
+    case.outside.wait_for_depth("dead", 1, PATIENCE).await;
+    let dead = case.outside.take_all("dead").await;
+    assert_eq!(dead[0].header("warrener-reason"), "timeout");
+    wait_until("a second life", PATIENCE, || case.logged("worker[0]: started") >= 2);
+    case.stop(Duration::from_secs(15));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_loop_in_the_shell_is_a_consumer() {
     let script =
         "while IFS= read -r line; do printf '%s\\\\n' \\\"$$line\\\" >> seen; echo ack; done";

@@ -50,8 +50,6 @@ impl Scaling {
 pub(super) struct Life {
     pid: Option<u32>,
     born: Instant,
-    /// What the worker had handled before it.
-    before: u64,
     /// What it had handled when it last had something to do, and when that was.
     last: (u64, Instant),
     chance: f64,
@@ -60,20 +58,20 @@ pub(super) struct Life {
 impl Life {
     pub(super) fn new() -> Self {
         let now = Instant::now();
-        Self { pid: None, born: now, before: 0, last: (0, now), chance: fastrand::f64() }
+        Self { pid: None, born: now, last: (0, now), chance: fastrand::f64() }
     }
 
     /// Looks what the process has done meanwhile.
     fn look(&mut self, meter: &WorkerMeter, now: Instant, memory: bool) -> Usage {
         let (pid, messages) = (meter.pid(), meter.messages());
         if pid != self.pid {
-            *self = Self { pid, born: now, before: messages, last: (messages, now), ..Self::new() };
+            *self = Self { pid, born: now, last: (messages, now), ..Self::new() };
         }
         if messages != self.last.0 || meter.in_flight() > 0 {
             self.last = (messages, now);
         }
         Usage {
-            messages: messages - self.before,
+            messages,
             age: now - self.born,
             idle: now - self.last.1,
             memory: pid.filter(|_| memory).and_then(resident),
