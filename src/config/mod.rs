@@ -22,6 +22,7 @@ mod queues;
 mod read;
 mod render;
 mod resources;
+mod retry;
 mod secrets;
 mod source;
 mod tls;

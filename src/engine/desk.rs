@@ -21,7 +21,7 @@ use crate::model::{ConsumerSpec, Delivery, Epoch};
 use crate::protocol::{
     Answer, DeliveryId, Envelope, Ledger, Lost, Reply, SettleOp, Settlement, Target, Verdict,
 };
-use crate::supervise::{Backoff, DeadLetterRoute, Wish, failed_tries, first_address};
+use crate::supervise::{Backoff, DeadLetterRoute, Suspects, Wish, first_address};
 use crate::telemetry::{ConsumerMeter, Outcome, Reason, WorkerMeter};
 
 /// Pauses before a message is given back for which there is no retry policy and no target.
@@ -40,6 +40,8 @@ pub(super) struct Kept {
     pub(super) delivery: Delivery,
     /// Which try this is, from 1.
     pub(super) attempt: u32,
+    /// How many children have died over it before.
+    pub(super) crashes: u32,
     /// Until when the child has asked for more time.
     pub(super) extended: Option<Instant>,
 }
@@ -82,8 +84,14 @@ pub(super) struct Desk {
     pub(super) meter: ConsumerMeter,
     /// Delivered, and not yet taken by the worker; in the order of their tags.
     pub(super) waiting: VecDeque<Delivery>,
+    /// What a child has had that is gone, for the next one: before all that waits.
+    pub(super) parked: VecDeque<DeliveryId>,
+    /// Which messages are tried alone.
+    pub(super) suspects: Suspects<DeliveryId>,
     /// Whether messages are wanted.
     pub(super) wanted: bool,
+    /// Whether what is here goes back: no child of this worker will have it.
+    pub(super) returning: bool,
     pub(super) context: Context,
     pub(super) route: DeadLetterRoute,
     pub(super) shown: WorkerMeter,
@@ -94,6 +102,8 @@ pub(super) struct Desk {
     pub(super) subscribing: Option<Pending<Result<Subscription, SubscribeError>>>,
     /// The broker's answer to a pause, while it is awaited.
     pub(super) pausing: Option<Pausing>,
+    /// How often it was asked for messages.
+    pub(super) times_opened: u64,
     pub(super) refusals: Backoff,
     pub(super) failures: Backoff,
     pub(super) outcomes: FuturesUnordered<Pending<Settled>>,
@@ -105,7 +115,8 @@ pub(super) struct Desk {
     pub(super) unmoved_lines: SharedValve,
     ops: Vec<SettleOp>,
     answered: Vec<(DeliveryId, Kept)>,
-    front: Option<(DeliveryId, Instant)>,
+    /// The oldest message of the child, and since when it is that.
+    pub(super) front: Option<(DeliveryId, Instant)>,
     /// Since when the child has been working on what it answers next.
     busy_since: Instant,
     /// Why the queue cannot be consumed, as logged last.
@@ -129,13 +140,17 @@ impl Desk {
             meter,
             slot,
             waiting: VecDeque::new(),
+            parked: VecDeque::new(),
+            suspects: Suspects::default(),
             wanted: false,
+            returning: false,
             context,
             ledger: Ledger::new(),
             epoch: Epoch(0),
             subscription: None,
             subscribing: None,
             pausing: None,
+            times_opened: 0,
             refusals: Backoff::new(SUBSCRIBE_PAUSE.0, SUBSCRIBE_PAUSE.1),
             failures: Backoff::new(REQUEUE_PAUSE.0, REQUEUE_PAUSE.1),
             outcomes: FuturesUnordered::new(),
@@ -164,9 +179,7 @@ impl Desk {
 
     /// Whether nothing is left that the child or a confirm still has to decide.
     pub(super) fn is_clear(&self) -> bool {
-        let held = self.ledger.held();
-        let under_way = self.outcomes.len() + self.outputs.len() + self.waiting.len();
-        held.unanswered == 0 && under_way == 0
+        self.ledger.held().unanswered == 0 && self.outcomes.is_empty() && self.outputs.is_empty()
     }
 
     /// Waits until something has come: messages in `waiting`, a channel won or lost, a confirm.
@@ -203,10 +216,8 @@ impl Desk {
     /// Enters a waiting message into the ledger as handed over now.
     pub(super) fn book(&mut self, delivery: Delivery) -> Option<DeliveryId> {
         let redelivered = delivery.redelivered;
-        let most = self.spec.retry.as_ref().map_or(0, |retry| retry.delays.len());
-        let most = u32::try_from(most).unwrap_or(u32::MAX);
-        let attempt = failed_tries(&delivery.properties, most).saturating_add(1);
-        let kept = Kept { attempt, extended: None, delivery };
+        let (attempt, crashes) = self.record_of(&delivery);
+        let kept = Kept { attempt, crashes, extended: None, delivery };
         match self.ledger.deliver(kept.delivery.tag, kept) {
             Ok(id) => {
                 self.meter.received(redelivered);
@@ -346,8 +357,10 @@ impl Desk {
         }
     }
 
-    /// The child is gone: everything that it held goes back to the queue.
+    /// Everything that is not settled goes back to the queue.
     pub(super) fn release(&mut self) {
+        self.parked.clear();
+        self.suspects.forget();
         let mut held = std::mem::take(&mut self.answered);
         self.ledger.abandon(&mut held);
         for (id, _) in held.drain(..) {
@@ -356,7 +369,7 @@ impl Desk {
             }
         }
         self.answered = held;
-        self.flush();
+        self.give_back();
     }
 
     /// The message that has been with the child for longest, and when its time is over. The clock
@@ -381,9 +394,10 @@ impl Desk {
         }
     }
 
-    /// Waits until it is known what became of every failed message.
+    /// Waits until it is known what became of every failed message, and the broker has been told.
     pub(super) async fn confirmed(&mut self) {
-        while !self.outcomes.is_empty() {
+        let unsaid = |desk: &Self| desk.subscribing.is_some() && desk.ledger.held().unflushed > 0;
+        while !self.outcomes.is_empty() || unsaid(self) {
             self.turn().await;
         }
     }
@@ -405,13 +419,13 @@ impl Desk {
 
     /// Counts what went with the channel. What was decided is counted as settled already.
     pub(super) fn lost(&self, lost: Lost) {
-        self.meter.lost_to_channel((lost.unanswered + lost.resolving) as u64);
+        self.meter.lost_to_channel((lost.unanswered + lost.parked + lost.resolving) as u64);
         self.show_in_flight();
     }
 
     fn show_in_flight(&self) {
         let held = self.ledger.held();
-        self.shown.set_in_flight(held.unanswered + held.resolving);
+        self.shown.set_in_flight(held.unanswered + held.parked + held.resolving);
     }
 
     /// Ends the channel. Whatever is unsettled on it goes back to its queue.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Context;
+use super::child_log::ended_with;
 use super::crew::{News, Reins, Reporter};
 use super::desk::{Desk, shown_deadline};
 use super::exec_pipes::{ExecPipes, Stdout};
@@ -31,8 +32,9 @@ pub(super) struct ExecWorker {
 
 /// How the process of one message came to its end.
 enum End {
-    /// By itself, or by the signal of a stop; with what it wrote to its standard output.
-    Exited(Exit, Stdout),
+    /// By itself, or by the signal of a stop; with what it wrote to its standard output, and last to
+    /// its standard error.
+    Exited(Exit, Stdout, String),
     /// By us, because its time was over.
     Overdue,
     /// It never began.
@@ -74,6 +76,9 @@ impl ExecWorker {
         let mut broken = None;
         while broken.is_none() && !self.reins.ends() {
             self.desk.flush();
+            if self.desk.wanted && !self.desk.consuming() {
+                self.desk.open();
+            }
             if self.reins.paused.has_changed().unwrap_or(false) {
                 self.pause_or_resume();
             }
@@ -94,6 +99,7 @@ impl ExecWorker {
             }
         }
         self.desk.pause();
+        self.desk.give_back();
         // Confirms that are under way come, or time out, by themselves.
         while !self.desk.is_clear() && !self.reins.kill.is_cancelled() {
             tokio::select! {
@@ -110,6 +116,7 @@ impl ExecWorker {
     fn pause_or_resume(&mut self) {
         if *self.reins.paused.borrow_and_update() {
             self.desk.pause();
+            self.desk.give_back();
         } else {
             self.desk.open();
         }
@@ -143,7 +150,7 @@ impl ExecWorker {
         let end = self.execute(id).await;
         self.desk.shown().set_pid(None);
         match end {
-            End::Exited(exit, stdout) => self.judge(id, exit, stdout),
+            End::Exited(exit, stdout, words) => self.judge(id, exit, stdout, &words),
             End::Overdue => {
                 let limit = duration_label(self.spec.timeout.unwrap_or_default());
                 let why = format!("no end within {limit}");
@@ -161,7 +168,7 @@ impl ExecWorker {
         Ok(())
     }
 
-    fn judge(&mut self, id: DeliveryId, exit: Exit, stdout: Stdout) {
+    fn judge(&mut self, id: DeliveryId, exit: Exit, stdout: Stdout, words: &str) {
         let codes = &self.spec.exit_codes;
         let verdict = match exit {
             Exit::Code(code) => {
@@ -174,6 +181,9 @@ impl ExecWorker {
         let verdict = verdict.unwrap_or(codes.default);
         if stopped || verdict != ExitVerdict::Ack {
             stdout.log(&self.spec.name, self.slot);
+            if !stopped && verdict == ExitVerdict::Nack && matches!(exit, Exit::Signal(_)) {
+                return self.desk.crashed(id, 1, &ended_with(exit, words));
+            }
             return self.refuse(id, verdict, stopped, &why);
         }
         match stdout {
@@ -221,9 +231,9 @@ impl ExecWorker {
         let pipes =
             ExecPipes::serve(&mut child, &self.spec, self.slot, &self.desk.meter, body, metadata);
         let ended = self.wait(&mut child, deadline).await;
-        let stdout = pipes.ended().await;
+        let (stdout, words) = pipes.ended().await;
         match ended {
-            Some(exit) => End::Exited(exit, stdout),
+            Some(exit) => End::Exited(exit, stdout, words),
             None => End::Overdue,
         }
     }

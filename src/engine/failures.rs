@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::desk::{Desk, Kept, Pending, REQUEUE_PAUSE, Settled};
 use crate::broker::amqp::{Outgoing, PublishError, encoded_size};
-use crate::model::{DeadLetterTarget, RetrySpec, duration_label};
+use crate::model::{DeadLetterTarget, FailureClass, QueueType, RetrySpec, duration_label};
 use crate::protocol::{DeliveryId, Settlement};
 use crate::supervise::{
     DeadLetterRoute, Disposition, Epitaph, Failure, Wish, dispose, first_address, republished,
@@ -26,7 +26,12 @@ impl Desk {
         words: Option<&str>,
     ) {
         self.shown.failed();
-        let failure = Failure { attempt: kept.attempt, wish };
+        let class = match reason {
+            Reason::Timeout => FailureClass::Timeout,
+            Reason::Crashed => FailureClass::Crash,
+            _ => FailureClass::Nack,
+        };
+        let failure = Failure { attempt: kept.attempt, class, crashes: kept.crashes, wish };
         let disposition = dispose(&self.spec, &self.route, failure);
         let why = |exhausted: bool| match reason {
             Reason::Failed if exhausted && self.spec.retry.is_some() => Reason::Exhausted,
@@ -49,6 +54,7 @@ impl Desk {
             let at = jiff::Timestamp::now().to_string();
             let epitaph = Epitaph {
                 failed: kept.attempt,
+                crashes: kept.crashes,
                 reason: reason.as_str(),
                 error: words,
                 consumer: &self.spec.name,
@@ -64,6 +70,10 @@ impl Desk {
                 let queue = RetrySpec::queue_name(&self.spec.queue, delay);
                 // The broker writes down that it has expired there.
                 let message = Outgoing { grows: true, ..publish(String::new(), queue, reason) };
+                self.mark(id, kept, message, Outcome::Retried)
+            }
+            Disposition::Again => {
+                let message = publish(String::new(), self.spec.queue.to_string(), reason);
                 self.mark(id, kept, message, Outcome::Retried)
             }
             Disposition::DeadLetter { target, exhausted } => {
@@ -82,10 +92,30 @@ impl Desk {
             }
             Disposition::Requeue => {
                 let pause = self.failures.next(fastrand::f64());
-                Box::pin(after_pause(id, pause, self.hurry.clone()))
+                let back = after_pause(id, pause, self.hurry.clone());
+                if self.spec.queue_type == QueueType::Quorum {
+                    // A quorum queue counts what is given back, and drops what has come too often.
+                    let message = publish(String::new(), self.spec.queue.to_string(), reason);
+                    let moved = self.move_on(id, message, Outcome::Requeued);
+                    Box::pin(async move {
+                        back.await;
+                        moved.await
+                    })
+                } else {
+                    Box::pin(back)
+                }
             }
         };
         self.outcomes.push(work);
+    }
+
+    /// The message has killed its child: so many crashes are booked on it.
+    pub(super) fn crashed(&mut self, id: DeliveryId, booked: u32, why: &str) {
+        let Some(mut kept) = self.ledger.take(id) else { return };
+        kept.crashes = kept.crashes.saturating_add(booked);
+        kept.attempt = kept.attempt.saturating_add(booked.saturating_sub(1));
+        let why = format!("crash {} of {}: {why}", kept.crashes, self.spec.max_crashes);
+        self.fail(id, &kept, Wish::Later, Reason::Crashed, Some(&why));
     }
 
     /// Moves the message on with our marks in its headers. Headers that leave no room for them
@@ -192,6 +222,7 @@ impl std::fmt::Display for Words<'_> {
             Disposition::Retry { delay } => {
                 write!(f, "to be retried in {}", duration_label(*delay))
             }
+            Disposition::Again => f.write_str("to be tried again"),
             Disposition::DeadLetter { .. } | Disposition::RejectByBroker { .. } => {
                 f.write_str("dead-lettered")
             }

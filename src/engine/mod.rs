@@ -61,6 +61,7 @@ mod reconcile;
 mod requests;
 mod run;
 mod seat;
+mod trials;
 mod worker;
 
 pub use context::Context;

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Context;
-use super::conversation::{Conversation, Talk, Wishes};
+use super::child_log::ended_with;
+use super::conversation::{Conversation, Ending, Talk, Wishes};
 use super::crew::{News, Reins, Reporter};
 use super::desk::{Desk, shown_deadline};
 use super::hush;
-use crate::model::{ConsumerSpec, Delivery, duration_label};
+use crate::model::{ConsumerSpec, duration_label};
 use crate::process::{Exit, SpawnRequest, check_startable};
+use crate::protocol::DeliveryId;
 use crate::supervise::{Effect, Event, Lifecycle, State, Wish};
 use crate::telemetry::{Reason, RestartReason, WorkerMeter, WorkerState};
 
@@ -161,6 +163,7 @@ impl Worker {
     fn pause_or_resume(&mut self) {
         if *self.reins.paused.borrow_and_update() {
             self.desk.pause();
+            self.desk.give_back();
         } else if matches!(self.lifecycle.state(), State::Running { .. }) {
             self.desk.open();
         }
@@ -172,13 +175,15 @@ impl Worker {
             return;
         }
         while self.child.as_ref().is_some_and(Conversation::has_room) {
-            let Some(delivery) = self.desk.waiting.pop_front() else { return };
-            self.hand_over(delivery);
+            let Some(id) = self.desk.next_for_child() else { break };
+            self.hand_over(id);
+        }
+        if self.desk.wanted && !self.desk.consuming() {
+            self.desk.open();
         }
     }
 
-    fn hand_over(&mut self, delivery: Delivery) {
-        let Some(id) = self.desk.book(delivery) else { return };
+    fn hand_over(&mut self, id: DeliveryId) {
         if self.desk.refuses_size(id) {
             return;
         }
@@ -220,9 +225,7 @@ impl Worker {
     async fn recycle(&mut self) {
         let Some(child) = &mut self.child else { return };
         let (earned, unread) = (child.has_answered(), child.take_unbegun());
-        for id in unread {
-            self.desk.release_one(id);
-        }
+        self.desk.keep_for_next(unread);
         let (consumer, worker) = (&self.spec.name, self.slot);
         tracing::info!(%consumer, worker, "it asks to be replaced, and is when it has answered what it has");
         self.replaced = Some(RestartReason::Recycle);
@@ -232,9 +235,7 @@ impl Worker {
     /// The child has closed its input: what it has not had goes to another.
     async fn deaf(&mut self) {
         let unread = self.child.as_mut().map(Conversation::take_unwritten).unwrap_or_default();
-        for id in unread {
-            self.desk.release_one(id);
-        }
+        self.desk.keep_for_next(unread);
         if matches!(self.lifecycle.state(), State::Running { .. }) {
             let (consumer, worker) = (&self.spec.name, self.slot);
             tracing::info!(%consumer, worker, "it has closed its input: it is replaced when it has answered what it has");
@@ -244,9 +245,10 @@ impl Worker {
     }
 
     async fn exited(&mut self, exit: Exit) {
-        if let Some(child) = self.child.take() {
-            child.last_words(&mut self.desk).await;
-        }
+        let ending = match self.child.take() {
+            Some(child) => Some(child.last_words(&mut self.desk).await),
+            None => None,
+        };
         self.desk.shown().set_pid(None);
         let clean = exit == Exit::Code(0)
             && self.desk.is_clear()
@@ -255,6 +257,16 @@ impl Worker {
             Exit::Code(_) => RestartReason::Exit,
             Exit::Signal(_) => RestartReason::Signal,
         });
+        if let Some(Ending { unseen, words }) = ending
+            && !self.lifecycle.finishing()
+        {
+            let ours = matches!(reason, RestartReason::Timeout | RestartReason::NotReady);
+            let why = match reason {
+                RestartReason::Protocol => "it broke the protocol".to_owned(),
+                _ => ended_with(exit, &words),
+            };
+            self.desk.child_gone((!ours).then_some(&why), &unseen);
+        }
         self.on(Event::Exited { clean }).await;
         let (consumer, worker) = (&self.spec.name, self.slot);
         if let State::Waiting { until } = self.lifecycle.state() {
@@ -338,6 +350,7 @@ impl Worker {
                             child.close_input();
                         }
                     }
+                    Effect::Return => self.desk.give_back(),
                     Effect::Signal => self.signal(false),
                     Effect::Kill => self.signal(true),
                     Effect::Release => self.desk.release(),

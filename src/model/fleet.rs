@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Arguments, Confinement, ConsumerName, Origin, Problem, QueueName, QueueType, Spots, Topology,
-    VhostName, fleet_proof,
+    Arguments, Confinement, ConsumerName, Origin, Problem, QueueName, QueueType, RetrySpec, Spots,
+    Topology, VhostName, fleet_proof,
 };
 
 /// What to execute.
@@ -102,14 +102,6 @@ impl Default for ExitCodes {
             default: Nack,
         }
     }
-}
-
-/// Delayed retries of failed messages.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RetrySpec {
-    /// The pause before the second try, the third, and so on; then dead-letter. Never empty. Each
-    /// distinct delay is one permanent queue, see [`RetrySpec::queue_name`].
-    pub delays: Vec<Duration>,
 }
 
 /// Which workers are started again when their process has ended by itself; the words of OTP.
@@ -304,8 +296,12 @@ pub struct ConsumerSpec {
     pub prefetch: NonZeroU16,
     /// How long one message may take; `None` for no limit of ours.
     pub timeout: Option<Duration>,
-    /// Delayed retries, if any.
+    /// Retries, if any.
     pub retry: Option<RetrySpec>,
+    /// After how many children that died over it a message is dead-lettered.
+    pub max_crashes: NonZeroU32,
+    /// Whether the broker does the dead-lettering, which leaves a message as it is, without a reason.
+    pub dead_letter_by_broker: bool,
     /// Whether a rejected message may vanish where the queue dead-letters nowhere.
     pub discard: bool,
     /// Meaning of exit codes, for `exec`.
@@ -330,13 +326,6 @@ pub struct ConsumerSpec {
     pub arguments: Arguments,
     /// Where it was declared.
     pub origin: Origin,
-}
-
-impl RetrySpec {
-    /// The queue in which a message of `queue` waits for `delay`: `orders.retry.30s`.
-    pub fn queue_name(queue: &QueueName, delay: Duration) -> String {
-        format!("{queue}.retry.{}", super::duration_label(delay))
-    }
 }
 
 /// The consumers that should run, each on a queue that the topology has.

@@ -21,6 +21,7 @@ mod place;
 mod policies;
 mod proof;
 mod resources;
+mod retry;
 mod routing;
 mod settings;
 mod settings_proof;
@@ -42,8 +43,8 @@ pub use desired::{BrokerSpec, Desired, Endpoint, Management, ReconcileMode, Reco
 pub use durations::{BadDuration, duration_label, parse_duration, stream_age};
 pub use fleet::{
     BodyAs, CanarySpec, ConsumerSpec, Delimiter, ExitCodes, ExitVerdict, Fleet, Intensity,
-    PoolSpec, Program, RecycleSpec, Replies, RestartPolicy, RestartSpec, RetrySpec, RolloutSpec,
-    StopSignal, StopSpec, WireProtocol,
+    PoolSpec, Program, RecycleSpec, Replies, RestartPolicy, RestartSpec, RolloutSpec, StopSignal,
+    StopSpec, WireProtocol,
 };
 pub use fleet_proof::{BROKER_ACK_TIMEOUT, prove};
 pub use names::{
@@ -57,6 +58,7 @@ pub use resources::{
     ApplyTo, Binding, DeadLetterTarget, Destination, Exchange, ExchangeType, OnRemove, Policy,
     Queue, QueueType,
 };
+pub use retry::{FailureClass, RetrySpec};
 pub use routing::{Router, RoutingFault};
 pub use settings::{Setting, SettingId, SettingKind, value_attributes};
 pub use settings_proof::LEDGERS;

@@ -11,6 +11,7 @@ mod evidence;
 mod lifecycle;
 mod pool;
 mod republish;
+mod suspects;
 mod wear;
 
 #[cfg(test)]
@@ -22,5 +23,9 @@ pub use canary::{Judgement, Sample, judge};
 pub use disposition::{DeadLetterRoute, Disposition, Failure, Wish, dispose};
 pub use lifecycle::{Effect, Event, Lifecycle, State};
 pub use pool::{Load, Pool};
-pub use republish::{Epitaph, failed_tries, first_address, republished, republished_bare};
+pub use republish::{
+    Epitaph, failed_tries, first_address, recorded_crashes, republished, republished_bare,
+    suspicious,
+};
+pub use suspects::{Blame, Suspects};
 pub use wear::{Usage, Wear, worn};

@@ -21,6 +21,8 @@ const MAX_ERROR: usize = 1024;
 pub struct Epitaph<'a> {
     /// Tries that have failed, this one among them.
     pub failed: u32,
+    /// Children that have died over the message.
+    pub crashes: u32,
     /// A short closed word.
     pub reason: &'a str,
     /// The child's words, if it had any.
@@ -36,7 +38,24 @@ pub struct Epitaph<'a> {
 /// How many tries of this message have failed before. A message that says nonsense, or more than
 /// its policy has tries, is believed as far as the policy goes.
 pub fn failed_tries(properties: &BasicProperties, most: u32) -> u32 {
-    let Some(value) = header(properties, headers::ATTEMPT) else { return 0 };
+    count(properties, headers::ATTEMPT).min(most)
+}
+
+/// How many children have died over this message. A message that says more than are allowed is
+/// believed as far as to have one more try.
+pub fn recorded_crashes(properties: &BasicProperties, allowed: u32) -> u32 {
+    count(properties, headers::CRASHES).min(allowed.saturating_sub(1))
+}
+
+/// Whether a message that comes from its queue is to be tried alone: children have died over it,
+/// or it has come back so often that whole supervisors may have.
+pub fn suspicious(properties: &BasicProperties, allowed: u32) -> bool {
+    count(properties, headers::CRASHES) > 0 || count(properties, headers::DELIVERY_COUNT) >= allowed
+}
+
+/// A header that is a number; 0 where there is none that makes sense.
+fn count(properties: &BasicProperties, name: &str) -> u32 {
+    let Some(value) = header(properties, name) else { return 0 };
     let count = match *value {
         AMQPValue::ShortShortInt(count) => i64::from(count),
         AMQPValue::ShortShortUInt(count) => i64::from(count),
@@ -47,7 +66,7 @@ pub fn failed_tries(properties: &BasicProperties, most: u32) -> u32 {
         AMQPValue::LongLongInt(count) => count,
         _ => 0,
     };
-    u32::try_from(count.max(0)).unwrap_or(u32::MAX).min(most)
+    u32::try_from(count.max(0)).unwrap_or(u32::MAX)
 }
 
 /// The exchange and routing key that the message was first published with. A message that comes
@@ -73,6 +92,10 @@ pub fn republished(delivery: &Delivery, epitaph: &Epitaph<'_>) -> BasicPropertie
         table.insert(name.into(), value);
     };
     set(headers::ATTEMPT, AMQPValue::LongInt(i32::try_from(epitaph.failed).unwrap_or(i32::MAX)));
+    if epitaph.crashes > 0 {
+        let crashes = i32::try_from(epitaph.crashes).unwrap_or(i32::MAX);
+        set(headers::CRASHES, AMQPValue::LongInt(crashes));
+    }
     set(headers::REASON, text(epitaph.reason));
     set(headers::ERROR, text(cut(epitaph.error.unwrap_or_default())));
     set(headers::CONSUMER, text(epitaph.consumer.as_str()));
@@ -100,7 +123,7 @@ pub fn republished_bare(delivery: &Delivery) -> BasicProperties {
 /// The headers without those that would route more copies.
 fn harmless(old: &BasicProperties) -> FieldTable {
     let table = old.headers().clone().unwrap_or_default();
-    ["CC", "BCC"].into_iter().fold(table, without)
+    ["CC", "BCC", headers::DELIVERY_COUNT].into_iter().fold(table, without)
 }
 
 /// The old properties, as far as they do no harm, with these headers.

@@ -6,4 +6,5 @@ mod disposition;
 mod lifecycle;
 mod pool;
 mod republish;
+mod suspects;
 mod wear;
