@@ -37,6 +37,7 @@ impl Desk {
             Reason::Failed if exhausted && self.spec.retry.is_some() => Reason::Exhausted,
             reason => reason,
         };
+        self.meter.failed(words.unwrap_or(reason.as_str()));
         if self.failed_lines.admits() {
             tracing::info!(
                 consumer = %self.spec.name,

@@ -58,6 +58,7 @@ mod intake;
 mod keeper;
 mod output;
 mod reconcile;
+mod requests;
 mod run;
 mod seat;
 mod trials;
@@ -65,4 +66,5 @@ mod worker;
 
 pub use context::Context;
 pub use crew::{CrewOrder, CrewRequest};
+pub use requests::{EngineRequest, ReloadOutcome};
 pub use run::{Command, Engine, Loader, Options, Outcome};

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use super::status::{ConsumerState, ConsumerStatus, Settled, WorkerState, WorkerStatus};
+use super::status::{ConsumerState, ConsumerStatus, LastError, Settled, WorkerState, WorkerStatus};
 use super::times::{RANGES, Times};
 use super::words::{Outcome, Reason, RestartReason};
 use crate::model::ConsumerName;
@@ -32,6 +32,8 @@ struct Counters {
     protocol_errors: AtomicU64,
     restarts: [AtomicU64; RestartReason::ALL.len()],
     log_lines_dropped: AtomicU64,
+    scaled: Mutex<Option<u16>>,
+    last_error: Mutex<Option<LastError>>,
     state: Mutex<ConsumerState>,
     workers: Mutex<Vec<Weak<WorkerCells>>>,
 }
@@ -75,6 +77,8 @@ impl ConsumerMeter {
             protocol_errors: AtomicU64::default(),
             restarts: Default::default(),
             log_lines_dropped: AtomicU64::default(),
+            scaled: Mutex::default(),
+            last_error: Mutex::default(),
             state: Mutex::new(ConsumerState::Starting),
             workers: Mutex::default(),
         }))
@@ -131,8 +135,22 @@ impl ConsumerMeter {
         self.0.log_lines_dropped.fetch_add(lines, Relaxed);
     }
 
-    /// The consumer is now in this state.
+    /// Somebody wants so many workers, whatever the file says; `None` for what the file says.
+    pub fn set_scaled(&self, workers: Option<u16>) {
+        *lock(&self.0.scaled) = workers;
+    }
+
+    /// Something went wrong, with a message or with a process.
+    pub fn failed(&self, what: impl Into<String>) {
+        let at = jiff::Timestamp::now().to_string();
+        *lock(&self.0.last_error) = Some(LastError { at, what: what.into() });
+    }
+
+    /// The consumer is now in this state. Being down is a failure as well.
     pub fn set_state(&self, state: ConsumerState) {
+        if let ConsumerState::Down { why } = &state {
+            self.failed(why.clone());
+        }
         *lock(&self.0.state) = state;
     }
 
@@ -182,6 +200,8 @@ impl ConsumerMeter {
             protocol_errors: counters.protocol_errors.load(Relaxed),
             restarts: nonzero(RestartReason::ALL, &counters.restarts),
             log_lines_dropped: counters.log_lines_dropped.load(Relaxed),
+            scaled: *lock(&counters.scaled),
+            last_error: lock(&counters.last_error).clone(),
             workers,
         }
     }

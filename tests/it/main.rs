@@ -7,6 +7,7 @@ mod carry;
 mod check;
 mod children;
 mod confined;
+mod control;
 mod convergence;
 mod dev;
 mod docs;

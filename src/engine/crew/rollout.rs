@@ -296,7 +296,7 @@ impl Task {
         let Some(rollout) = self.rollout.take() else { return };
         let number = |spec: &ConsumerSpec| (spec.workers, spec.pool.clone());
         if number(&rollout.to.spec) != number(&self.version.spec) {
-            self.fixed = None;
+            self.fix(None);
         }
         self.version = rollout.to.clone();
         self.finished.clear();

@@ -38,7 +38,7 @@ pub(super) struct Task {
     pub(super) breaker: Breaker,
     pub(super) paused: watch::Sender<bool>,
     /// How many workers a person wants.
-    pub(super) fixed: Option<u16>,
+    fixed: Option<u16>,
     /// Slots whose worker has ended for good, as the restart policy wants.
     pub(super) finished: BTreeSet<u16>,
     /// Where the number of workers follows the queue.
@@ -166,10 +166,12 @@ impl Task {
                     Some(rollout) => &mut rollout.to,
                     None => &mut self.version,
                 };
-                if (version.spec.workers, &version.spec.pool) != (spec.workers, &spec.pool) {
-                    self.fixed = None;
-                }
+                let other =
+                    (version.spec.workers, &version.spec.pool) != (spec.workers, &spec.pool);
                 version.spec = Arc::new(*spec);
+                if other {
+                    self.fix(None);
+                }
             }
             Order::Person(CrewOrder::Pause) => {
                 self.paused.send_replace(true);
@@ -177,9 +179,15 @@ impl Task {
             Order::Person(CrewOrder::Resume) => {
                 self.paused.send_replace(false);
             }
-            Order::Person(CrewOrder::Scale(workers)) => self.fixed = workers.map(u16::from),
+            Order::Person(CrewOrder::Scale(workers)) => self.fix(workers.map(u16::from)),
             Order::Person(CrewOrder::Restart) => self.restart(),
         }
+    }
+
+    /// Notes how many workers a person wants.
+    pub(super) fn fix(&mut self, workers: Option<u16>) {
+        self.fixed = workers;
+        self.meter.set_scaled(workers);
     }
 
     fn heard(&mut self, id: MemberId, news: News) {

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use super::stack::Said;
+
 /// How long a test waits for anything at all.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -34,6 +36,18 @@ impl Supervisor {
     /// A file of the folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// The socket that it listens on.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.path("control.sock")
+    }
+
+    /// Runs another command of the program, which speaks to this supervisor where it speaks to any.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Said {
+        let output = self.command(arguments).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
     }
 
     /// Writes a file of the folder in place.
@@ -79,6 +93,8 @@ impl Supervisor {
         command
             .current_dir(self.folder.path())
             .env("CHILDREN", children)
+            // Not in the usual place, where it would meet the others of its stack.
+            .env("WARRENER_SOCKET", self.socket())
             .env("WARRENER_STATE_DIR", self.path("state"))
             // It hides the commonest mistake of consumers: forgetting to flush.
             .env_remove("PYTHONUNBUFFERED")
