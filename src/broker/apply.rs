@@ -145,18 +145,22 @@ impl Work<'_> {
             outcome.failed.iter().map(|failure| End::of(&failure.change.target)).collect();
         // The API has no way to delete one topic permission of several at once.
         let one_by_one = steps.iter().any(|change| change.target.kind() == "topic_permission");
-        let mut results = stream::iter(steps)
-            .map(async |change| (change, self.step(change, &missing).await))
-            .buffered(if one_by_one { 1 } else { CONCURRENCY });
-        while let Some((change, result)) = results.next().await {
+        // As they get done: one that takes long holds up none of the others.
+        let mut results = stream::iter(steps.into_iter().enumerate())
+            .map(async |(nth, change)| (nth, change, self.step(change, &missing).await))
+            .buffer_unordered(if one_by_one { 1 } else { CONCURRENCY });
+        let mut failed = Vec::new();
+        while let Some((nth, change, result)) = results.next().await {
             (self.progress)(self.dealt_with.fetch_add(1, Ordering::Relaxed) + 1);
             match result {
                 Ok(()) => outcome.done.count(change.action),
                 Err(Stumble { reason, hint }) => {
-                    outcome.failed.push(Failure { change: change.clone(), reason, hint });
+                    failed.push((nth, Failure { change: change.clone(), reason, hint }));
                 }
             }
         }
+        failed.sort_by_key(|(nth, _)| *nth);
+        outcome.failed.extend(failed.into_iter().map(|(_, failure)| failure));
     }
 
     async fn step(&self, change: &Change, missing: &BTreeSet<End>) -> Result<(), Stumble> {

@@ -245,6 +245,11 @@ impl Conversation {
         self.stdin.is_some() && self.out.len() - self.written < OUT_BUFFER
     }
 
+    /// How many messages it has not had yet, or not all of.
+    pub(super) fn unwritten(&self) -> usize {
+        self.unwritten.len()
+    }
+
     /// Puts a message into the buffer. It is written when the child takes it.
     pub(super) fn hand_over(&mut self, envelope: &Envelope<'_>) -> Result<(), Unencodable> {
         let begin = self.told + (self.out.len() - self.written) as u64;

@@ -21,7 +21,7 @@ use crate::model::{ConsumerSpec, Delivery, Epoch};
 use crate::protocol::{
     Answer, DeliveryId, Envelope, Ledger, Lost, Reply, SettleOp, Settlement, Target, Verdict,
 };
-use crate::supervise::{Backoff, DeadLetterRoute, Suspects, Wish, first_address};
+use crate::supervise::{Backoff, DeadLetterRoute, Pace, Suspects, Telling, Wish, first_address};
 use crate::telemetry::{ConsumerMeter, Outcome, Reason, WorkerMeter};
 
 /// Pauses before a message is given back for which there is no retry policy and no target.
@@ -113,6 +113,9 @@ pub(super) struct Desk {
     pub(super) failed_lines: Valve,
     /// For failed messages that cannot be moved on, which may be every one of them.
     pub(super) unmoved_lines: SharedValve,
+    pace: Pace,
+    /// Until when decisions gather, while any do.
+    gathering: Option<Pin<Box<tokio::time::Sleep>>>,
     ops: Vec<SettleOp>,
     answered: Vec<(DeliveryId, Kept)>,
     /// The oldest message of the child, and since when it is that.
@@ -136,6 +139,8 @@ impl Desk {
         Self {
             route: context.route_of(&spec),
             shown,
+            pace: Pace::new(spec.prefetch.get()),
+            gathering: None,
             spec,
             meter,
             slot,
@@ -185,7 +190,7 @@ impl Desk {
     /// Waits until something has come: messages in `waiting`, a channel won or lost, a confirm.
     /// Cancel-safe.
     pub(super) async fn turn(&mut self) {
-        let Self { subscription, subscribing, pausing, outcomes, outputs, .. } = self;
+        let Self { subscription, subscribing, pausing, outcomes, outputs, gathering, .. } = self;
         tokio::select! {
             biased;
             Some((id, settlement, outcome)) = outcomes.next(), if !outcomes.is_empty() => {
@@ -207,6 +212,9 @@ impl Desk {
                 if subscription.as_ref().is_some_and(Subscription::listening) =>
             {
                 self.take_in(incoming);
+            }
+            () = async { gathering.as_mut().expect("guarded").await }, if gathering.is_some() => {
+                self.flush();
             }
             // Nothing can come: the worker's other events go on.
             else => std::future::pending().await,
@@ -254,7 +262,7 @@ impl Desk {
         too_large
     }
 
-    /// Takes the child's answer in. `Extend` is done here too. Call [`Desk::flush`] after a run of
+    /// Takes the child's answer in. `Extend` is done here too. Call [`Desk::tell`] after a run of
     /// answers. `unread` is the first message of which the child has not had all: it can have no
     /// answer to that one or to any after it.
     pub(super) fn answer(&mut self, reply: &Reply, unread: Option<DeliveryId>) -> Answer {
@@ -402,8 +410,27 @@ impl Desk {
         }
     }
 
+    /// How many messages the child has not answered.
+    pub(super) fn unanswered(&self) -> usize {
+        self.ledger.held().unanswered
+    }
+
+    /// Tells the broker what has been decided, unless more of it is about to gather.
+    pub(super) fn tell(&mut self) {
+        let held = self.ledger.held();
+        match self.pace.tell(held.unflushed, held.unanswered, Instant::now()) {
+            Telling::Nothing => self.show_in_flight(),
+            Telling::Now => self.flush(),
+            Telling::At(at) => {
+                let timer = || Box::pin(tokio::time::sleep_until(at.into()));
+                self.gathering.get_or_insert_with(timer);
+            }
+        }
+    }
+
     /// Tells the broker what has been decided.
     pub(super) fn flush(&mut self) {
+        self.gathering = None;
         self.show_in_flight();
         // Where the channel is busy subscribing anew, the ledger keeps what is decided until then.
         let Some(subscription) = &self.subscription else { return };

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
+
 use super::Context;
 use super::child_log::ended_with;
 use super::conversation::{Conversation, Ending, Talk, Wishes};
@@ -12,7 +14,7 @@ use super::hush;
 use crate::model::{ConsumerSpec, duration_label};
 use crate::process::{Exit, SpawnRequest, check_startable};
 use crate::protocol::DeliveryId;
-use crate::supervise::{Effect, Event, Lifecycle, State, Wish};
+use crate::supervise::{Effect, Event, Lifecycle, PAUSE, Pace, State, Wish};
 use crate::telemetry::{Reason, RestartReason, WorkerMeter, WorkerState};
 
 /// How long a worker that is over waits for confirms that are under way: without them a message
@@ -83,7 +85,7 @@ impl Worker {
     pub(super) async fn run(mut self) {
         loop {
             self.feed();
-            self.desk.flush();
+            self.desk.tell();
             if !self.ready
                 && matches!(self.lifecycle.state(), State::Running { .. })
                 && (self.desk.consuming() || *self.reins.paused.borrow())
@@ -123,8 +125,25 @@ impl Worker {
         self.desk.close().await;
     }
 
-    /// Waits for the next thing to happen. Cancel-safe in every branch.
+    /// Waits for the next thing to happen. While the child has plenty to do, it is not woken up for
+    /// each thing by itself: what has come of them after a pause is dealt with at once.
     async fn next(&mut self) -> Happening {
+        if self.may_rest() {
+            if let Some(happening) = self.wait().now_or_never() {
+                return happening;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        self.wait().await
+    }
+
+    fn may_rest(&self) -> bool {
+        let unwritten = self.child.as_ref().map_or(0, Conversation::unwritten);
+        Pace::may_rest(self.desk.unanswered().saturating_sub(unwritten))
+    }
+
+    /// Cancel-safe in every branch.
+    async fn wait(&mut self) -> Happening {
         let now = Instant::now();
         let overdue = self.desk.overdue_at(now).map(|(_, at)| at);
         let replacing =

@@ -9,6 +9,7 @@ mod canary;
 mod disposition;
 mod evidence;
 mod lifecycle;
+mod pace;
 mod pool;
 mod republish;
 mod suspects;
@@ -22,6 +23,7 @@ pub use breaker::{Breaker, BreakerEffect, BreakerEvent, BreakerState};
 pub use canary::{Judgement, Sample, judge};
 pub use disposition::{DeadLetterRoute, Disposition, Failure, Wish, dispose};
 pub use lifecycle::{Effect, Event, Lifecycle, State};
+pub use pace::{PAUSE, Pace, Telling};
 pub use pool::{Load, Pool};
 pub use republish::{
     Epitaph, failed_tries, first_address, recorded_crashes, republished, republished_bare,

@@ -4,6 +4,7 @@ mod breaker;
 mod canary;
 mod disposition;
 mod lifecycle;
+mod pace;
 mod pool;
 mod republish;
 mod suspects;

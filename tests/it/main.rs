@@ -23,6 +23,7 @@ mod misbehave;
 mod orders;
 mod output;
 mod ownership;
+mod pace;
 mod parameters;
 mod plugins;
 mod poison;

@@ -103,7 +103,12 @@ impl Case {
     /// Waits until `work` is empty and nobody holds a message of it. An empty queue alone may only
     /// mean that its messages are on their way.
     pub(crate) fn wait_settled(&self) {
-        wait_until("all to be settled", PATIENCE, || self.vhost.messages("work") == Some(0));
+        wait_until("all to be settled", PATIENCE, || self.unsettled() == Some(0));
+    }
+
+    /// Messages of `work`, those that somebody holds among them.
+    pub(crate) fn unsettled(&self) -> Option<u64> {
+        self.vhost.messages("work")
     }
 
     /// The different ids in the file `ledger`, and how often each is there.
