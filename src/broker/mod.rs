@@ -11,6 +11,7 @@ mod ledger;
 mod lock;
 mod observe;
 mod observe_settings;
+mod remake;
 mod remove;
 mod scope;
 mod settings;

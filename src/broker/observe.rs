@@ -216,7 +216,7 @@ fn add_vhost(
         Some(((vhost.clone(), name), Seen::Whole(exchange)))
     }));
     observed.queues.extend(queues.into_iter().filter_map(|info| {
-        let QueueInfo { name, durable, auto_delete, exclusive, arguments } = info;
+        let QueueInfo { name, durable, auto_delete, exclusive, arguments, .. } = info;
         let name = QueueName::new(name).ok().filter(|_| exclusive != Some(true))?;
         let queue = ObservedQueue::new(durable, auto_delete, table(&arguments));
         Some(((vhost.clone(), name), Seen::Whole(queue)))
@@ -252,7 +252,7 @@ fn ends(vhost: &VhostName, info: &BindingInfo) -> Vec<ResourceId> {
     exchange(&info.source).into_iter().chain(destination).collect()
 }
 
-fn binding_key(vhost: &VhostName, info: BindingInfo) -> Option<BindingKey> {
+pub(super) fn binding_key(vhost: &VhostName, info: BindingInfo) -> Option<BindingKey> {
     let arguments = match &info.arguments {
         // A value that no file can spell, such as AMQP's void, makes it a binding that no file has.
         Value::Object(_) => match ArgValue::from_json(&info.arguments)? {

@@ -34,12 +34,20 @@ pub(super) struct ConsentArgs {
     /// Delete also queues with messages or consumers, and more than 30 % of what the stack owns.
     #[arg(long)]
     pub(super) force: bool,
+    /// Make anew, with its bindings, what differs and cannot be changed, where it is empty and
+    /// unused; also `on_conflict: replace` there.
+    #[arg(long)]
+    pub(super) allow_replace: bool,
 }
 
 impl ConsentArgs {
     /// What the command line and the files agree to together.
     pub(super) fn with(self, desired: &Desired) -> Consent {
-        Consent { prune: self.prune || desired.reconcile.prune, force: self.force }
+        Consent {
+            prune: self.prune || desired.reconcile.prune,
+            force: self.force,
+            replace: self.allow_replace,
+        }
     }
 }
 

@@ -2,7 +2,6 @@
 
 use super::node::Entry;
 use super::read::{Fields, Reading};
-use super::resources::LATER;
 use crate::model::{BrokerLimits, QueueType, TopologyParts, VHOST_LIMITS, Vhost, VhostName};
 
 /// The sections that a vhost has, and that the files have for the vhost of the broker's address.
@@ -47,7 +46,7 @@ impl Reading {
         let on_remove = self.on_remove(&mut fields);
         let mut resources = Resources::default();
         resources.take(&mut fields, self);
-        fields.finish(self, LATER);
+        fields.finish(self, &[]);
         let vhost = Vhost {
             name,
             description,

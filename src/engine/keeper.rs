@@ -1,6 +1,6 @@
 //! Keeps the crews in step with a fleet: starts, resizes, replaces, drains.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Context;
 use super::crew::Crew;
-use crate::model::{ConsumerName, ConsumerSpec, Fleet};
+use crate::model::{ConsumerName, ConsumerSpec, Fleet, QueueName, VhostName};
 use crate::plan::{FleetChange, fleet_changes};
 use crate::telemetry::{ConsumerState, Registry};
 
@@ -146,6 +146,28 @@ impl Keeper {
                 registry.consumer(&name).set_state(ConsumerState::Stopped);
             }
         });
+    }
+
+    /// Drains the crews of these queues and waits for the end of that; gives how many they were. The
+    /// next [`Keeper::follow`] starts them again.
+    pub(super) async fn pause(&mut self, queues: &BTreeSet<(VhostName, QueueName)>) -> usize {
+        let of = |crew: &Crew| {
+            let spec = crew.spec();
+            queues.contains(&(spec.vhost.clone(), spec.queue.clone()))
+        };
+        let names: Vec<_> =
+            self.crews.iter().filter(|(_, crew)| of(crew)).map(|(name, _)| name.clone()).collect();
+        let mut ending = Vec::new();
+        for name in &names {
+            let Some(crew) = self.crews.remove(name) else { continue };
+            tracing::info!(consumer = %name, "waiting while its queue is made anew");
+            let why = "its queue is made anew".to_owned();
+            self.registry.consumer(name).set_state(ConsumerState::Waiting { why });
+            crew.drain();
+            ending.push(crew.ended(&self.kill));
+        }
+        futures_util::future::join_all(ending).await;
+        names.len()
     }
 
     /// Drains everything and waits for the end of it.

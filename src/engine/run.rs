@@ -1,7 +1,7 @@
 //! The engine's own task.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -26,6 +26,10 @@ const REFUSED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_se
 
 /// The shortest time between two looks at the broker that workers ask for.
 const ASKED: Duration = Duration::from_secs(2);
+
+/// How long consumers wait for another supervisor to make their queue anew. It may never: its files
+/// may be others.
+const ELSEWHERE: Duration = Duration::from_mins(1);
 
 /// How often the files are read again in a row because they name others. The watcher notices what
 /// changes after that.
@@ -96,6 +100,10 @@ pub struct Engine {
     asked: (mpsc::Sender<()>, mpsc::Receiver<()>),
     /// Why the broker is waited for, as logged last.
     waiting_for: String,
+    /// Whether consumers wait because their queue is made anew.
+    paused: bool,
+    /// Since when another supervisor makes a queue anew.
+    waiting_since: Option<Instant>,
     /// The differences that were left, as logged last.
     left: String,
 }
@@ -126,6 +134,8 @@ impl Engine {
             pending: Some(loaded),
             asked: mpsc::channel(1),
             waiting_for: String::new(),
+            paused: false,
+            waiting_since: None,
             left: String::new(),
         };
         engine.serve(&mut watcher).await;
@@ -231,6 +241,7 @@ impl Engine {
                 }
                 return Progress::Later { refused };
             }
+            Err(Shortfall::Elsewhere) => return Progress::Later { refused: false },
             Err(Shortfall::Refused(why)) if first => {
                 // Consumers whose queues are there can work while a person looks at the rest.
                 tracing::error!(detail = why, "the broker is not as the files say");
@@ -239,9 +250,11 @@ impl Engine {
             Err(Shortfall::Refused(why)) => {
                 tracing::error!(detail = why, "the change is refused; everything goes on as it is");
                 self.options.registry.reload_failed(why);
+                self.go_on().await;
                 return Progress::Refused;
             }
         };
+        self.paused = false;
         let renewed = self.link(&next.desired);
         let outcome = self.follow(&next.desired, renewed).await;
         for (name, why) in &outcome.refused {
@@ -274,13 +287,28 @@ impl Engine {
                 tracing::debug!("cannot look at the broker: {why}");
                 self.options.registry.could_not_look();
             }
+            Err(Shortfall::Elsewhere) => {
+                self.current = Some(current);
+                return ASKED;
+            }
             Err(Shortfall::Refused(why)) => {
                 tracing::error!(detail = why, "the broker is not as the files say");
                 self.options.registry.could_not_look();
             }
         }
         self.current = Some(current);
+        self.go_on().await;
         interval
+    }
+
+    /// Has the consumers of what is in force run again that waited.
+    async fn go_on(&mut self) {
+        let Some(current) = self.current.take() else { return };
+        if std::mem::take(&mut self.paused) && self.links.is_some() {
+            let outcome = self.follow(&current.desired, false).await;
+            tracing::info!("consuming again: {outcome}");
+        }
+        self.current = Some(current);
     }
 
     /// Compares and, where this supervisor is the one to, applies.
@@ -306,7 +334,8 @@ impl Engine {
                 }
                 Standing::StandsBy(holder) => {
                     registry.set_role(Role::StandsBy { holder });
-                    Power::Verify
+                    let long = |since: Instant| since.elapsed() > ELSEWHERE;
+                    if self.waiting_since.is_some_and(long) { Power::Verify } else { Power::Wait }
                 }
                 Standing::Holds(lock) => {
                     registry.set_role(Role::Applies);
@@ -323,7 +352,20 @@ impl Engine {
             registry.set_role(if checks { Role::Checks } else { Role::None });
             Power::Verify
         };
-        reconcile(desired, &loaded.sources, power).await
+        let (keeper, paused) = (&mut self.keeper, &mut self.paused);
+        let reconciled = reconcile(desired, &loaded.sources, power, async |queues| {
+            if keeper.pause(&queues).await > 0 {
+                *paused = true;
+            }
+        })
+        .await;
+        match reconciled {
+            Err(Shortfall::Elsewhere) => drop(self.waiting_since.get_or_insert_with(Instant::now)),
+            // It may be left for good.
+            Ok(Reconciled::Drifted { .. }) => {}
+            _ => self.waiting_since = None,
+        }
+        reconciled
     }
 
     /// Counts what a look has found, says which differences were left, once, and gives it in a few

@@ -52,8 +52,8 @@ pub use place::{Origin, Problem, Severity};
 pub use policies::{PatternFault, PolicyIndex};
 pub use proof::LEDGERS;
 pub use resources::{
-    ApplyTo, Binding, DeadLetterTarget, Destination, Exchange, ExchangeType, OnRemove, Policy,
-    Queue, QueueType,
+    ApplyTo, Binding, DeadLetterTarget, Destination, Exchange, ExchangeType, OnConflict, OnRemove,
+    Policy, Queue, QueueType,
 };
 pub use routing::{Router, RoutingFault};
 pub use settings::{Setting, SettingId, SettingKind, value_attributes};

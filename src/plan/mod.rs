@@ -17,9 +17,11 @@ mod fleet;
 mod hold_vhosts;
 mod json;
 mod ledger;
+mod migration;
 mod observed;
 mod owned;
 mod prune;
+mod replace;
 mod report;
 mod settings;
 mod text;
@@ -35,10 +37,15 @@ mod tests;
 
 pub use approved::{Approved, Plan, Refused, Summary};
 pub use change::{Action, Change, Difference, ORDER, Target};
+pub use compare::{exchange_is_as_declared, queue_is_as_declared};
 pub use diff::diff;
 pub use drift::Drift;
 pub use fleet::{FleetChange, fleet_changes};
 pub use ledger::{Ledger, LedgerFault, LedgerRecord, Owner, Ownership, ResourceId};
+pub use migration::{
+    MigrationSight, MigrationStep, Scaffold, ShadowNames, from_another, next_step, plain_binding,
+    redirect,
+};
 pub use observed::{
     BindingKey, BrokerIdentity, Gap, Observed, ObservedExchange, ObservedPolicy, ObservedQueue,
     ObservedSetting, Seen, Subject, Unseen, Usage,

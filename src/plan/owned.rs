@@ -6,6 +6,7 @@ use super::diff::diff;
 use super::ledger::{Ledger, Owner, Ownership, ResourceId};
 use super::observed::Observed;
 use super::prune::prune;
+use super::replace::resolve;
 use super::report::Failure;
 use crate::model::{OnRemove, StackName, Topology};
 
@@ -16,6 +17,8 @@ pub struct Consent {
     pub prune: bool,
     /// Delete also what is in use, and much at once.
     pub force: bool,
+    /// Make anew what differs and cannot be changed, where it is empty and unused.
+    pub replace: bool,
 }
 
 /// Something owned that no file declares any more and that stays nevertheless.
@@ -59,6 +62,7 @@ pub fn plan(
     let mut plan = diff(topology, observed);
     let declared = Ledger::of(topology);
     refuse_foreign(&mut plan.changes, topology, ownership);
+    resolve(&mut plan.changes, topology, observed, consent);
     let pruned = prune(topology, &declared, &plan.changes, observed, ownership, consent);
     plan.changes.extend(pruned.deletions);
     plan.books = books(declared, &ownership.own, &pruned.surviving);

@@ -14,8 +14,8 @@ use crate::model::{
     Topology, TopologyParts, VhostName,
 };
 
-const PRUNE: Consent = Consent { prune: true, force: false };
-const FORCE: Consent = Consent { prune: true, force: true };
+const PRUNE: Consent = Consent { prune: true, force: false, replace: false };
+const FORCE: Consent = Consent { prune: true, force: true, replace: false };
 
 fn stack(name: &str) -> StackName {
     StackName::new(name).expect("a name")

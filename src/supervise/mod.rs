@@ -6,6 +6,7 @@
 mod backoff;
 mod disposition;
 mod lifecycle;
+mod relocate;
 mod republish;
 
 #[cfg(test)]
@@ -14,4 +15,5 @@ mod tests;
 pub use backoff::Backoff;
 pub use disposition::{DeadLetterRoute, Disposition, Failure, Wish, dispose};
 pub use lifecycle::{Effect, Event, Lifecycle, State};
+pub use relocate::{packed, unpacked};
 pub use republish::{Epitaph, failed_tries, first_address, republished};

@@ -11,7 +11,7 @@ use amq_protocol::types::{AMQPValue, FieldTable, ShortString};
 use crate::model::{ConsumerName, Delivery, QueueName, headers};
 
 /// `delivery_mode` of a message that survives a restart of the broker.
-const PERSISTENT: u8 = 2;
+pub(super) const PERSISTENT: u8 = 2;
 
 /// Longest piece of a child's own words that a header carries, bytes.
 const MAX_ERROR: usize = 1024;
@@ -92,7 +92,12 @@ pub fn republished(delivery: &Delivery, epitaph: &Epitaph<'_>) -> BasicPropertie
         table.insert(headers::FIRST_QUEUE.into(), text(epitaph.queue.as_str()));
     }
 
-    let mut new = BasicProperties::default().with_headers(table).with_delivery_mode(PERSISTENT);
+    plain(old).with_headers(table).with_delivery_mode(PERSISTENT)
+}
+
+/// The properties but for headers, delivery mode, expiration and user.
+pub(super) fn plain(old: &BasicProperties) -> BasicProperties {
+    let mut new = BasicProperties::default();
     macro_rules! keep {
         ($($get:ident => $with:ident),+) => {
             $(if let Some(value) = old.$get() { new = new.$with(value.clone()); })+
@@ -113,11 +118,11 @@ pub fn republished(delivery: &Delivery, epitaph: &Epitaph<'_>) -> BasicPropertie
     new
 }
 
-fn header<'a>(properties: &'a BasicProperties, name: &str) -> Option<&'a AMQPValue> {
+pub(super) fn header<'a>(properties: &'a BasicProperties, name: &str) -> Option<&'a AMQPValue> {
     properties.headers().as_ref()?.inner().get(name)
 }
 
-fn without(table: FieldTable, name: &str) -> FieldTable {
+pub(super) fn without(table: FieldTable, name: &str) -> FieldTable {
     if !table.inner().contains_key(name) {
         return table;
     }
@@ -130,7 +135,7 @@ fn without(table: FieldTable, name: &str) -> FieldTable {
     left
 }
 
-fn text(text: &str) -> AMQPValue {
+pub(super) fn text(text: &str) -> AMQPValue {
     AMQPValue::LongString(text.into())
 }
 

@@ -2,4 +2,5 @@
 
 mod disposition;
 mod lifecycle;
+mod relocate;
 mod republish;

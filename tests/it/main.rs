@@ -11,6 +11,7 @@ mod endure;
 mod exec;
 mod faults;
 mod lint;
+mod migration;
 mod misbehave;
 mod output;
 mod ownership;
