@@ -8,6 +8,7 @@
 pub mod model;
 
 pub mod config;
+pub mod definitions;
 pub mod lint;
 pub mod plan;
 pub mod protocol;

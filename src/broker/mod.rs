@@ -7,6 +7,7 @@ pub mod management;
 
 mod apply;
 mod declare;
+mod export;
 mod ledger;
 mod lock;
 mod observe;
@@ -21,6 +22,7 @@ mod wires;
 pub use apply::apply;
 pub(crate) use declare::field_table;
 pub use declare::{DeclareError, Declarer};
+pub use export::{Export, export};
 pub use ledger::LedgerStore;
 pub use lock::{Lock, LockError, LockSight, holder, look_at_lock};
 pub use observe::{ObserveError, Sight, look, observe};

@@ -7,6 +7,8 @@ use super::apply::ApplyArgs;
 use super::check::Check;
 use super::dev::DevArgs;
 use super::drift::DriftArgs;
+use super::export::Export;
+use super::import::Import;
 use super::plan::PlanArgs;
 use super::run::RunArgs;
 use crate::telemetry::LogFormat;
@@ -54,6 +56,10 @@ pub enum Command {
     Drift(DriftArgs),
     /// Reconcile, run the consumers and follow the files, until stopped by a signal
     Run(RunArgs),
+    /// Turn definitions of RabbitMQ (JSON) into a file; exit 3 when something does not come along
+    Import(Import),
+    /// Turn what a broker has into a file, or into definitions; exit 3 as with `import`
+    Export(Export),
     /// Run a stack on a private throw-away RabbitMQ that goes when this ends
     Dev(DevArgs),
 }

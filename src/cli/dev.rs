@@ -114,6 +114,7 @@ async fn perform(args: DevArgs, mut desired: Desired, color: bool) -> Result<Exi
         load: loader(args.files, broker),
         registry: registry.clone(),
         watch: true,
+        orders: None,
         alone: false,
     };
     let mut engine = pin!(Engine::run(options, command.clone()));

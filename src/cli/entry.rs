@@ -9,7 +9,7 @@ use clap::{ColorChoice, Parser};
 use super::args::{Cli, Command};
 use super::exit::Exit;
 use super::screen::Screen;
-use super::{apply, check, dev, diagnostics, drift, plan, run};
+use super::{apply, check, dev, diagnostics, drift, export, import, plan, run};
 use crate::files;
 use crate::model::Desired;
 use crate::plan::Style;
@@ -57,6 +57,8 @@ fn perform(cli: Cli) -> Exit {
         Command::Drift(command) => on_desired(&command.files, async |desired, screen| {
             drift::run(&command, desired, screen).await
         }),
+        Command::Import(command) => import::run(&global, &command),
+        Command::Export(command) => block_on(export::run(&global, &command)),
         Command::Run(command) => block_on(run::run(command, color)),
         Command::Dev(command) => block_on(dev::run(command, color)),
     }

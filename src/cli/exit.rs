@@ -11,7 +11,7 @@ pub enum Exit {
     Failed,
     /// There are changes to make (`plan`, `drift`).
     Changes,
-    /// Some of it is done (`apply`).
+    /// Some of it is done (`apply`), or came along (`import`, `export`).
     Partly,
     /// The command line itself cannot be understood.
     Usage,

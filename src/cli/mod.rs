@@ -3,14 +3,18 @@
 //! A new command is a file with its arguments and a `run`, a variant of `Command` in `args.rs`, and
 //! an arm in `entry.rs`.
 
+mod address;
 mod apply;
 mod args;
+mod carried;
 mod check;
 mod dev;
 mod diagnostics;
 mod drift;
 mod entry;
 mod exit;
+mod export;
+mod import;
 mod plan;
 mod run;
 mod screen;

@@ -32,6 +32,7 @@ pub(super) async fn run(args: RunArgs, color: bool) -> Exit {
         load: Box::new(move || crate::files::load(&files)),
         registry: Registry::new(),
         watch: !args.no_watch,
+        orders: None,
         alone: true,
     };
     match Engine::run(options, command).await {

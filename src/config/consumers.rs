@@ -8,8 +8,9 @@ use std::time::Duration;
 use super::node::{Entry, Node, Value};
 use super::read::{Fields, Reading, misshapen};
 use crate::model::{
-    ArgValue, ConsumerName, ConsumerSpec, MAX_TTL_MS, Problem, Program, QueueName, QueueType,
-    RestartSpec, RetrySpec, StopSignal, StopSpec, VhostName, WireProtocol, codes,
+    ArgValue, ConsumerName, ConsumerSpec, Intensity, MAX_TTL_MS, Origin, Problem, Program,
+    QueueName, QueueType, RestartPolicy, RestartSpec, RetrySpec, StopSignal, StopSpec, VhostName,
+    WireProtocol, codes,
 };
 
 /// How long a message may take where the file does not say: five minutes short of the 30 minutes
@@ -67,6 +68,9 @@ impl Reading {
         let confinement = self.confinement(&mut fields);
         let cwd = fields.read("cwd", self, Self::text);
         let restart = fields.read("restart", self, Self::restart);
+        if let Some(restart) = &restart {
+            self.exec_has_no_policy(restart, wire.protocol, origin);
+        }
         let stop = fields.read("stop", self, Self::stop);
         let max_message =
             fields.read("max_message", self, |r, key, node| r.size(key, node, 1..=MAX_MESSAGE));
@@ -264,7 +268,14 @@ impl Reading {
         let backoff = fields.read("backoff", self, Self::duration);
         let backoff_max = fields.read("backoff_max", self, Self::duration);
         let reset_after = fields.read("reset_after", self, Self::duration);
-        fields.finish(self, &["policy", "intensity"]);
+        let words = [
+            ("permanent", RestartPolicy::Permanent),
+            ("transient", RestartPolicy::Transient),
+            ("temporary", RestartPolicy::Temporary),
+        ];
+        let policy = fields.read("policy", self, |r, key, node| r.choice(key, node, &words));
+        let intensity = fields.read("intensity", self, Self::intensity);
+        fields.finish(self, &[]);
         let backoff = backoff.unwrap_or(default.backoff);
         // A longer first pause raises the default ceiling with it; two that were given must agree.
         let ceiling = backoff_max.unwrap_or(default.backoff_max.max(backoff));
@@ -274,9 +285,36 @@ impl Reading {
             self.push(Problem::error(codes::VALUE, place, message));
         }
         Some(RestartSpec {
+            policy: policy.unwrap_or_default(),
             backoff,
             backoff_max: ceiling,
             reset_after: reset_after.unwrap_or(default.reset_after),
+            intensity: intensity.unwrap_or(default.intensity),
+        })
+    }
+
+    /// With `exec` the end of a process is the answer to its message.
+    fn exec_has_no_policy(&mut self, restart: &RestartSpec, wire: WireProtocol, owner: Origin) {
+        if wire == WireProtocol::Exec && restart.policy != RestartPolicy::Permanent {
+            let place = self.spots.find(owner, "restart");
+            let message = "`policy` goes with processes that live on, not with `protocol: exec`";
+            self.push(
+                Problem::error(codes::EXCLUSIVE, place, message)
+                    .hint("remove it: each message has a process of its own anyway"),
+            );
+        }
+    }
+
+    fn intensity(&mut self, key: &str, node: &Node) -> Option<Intensity> {
+        let mut fields = self.fields(key, node.origin, node.clone())?;
+        let default = RestartSpec::default().intensity;
+        let max = fields.read("max", self, |r, key, node| r.whole(key, node, 0..=1_000_000));
+        let period = fields.read("period", self, Self::duration);
+        fields.finish(self, &[]);
+        let max = max.and_then(|max| u32::try_from(max).ok());
+        Some(Intensity {
+            max: max.unwrap_or(default.max),
+            period: period.unwrap_or(default.period),
         })
     }
 

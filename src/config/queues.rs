@@ -7,7 +7,7 @@ use super::read::{Fields, Reading, misshapen};
 use crate::model::{
     ArgKind, ArgRule, ArgValue, Arguments, Destination, ExchangeName, MAX_TTL_MS, OnConflict,
     Origin, Problem, Queue, QueueName, QueueType, RetrySpec, RoutingKey, TopologyParts, VhostName,
-    codes,
+    codes, stream_age,
 };
 
 /// Keys of a queue whose value is that of the argument, as it is.
@@ -146,20 +146,14 @@ impl Reading {
         }
     }
 
-    /// An age as streams take it: one number with one unit, the largest that fits exactly, which
-    /// is how people write it and so what an existing stream probably has.
+    /// An age as streams take it.
     fn age(&mut self, key: &str, node: &Node, age: Duration) -> Option<ArgValue> {
-        let seconds = age.as_secs();
         if age.subsec_millis() != 0 {
             let problem = misshapen(key, "whole seconds", node);
             self.push(Problem { code: codes::VALUE, ..problem });
             return None;
         }
-        let (unit, length) = [("D", 86_400), ("h", 3_600), ("m", 60)]
-            .into_iter()
-            .find(|(_, length)| seconds.is_multiple_of(*length))
-            .unwrap_or(("s", 1));
-        Some(ArgValue::Str(format!("{}{unit}", seconds / length)))
+        Some(ArgValue::Str(stream_age(age)))
     }
 
     /// `dead_letter: { queue: NAME }` or `{ exchange: NAME, key: KEY }`.

@@ -4,11 +4,37 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::broker::amqp::{Link, Publisher};
+use crate::broker::amqp::{Link, LinkPool, Publisher};
 use crate::model::{ConsumerSpec, Topology};
 use crate::process::Spawner;
 use crate::supervise::DeadLetterRoute;
 use crate::telemetry::Registry;
+
+/// What a crew needs to start workers.
+pub(super) struct Hands {
+    /// Which connections these are: a number that changes with them.
+    pub(super) links: u64,
+    pub(super) registry: Registry,
+    pub(super) pool: Arc<LinkPool>,
+    pub(super) publisher: Publisher,
+    pub(super) spawner: Arc<Spawner>,
+    pub(super) topology: Arc<Topology>,
+    pub(super) reconcile: mpsc::Sender<()>,
+}
+
+impl Hands {
+    /// For one more worker.
+    pub(super) fn context(&self) -> Context {
+        Context {
+            registry: self.registry.clone(),
+            link: self.pool.acquire(),
+            publisher: self.publisher.clone(),
+            spawner: self.spawner.clone(),
+            topology: self.topology.clone(),
+            reconcile: self.reconcile.clone(),
+        }
+    }
+}
 
 /// Shared by the workers; cheap to clone.
 #[derive(Clone)]

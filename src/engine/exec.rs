@@ -3,17 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
-
 use super::Context;
+use super::crew::{News, Reins, Reporter};
 use super::desk::{Desk, shown_deadline};
 use super::exec_pipes::{ExecPipes, Stdout};
-use super::worker::{Readiness, Stopping};
 use crate::model::{ConsumerSpec, Delivery, ExitVerdict, duration_label};
 use crate::process::{Child, Exit, SpawnRequest, check_startable};
 use crate::protocol::{DeliveryId, Encoder, Output, exec_environment};
 use crate::supervise::{Backoff, Wish};
-use crate::telemetry::{ConsumerState, Reason, RestartReason, WorkerState};
+use crate::telemetry::{Reason, RestartReason, WorkerState};
 
 /// Between the stop signal and `SIGKILL` for a process that has taken too long.
 const OVERDUE_PATIENCE: Duration = Duration::from_secs(10);
@@ -22,8 +20,10 @@ pub(super) struct ExecWorker {
     spec: Arc<ConsumerSpec>,
     slot: u16,
     context: Context,
-    stopping: Stopping,
-    ready: watch::Sender<Readiness>,
+    reins: Reins,
+    reporter: Reporter,
+    /// Whether the crew has been told that it is ready, since it last failed.
+    ready: bool,
     desk: Desk,
     backoff: Backoff,
 }
@@ -45,17 +45,17 @@ impl ExecWorker {
         spec: Arc<ConsumerSpec>,
         slot: u16,
         context: Context,
-        stopping: Stopping,
-        ready: watch::Sender<Readiness>,
+        reins: Reins,
+        reporter: Reporter,
     ) -> Self {
-        let desk = Desk::new(spec.clone(), slot, context.clone(), stopping.drain.clone());
+        let desk = Desk::new(spec.clone(), slot, context.clone(), reins.drain.clone());
         let backoff = Backoff::new(spec.restart.backoff, spec.restart.backoff_max);
-        Self { spec, slot, context, stopping, ready, desk, backoff }
+        Self { spec, slot, context, reins, reporter, ready: false, desk, backoff }
     }
 
     /// Lives until stopped.
     pub(super) async fn run(mut self) {
-        while !self.stopping.drain.is_cancelled() {
+        while !self.reins.ends() {
             match check_startable(&self.spec) {
                 Ok(()) => self.serve().await,
                 Err(why) => self.wait_down(why).await,
@@ -67,16 +67,17 @@ impl ExecWorker {
 
     /// Takes messages until told to stop or until the command cannot be started any more.
     async fn serve(&mut self) {
-        self.desk.open();
-        self.desk.meter.set_state(ConsumerState::Running);
+        self.pause_or_resume();
         self.desk.shown().set_state(WorkerState::Running);
         let mut broken = None;
-        while broken.is_none() && !self.stopping.drain.is_cancelled() {
+        while broken.is_none() && !self.reins.ends() {
             self.desk.flush();
-            if self.desk.consuming() {
-                self.ready.send_if_modified(|ready| {
-                    std::mem::replace(ready, Readiness::Ready) != Readiness::Ready
-                });
+            if self.reins.paused.has_changed().unwrap_or(false) {
+                self.pause_or_resume();
+            }
+            if !self.ready && (self.desk.consuming() || *self.reins.paused.borrow()) {
+                self.ready = true;
+                self.reporter.tell(News::Ready).await;
             }
             if let Some(delivery) = self.desk.waiting.pop_front() {
                 broken = self.one(delivery).await.err();
@@ -84,15 +85,17 @@ impl ExecWorker {
             }
             tokio::select! {
                 biased;
-                () = self.stopping.drain.cancelled() => {}
+                () = self.reins.drain.cancelled() => {}
+                () = self.reins.retire.cancelled() => {}
+                Ok(()) = self.reins.paused.changed() => self.pause_or_resume(),
                 () = self.desk.turn() => {}
             }
         }
         self.desk.pause();
         // Confirms that are under way come, or time out, by themselves.
-        while !self.desk.is_clear() && !self.stopping.kill.is_cancelled() {
+        while !self.desk.is_clear() && !self.reins.kill.is_cancelled() {
             tokio::select! {
-                () = self.stopping.kill.cancelled() => break,
+                () = self.reins.kill.cancelled() => break,
                 () = self.desk.turn() => {}
             }
         }
@@ -101,17 +104,26 @@ impl ExecWorker {
         }
     }
 
+    /// Asks for messages, or for none, as the crew wants it.
+    fn pause_or_resume(&mut self) {
+        if *self.reins.paused.borrow_and_update() {
+            self.desk.pause();
+        } else {
+            self.desk.open();
+        }
+    }
+
     async fn wait_down(&mut self, why: String) {
         tracing::error!(consumer = %self.spec.name, worker = self.slot, "cannot start: {why}");
         self.desk.meter.restarted(RestartReason::Spawn);
-        self.desk.meter.set_state(ConsumerState::Down { why: why.clone() });
         self.desk.shown().set_state(WorkerState::Waiting { why: "restart".into() });
-        self.ready.send_replace(Readiness::Failed(why));
+        self.ready = false;
+        self.reporter.tell(News::Restarts(why)).await;
         let pause = tokio::time::sleep(self.backoff.next(fastrand::f64()));
         tokio::pin!(pause);
         loop {
             tokio::select! {
-                () = self.stopping.drain.cancelled() => return,
+                () = self.reins.ending() => return,
                 () = &mut pause => return,
                 // What is still under way goes back.
                 () = self.desk.turn() => {}
@@ -156,7 +168,7 @@ impl ExecWorker {
             Exit::Signal(_) => None,
         };
         let why = exit.to_string();
-        let stopped = self.stopping.drain.is_cancelled() && matches!(exit, Exit::Signal(_));
+        let stopped = self.reins.drain.is_cancelled() && matches!(exit, Exit::Signal(_));
         let verdict = verdict.unwrap_or(codes.default);
         if stopped || verdict != ExitVerdict::Ack {
             stdout.log(&self.spec.name, self.slot);
@@ -229,14 +241,14 @@ impl ExecWorker {
             };
             tokio::select! {
                 biased;
-                () = self.stopping.kill.cancelled(), if !killed => {
+                () = self.reins.kill.cancelled(), if !killed => {
                     killed = true;
                     let _ = child.kill_group();
                 }
                 exit = child.exited() => {
                     return (!overdue).then_some(exit);
                 }
-                () = self.stopping.drain.cancelled(), if !stopping => {
+                () = self.reins.drain.cancelled(), if !stopping => {
                     stopping = true;
                     let end = Instant::now() + self.spec.stop.grace.mul_f64(0.8);
                     limit = Some(limit.map_or(end, |limit| limit.min(end)));

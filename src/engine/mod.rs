@@ -14,6 +14,9 @@
 //!                    crew of a consumer ─┴─▶ worker, worker, …      one task each
 //! ```
 //!
+//! A *crew* is all workers of a consumer; its task decides how many there are, of which version of
+//! the file, and whether any, see [`crew`].
+//!
 //! A *worker* is one child process, one channel and one ledger. Its task selects over all that can
 //! happen to it and then decides without waiting; the pure [`crate::supervise::Lifecycle`] says
 //! what a start, an exit or a stop leads to. Its *desk* is its side towards the broker:
@@ -29,15 +32,19 @@
 //! # A reload
 //!
 //! Read, parse, resolve; look at the broker and plan; on any problem say so and keep everything as
-//! it runs. Only then act: what is new is declared, new workers start, and the old ones of a
-//! changed consumer drain when the new ones are consuming. A consumer whose spec is equal is not
-//! touched. Should the new workers of a consumer never come up, the old ones stay.
+//! it runs. Only then act: what is new is declared, and the crews are told. A changed consumer has its
+//! workers replaced one by one, each old one draining when its new one consumes. A consumer whose spec
+//! is equal is not touched. Should a new worker never come up, the version before stays. That takes
+//! its time, during which the engine goes on; it says what became of the reload when all of it is
+//! known.
 //!
 //! # Stopping
 //!
-//! Two tokens per worker: `drain` (no more messages, answer what is held, end) and `kill` (now).
+//! Three tokens per worker: `retire` (no more messages, answer what is held, end), `drain` (the same
+//! within the grace time) and `kill` (now).
 //! Dropping the engine kills: no worker task outlives it, and no child outlives its task.
 
+mod books;
 mod child_log;
 mod context;
 mod conversation;
@@ -56,4 +63,5 @@ mod seat;
 mod worker;
 
 pub use context::Context;
+pub use crew::{CrewOrder, CrewRequest};
 pub use run::{Command, Engine, Loader, Options, Outcome};

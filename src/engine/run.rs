@@ -1,5 +1,7 @@
 //! The engine's own task.
 
+mod topology;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,16 +9,18 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Context;
-use super::keeper::Keeper;
-use super::reconcile::{Power, Reconciled, Shortfall, reconcile};
-use super::seat::{Seat, Standing};
-use crate::broker::amqp::{ConnectErrorKind, Link, LinkPool, Publisher};
+use super::books::close_books;
+use super::context::Hands;
+use super::crew::CrewRequest;
+use super::keeper::{FleetOutcome, Keeper};
+use super::reconcile::{Reconciled, Shortfall};
+use super::seat::Seat;
+use crate::broker::amqp::{Link, LinkPool, Publisher};
 use crate::files::{LoadError, Loaded, Watched, Watcher};
-use crate::model::{BrokerSpec, Desired, ReconcileMode};
+use crate::model::{BrokerSpec, Desired};
 use crate::process::Spawner;
 use crate::supervise::Backoff;
-use crate::telemetry::{ConnectionRole, Registry, Role};
+use crate::telemetry::{ConnectionRole, Registry};
 
 /// Pauses between attempts to bring about what the files say while the broker is away.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(3));
@@ -51,6 +55,8 @@ pub struct Options {
     pub watch: bool,
     /// Whether nothing else in this process starts processes, see [`Spawner::start`].
     pub alone: bool,
+    /// What persons want of single consumers; `None` where nobody can say anything.
+    pub orders: Option<mpsc::Receiver<CrewRequest>>,
 }
 
 /// How others steer a running engine.
@@ -77,8 +83,10 @@ pub enum Outcome {
 /// What is shared by everything that talks to one broker.
 struct Links {
     broker: BrokerSpec,
+    /// Rising with each broker.
+    number: u64,
     publisher: Publisher,
-    pool: LinkPool,
+    pool: Arc<LinkPool>,
 }
 
 /// The state of a running supervisor.
@@ -173,10 +181,23 @@ impl Engine {
                 }
             }
             let (asked, seat) = (&mut self.asked.1, &mut self.seat);
+            let orders = &mut self.options.orders;
             tokio::select! {
                 biased;
                 () = drain.cancelled() => return,
                 () = reload.notified() => self.load(watcher),
+                (what, outcome) = self.keeper.concluded() => self.report(&what, &outcome),
+                request = async {
+                    match orders {
+                        Some(orders) => orders.recv().await,
+                        None => std::future::pending().await,
+                    }
+                } => match request {
+                    Some(CrewRequest { consumer, order, known }) => {
+                        let _ = known.send(self.keeper.order(&consumer, order).await);
+                    }
+                    None => self.options.orders = None,
+                },
                 () = async {
                     match watcher {
                         Some(watcher) => watcher.changed().await,
@@ -256,18 +277,23 @@ impl Engine {
         };
         self.paused = false;
         let renewed = self.link(&next.desired);
-        let outcome = self.follow(&next.desired, renewed).await;
+        let what = if first { "started" } else { "reloaded" };
+        self.follow(&next.desired, renewed, format!("{what}: {topology}")).await;
+        Progress::Done
+    }
+
+    /// Says what became of a start or a reload, once it is known of every consumer.
+    fn report(&self, what: &str, outcome: &FleetOutcome) {
         for (name, why) in &outcome.refused {
             tracing::error!(consumer = %name, "the new version did not come up, the old one stays: {why}");
         }
-        let what = if first { "started" } else { "reloaded" };
-        tracing::info!("{what}: {topology}; {outcome}");
+        let said = format!("{what}; {outcome}");
+        tracing::info!("{said}");
         if outcome.refused.is_empty() {
-            self.options.registry.reload_succeeded(format!("{topology}; {outcome}"));
+            self.options.registry.reload_succeeded(said);
         } else {
-            self.options.registry.reload_failed(format!("{topology}; {outcome}"));
+            self.options.registry.reload_failed(said);
         }
-        Progress::Done
     }
 
     /// Looks whether the broker still is as the files say; gives the time until the next look.
@@ -301,111 +327,6 @@ impl Engine {
         interval
     }
 
-    /// Has the consumers of what is in force run again that waited.
-    async fn go_on(&mut self) {
-        let Some(current) = self.current.take() else { return };
-        if std::mem::take(&mut self.paused) && self.links.is_some() {
-            let outcome = self.follow(&current.desired, false).await;
-            tracing::info!("consuming again: {outcome}");
-        }
-        self.current = Some(current);
-    }
-
-    /// Compares and, where this supervisor is the one to, applies.
-    async fn reconcile(&mut self, loaded: &Loaded) -> Result<Reconciled, Shortfall> {
-        let desired = &loaded.desired;
-        let registry = self.options.registry.clone();
-        let power = if desired.reconcile.mode == ReconcileMode::Apply {
-            if !self.seat.as_ref().is_some_and(|seat| seat.is_of(desired)) {
-                self.seat = None;
-            }
-            match self.seat.get_or_insert_with(|| Seat::take(desired)).decided().await {
-                // Nobody can have a lock in a vhost that is not there yet.
-                Standing::Unreachable(error) if error.kind == ConnectErrorKind::Vhost => {
-                    registry.set_role(Role::None);
-                    Power::Unlocked
-                }
-                Standing::Unreachable(error) => {
-                    return Err(Shortfall::Unreachable {
-                        why: error.to_string(),
-                        hint: Some(error.hint().to_owned()),
-                        refused: error.kind != ConnectErrorKind::Unreachable,
-                    });
-                }
-                Standing::StandsBy(holder) => {
-                    registry.set_role(Role::StandsBy { holder });
-                    let long = |since: Instant| since.elapsed() > ELSEWHERE;
-                    if self.waiting_since.is_some_and(long) { Power::Verify } else { Power::Wait }
-                }
-                Standing::Holds(lock) => {
-                    registry.set_role(Role::Applies);
-                    Power::Locked(lock)
-                }
-                Standing::Unlocked | Standing::Undecided => {
-                    registry.set_role(Role::Applies);
-                    Power::Unlocked
-                }
-            }
-        } else {
-            self.seat = None;
-            let checks = desired.reconcile.mode == ReconcileMode::Check;
-            registry.set_role(if checks { Role::Checks } else { Role::None });
-            Power::Verify
-        };
-        let (keeper, paused) = (&mut self.keeper, &mut self.paused);
-        let reconciled = reconcile(desired, &loaded.sources, power, async |queues| {
-            if keeper.pause(&queues).await > 0 {
-                *paused = true;
-            }
-        })
-        .await;
-        match reconciled {
-            Err(Shortfall::Elsewhere) => drop(self.waiting_since.get_or_insert_with(Instant::now)),
-            // It may be left for good.
-            Ok(Reconciled::Drifted { .. }) => {}
-            _ => self.waiting_since = None,
-        }
-        reconciled
-    }
-
-    /// Counts what a look has found, says which differences were left, once, and gives it in a few
-    /// words.
-    fn looked(&mut self, reconciled: &Reconciled, desired: &Desired, first: bool) -> String {
-        let registry = &self.options.registry;
-        let left = match reconciled {
-            Reconciled::Off => return "topology: not looked at".into(),
-            Reconciled::Drifted { count, plan } => Some((*count, plan)),
-            Reconciled::Unchanged | Reconciled::Applied(_) => None,
-        };
-        registry.looked(left.map_or(0, |(count, _)| count));
-        let Some((count, plan)) = left else {
-            if !std::mem::take(&mut self.left).is_empty() {
-                tracing::info!("the broker is as the files say again");
-            }
-            return match reconciled {
-                Reconciled::Applied(report) => format!("topology: {}", report.done.in_words()),
-                _ => "topology: nothing to do".into(),
-            };
-        };
-        let why = if desired.reconcile.mode == ReconcileMode::Check {
-            "`reconcile.mode: check`"
-        } else {
-            "standing by"
-        };
-        let differences = if count == 1 { "difference" } else { "differences" };
-        let words = format!("topology: {count} {differences} left alone ({why})");
-        if self.left != *plan {
-            self.left.clone_from(plan);
-            if first && desired.reconcile.mode == ReconcileMode::Apply {
-                // The other one is at it in all likelihood.
-                tracing::info!(detail = plan, "the broker is not as the files say: {words}");
-            } else {
-                tracing::warn!(detail = plan, "the broker is not as the files say: {words}");
-            }
-        }
-        words
-    }
-
     /// Connects to the broker of the files; true where that is another one than before.
     fn link(&mut self, desired: &Desired) -> bool {
         if self.links.as_ref().is_some_and(|links| links.broker == desired.broker) {
@@ -422,24 +343,25 @@ impl Engine {
         ));
         let links = Links {
             broker: desired.broker.clone(),
+            number: self.links.as_ref().map_or(0, |links| links.number + 1),
             publisher: Publisher::start(&publish),
-            pool: LinkPool::new(endpoints, name, registry, self.links_tasks.clone()),
+            pool: Arc::new(LinkPool::new(endpoints, name, registry, self.links_tasks.clone())),
         };
         self.links.replace(links).is_some()
     }
 
-    async fn follow(&mut self, desired: &Desired, renewed: bool) -> super::keeper::FleetOutcome {
-        let topology = Arc::new(desired.topology.clone());
+    async fn follow(&mut self, desired: &Desired, renewed: bool, what: String) {
         let links = self.links.as_ref().expect("linked before");
-        let context = || Context {
+        let hands = Arc::new(Hands {
+            links: links.number,
             registry: self.options.registry.clone(),
-            link: links.pool.acquire(),
+            pool: links.pool.clone(),
             publisher: links.publisher.clone(),
             spawner: self.spawner.clone(),
-            topology: topology.clone(),
+            topology: Arc::new(desired.topology.clone()),
             reconcile: self.asked.0.clone(),
-        };
-        self.keeper.follow(&desired.fleet, renewed, context).await
+        });
+        self.keeper.follow(&desired.fleet, &hands, what, renewed).await;
     }
 
     async fn stop(mut self) {
@@ -448,31 +370,6 @@ impl Engine {
         self.links_tasks.close();
         let _ = tokio::time::timeout(GOODBYE, self.links_tasks.wait()).await;
         close_books(&self.options.registry);
-    }
-}
-
-/// Logs what has become of the messages of each consumer: an imbalance is a bug of ours.
-fn close_books(registry: &Registry) {
-    for (name, status) in registry.status().consumers {
-        let settled = &status.settled;
-        tracing::debug!(
-            consumer = %name,
-            received = status.received,
-            acked = settled.acked,
-            retried = settled.retried,
-            requeued = settled.requeued,
-            released = settled.released,
-            dead_lettered = settled.dead_lettered.values().sum::<u64>(),
-            discarded = settled.discarded.values().sum::<u64>(),
-            in_flight = status.in_flight,
-            lost_to_channel = status.lost_to_channel,
-            stale_replies = status.stale_replies,
-            protocol_errors = status.protocol_errors,
-            restarts = status.restarts.values().sum::<u64>(),
-            log_lines_dropped = status.log_lines_dropped,
-            imbalance = status.imbalance().unsigned_abs(),
-            "the books of this run"
-        );
     }
 }
 

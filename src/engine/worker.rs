@@ -3,61 +3,45 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
-
 use super::Context;
 use super::conversation::{Conversation, Talk, Wishes};
+use super::crew::{News, Reins, Reporter};
 use super::desk::{Desk, shown_deadline};
 use super::hush;
 use crate::model::{ConsumerSpec, Delivery, duration_label};
 use crate::process::{Exit, SpawnRequest, check_startable};
 use crate::supervise::{Effect, Event, Lifecycle, State, Wish};
-use crate::telemetry::{ConsumerState, Reason, RestartReason, WorkerState};
+use crate::telemetry::{Reason, RestartReason, WorkerState};
 
 /// How long a worker that is over waits for confirms that are under way: without them a message
 /// that was moved on would be in two places.
 const CONFIRM_PATIENCE: Duration = Duration::from_secs(2);
 
-/// How far a worker has come, for whoever waits to put it in another's place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Readiness {
-    /// Not there yet.
-    Starting,
-    /// Its child runs and the broker has confirmed its consumer.
-    Ready,
-    /// It has failed to get there, at least once.
-    Failed(String),
-}
-
-/// What stops a worker.
-#[derive(Clone, Debug)]
-pub(super) struct Stopping {
-    /// Take no more, answer what is held, end.
-    pub(super) drain: CancellationToken,
-    /// End now.
-    pub(super) kill: CancellationToken,
-}
-
 pub(super) struct Worker {
     spec: Arc<ConsumerSpec>,
     slot: u16,
     context: Context,
-    stopping: Stopping,
-    ready: watch::Sender<Readiness>,
+    reins: Reins,
+    reporter: Reporter,
+    /// Whether the crew has been told that it is ready, since it last failed.
+    ready: bool,
     desk: Desk,
     lifecycle: Lifecycle,
     child: Option<Conversation>,
+    retiring: bool,
+    draining: bool,
     over: bool,
     /// Why the child is being replaced, where that is our doing.
     replaced: Option<RestartReason>,
 }
 
 enum Happening {
+    Retire,
     Drain,
     Kill,
     Talk(Talk),
     Desk,
+    Paused,
     Tick,
 }
 
@@ -66,21 +50,24 @@ impl Worker {
         spec: Arc<ConsumerSpec>,
         slot: u16,
         context: Context,
-        stopping: Stopping,
-        ready: watch::Sender<Readiness>,
+        reins: Reins,
+        reporter: Reporter,
     ) -> Self {
-        let desk = Desk::new(spec.clone(), slot, context.clone(), stopping.drain.clone());
+        let desk = Desk::new(spec.clone(), slot, context.clone(), reins.drain.clone());
         let lifecycle =
             Lifecycle::new(&spec.restart, &spec.stop, Instant::now()).awaiting_ready(spec.ready);
         Self {
             spec,
             slot,
             context,
-            stopping,
-            ready,
+            reins,
+            reporter,
+            ready: false,
             desk,
             lifecycle,
             child: None,
+            retiring: false,
+            draining: false,
             over: false,
             replaced: None,
         }
@@ -91,10 +78,12 @@ impl Worker {
         loop {
             self.feed();
             self.desk.flush();
-            if self.desk.consuming() && matches!(self.lifecycle.state(), State::Running { .. }) {
-                self.ready.send_if_modified(|ready| {
-                    std::mem::replace(ready, Readiness::Ready) != Readiness::Ready
-                });
+            if !self.ready
+                && matches!(self.lifecycle.state(), State::Running { .. })
+                && (self.desk.consuming() || *self.reins.paused.borrow())
+            {
+                self.ready = true;
+                self.reporter.tell(News::Ready).await;
             }
             if matches!(self.lifecycle.state(), State::Draining { .. } | State::Recycling)
                 && self.desk.is_clear()
@@ -105,15 +94,23 @@ impl Worker {
                 break;
             }
             match self.next().await {
-                Happening::Drain => self.on(Event::Stop).await,
+                Happening::Retire => {
+                    self.retiring = true;
+                    self.on(Event::Retire).await;
+                }
+                Happening::Drain => {
+                    self.draining = true;
+                    self.on(Event::Stop).await;
+                }
                 Happening::Kill => self.on(Event::StopNow).await,
                 Happening::Talk(talk) => self.talked(talk).await,
                 Happening::Desk => {}
+                Happening::Paused => self.pause_or_resume(),
                 Happening::Tick => self.tick().await,
             }
         }
         tokio::select! {
-            () = self.stopping.kill.cancelled() => {}
+            () = self.reins.kill.cancelled() => {}
             () = tokio::time::sleep(CONFIRM_PATIENCE) => {}
             () = self.desk.confirmed() => {}
         }
@@ -136,13 +133,15 @@ impl Worker {
                 None => std::future::pending().await,
             }
         };
-        let (drain, kill) = (&self.stopping.drain, &self.stopping.kill);
+        let Reins { retire, drain, kill, paused } = &mut self.reins;
         let state = self.lifecycle.state();
-        let finishing = self.lifecycle.finishing();
+        let (retiring, draining) = (self.retiring || self.draining, self.draining);
         tokio::select! {
             biased;
             () = kill.cancelled(), if state != State::Killing && state != State::Stopped => Happening::Kill,
-            () = drain.cancelled(), if !finishing => Happening::Drain,
+            () = drain.cancelled(), if !draining => Happening::Drain,
+            () = retire.cancelled(), if !retiring => Happening::Retire,
+            Ok(()) = paused.changed() => Happening::Paused,
             talk = async {
                 match &mut self.child {
                     Some(child) => child.next().await,
@@ -151,6 +150,15 @@ impl Worker {
             } => Happening::Talk(talk),
             () = self.desk.turn() => Happening::Desk,
             () = timer => Happening::Tick,
+        }
+    }
+
+    /// Asks for messages, or for none, as the crew wants it of one that runs.
+    fn pause_or_resume(&mut self) {
+        if *self.reins.paused.borrow_and_update() {
+            self.desk.pause();
+        } else if matches!(self.lifecycle.state(), State::Running { .. }) {
+            self.desk.open();
         }
     }
 
@@ -236,11 +244,14 @@ impl Worker {
             child.last_words(&mut self.desk).await;
         }
         self.desk.shown().set_pid(None);
+        let clean = exit == Exit::Code(0)
+            && self.desk.is_clear()
+            && matches!(self.replaced, None | Some(RestartReason::Recycle));
         let reason = self.replaced.take().unwrap_or(match exit {
             Exit::Code(_) => RestartReason::Exit,
             Exit::Signal(_) => RestartReason::Signal,
         });
-        self.on(Event::Exited).await;
+        self.on(Event::Exited { clean }).await;
         let (consumer, worker) = (&self.spec.name, self.slot);
         if let State::Waiting { until } = self.lifecycle.state() {
             self.desk.meter.restarted(reason);
@@ -254,9 +265,16 @@ impl Worker {
                 _ => format!("its process ended with {exit}"),
             };
             tracing::warn!(%consumer, worker, "{why}; restart in {pause:.1?}");
-            self.failed(why);
-        } else {
+            self.ready = false;
+            // One that took too long over a message has not crashed: the message may be to blame.
+            let news =
+                if reason == RestartReason::Timeout { News::NotReady } else { News::Restarts };
+            self.reporter.tell(news(why)).await;
+        } else if self.lifecycle.finishing() {
             tracing::info!(%consumer, worker, "its process ended with {exit}");
+        } else {
+            let hint = "`restart.policy` says so";
+            tracing::warn!(%consumer, worker, hint, "its process ended with {exit}; it is not started again");
         }
     }
 
@@ -286,7 +304,7 @@ impl Worker {
             let why = self.not_ready();
             tracing::warn!(consumer = %self.spec.name, worker = self.slot, "{why}: the worker is replaced");
             self.replaced = Some(RestartReason::NotReady);
-            self.failed(why);
+            self.reporter.tell(News::NotReady(why)).await;
         }
         self.on(Event::Tick).await;
     }
@@ -303,7 +321,7 @@ impl Worker {
             for effect in effects {
                 match effect {
                     Effect::Spawn => next = Some(self.spawn().await),
-                    Effect::Consume => self.desk.open(),
+                    Effect::Consume => self.pause_or_resume(),
                     Effect::Pause => self.desk.pause(),
                     Effect::CloseInput => {
                         if let Some(child) = &mut self.child {
@@ -342,7 +360,8 @@ impl Worker {
             Err(why) => {
                 tracing::error!(consumer = %spec.name, worker = self.slot, "cannot start: {why}");
                 self.desk.meter.restarted(RestartReason::Spawn);
-                self.failed(why);
+                self.ready = false;
+                self.reporter.tell(News::Restarts(why)).await;
                 return Event::CannotSpawn;
             }
         };
@@ -352,11 +371,6 @@ impl Worker {
         Event::Spawned
     }
 
-    fn failed(&self, why: String) {
-        self.desk.meter.set_state(ConsumerState::Down { why: why.clone() });
-        self.ready.send_replace(Readiness::Failed(why));
-    }
-
     fn show(&self) {
         let shown = self.desk.shown();
         match self.lifecycle.state() {
@@ -364,10 +378,7 @@ impl Worker {
                 shown.set_state(WorkerState::Waiting { why: "restart".into() });
             }
             State::Starting | State::Warming { .. } => shown.set_state(WorkerState::Starting),
-            State::Running { .. } => {
-                shown.set_state(WorkerState::Running);
-                self.desk.meter.set_state(ConsumerState::Running);
-            }
+            State::Running { .. } => shown.set_state(WorkerState::Running),
             State::Recycling | State::Draining { .. } | State::Closing { .. } => {
                 shown.set_state(WorkerState::Draining);
             }

@@ -65,3 +65,15 @@ pub fn duration_label(duration: Duration) -> String {
     }
     if label.is_empty() { "0s".into() } else { label }
 }
+
+/// An age as the broker takes it for streams: whole seconds as one number with one unit, the
+/// largest that fits exactly, which is how people write it and so what an existing stream probably
+/// has.
+pub fn stream_age(age: Duration) -> String {
+    let seconds = age.as_secs();
+    let (unit, length) = [("D", 86_400), ("h", 3_600), ("m", 60)]
+        .into_iter()
+        .find(|(_, length)| seconds.is_multiple_of(*length))
+        .unwrap_or(("s", 1));
+    format!("{}{unit}", seconds / length)
+}

@@ -112,23 +112,50 @@ pub struct RetrySpec {
     pub delays: Vec<Duration>,
 }
 
+/// Which workers are started again when their process has ended by itself; the words of OTP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RestartPolicy {
+    /// All.
+    #[default]
+    Permanent,
+    /// Those that failed: not one that ended with exit code 0 and owed no answer.
+    Transient,
+    /// None.
+    Temporary,
+}
+
+/// How often the workers of a consumer may be started again, all together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Intensity {
+    /// So many times in a period; once more is too often.
+    pub max: u32,
+    /// The period.
+    pub period: Duration,
+}
+
 /// When and how fast a worker that ended is started again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RestartSpec {
+    /// Whether it is.
+    pub policy: RestartPolicy,
     /// Pause before the first restart; it doubles with each failure in a row.
     pub backoff: Duration,
     /// The longest pause.
     pub backoff_max: Duration,
     /// A worker that lived this long has proven itself: its failures are forgotten.
     pub reset_after: Duration,
+    /// How often, before the consumer is cut off from its queue for a while.
+    pub intensity: Intensity,
 }
 
 impl Default for RestartSpec {
     fn default() -> Self {
         Self {
+            policy: RestartPolicy::default(),
             backoff: Duration::from_secs(1),
             backoff_max: Duration::from_mins(1),
             reset_after: Duration::from_mins(1),
+            intensity: Intensity { max: 5, period: Duration::from_mins(1) },
         }
     }
 }

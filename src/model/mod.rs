@@ -37,10 +37,10 @@ pub use arguments::{ArgValue, Arguments};
 pub use confinement::{Confinement, Limits, PASSED, means_variable};
 pub use delivery::{Delivery, Epoch, headers};
 pub use desired::{BrokerSpec, Desired, Endpoint, Management, ReconcileMode, ReconcileSpec};
-pub use durations::{BadDuration, duration_label, parse_duration};
+pub use durations::{BadDuration, duration_label, parse_duration, stream_age};
 pub use fleet::{
-    BodyAs, ConsumerSpec, Delimiter, ExitCodes, ExitVerdict, Fleet, Program, Replies, RestartSpec,
-    RetrySpec, StopSignal, StopSpec, WireProtocol,
+    BodyAs, ConsumerSpec, Delimiter, ExitCodes, ExitVerdict, Fleet, Intensity, Program, Replies,
+    RestartPolicy, RestartSpec, RetrySpec, StopSignal, StopSpec, WireProtocol,
 };
 pub use fleet_proof::{BROKER_ACK_TIMEOUT, prove};
 pub use names::{

@@ -12,9 +12,12 @@
 //! ```
 //!
 //! A child that closes its input drains as well, and is then replaced. One that has to say first that
-//! it is ready waits for that in Warming, between Starting and Running. One that asks to be replaced
-//! answers what it holds in Recycling, between Running and Closing, without hurry: the time of each
-//! message is limited anyway.
+//! it is ready waits for that in Warming, between Starting and Running. One that asks to be replaced,
+//! or that is to go without hurry, answers what it holds in Recycling, between Running and Closing:
+//! the time of each message is limited anyway.
+//!
+//! Whether a child that has ended is followed by another is a matter of the restart policy. One that
+//! asked for it always is.
 //!
 //! "Stop now" leads to Killing from everywhere. Whatever the state, the exit of the child releases
 //! what it held.
@@ -22,7 +25,7 @@
 use std::time::{Duration, Instant};
 
 use super::Backoff;
-use crate::model::{RestartSpec, StopSpec};
+use crate::model::{RestartPolicy, RestartSpec, StopSpec};
 
 /// Between the stop signal and `SIGKILL` for a worker that is replaced because it misbehaved.
 const REPLACE_PATIENCE: Duration = Duration::from_secs(10);
@@ -47,7 +50,7 @@ pub enum State {
         /// Since when.
         since: Instant,
     },
-    /// It has asked to be replaced: it is fed no more, and answers what it holds.
+    /// It is to go without hurry: it is fed no more, and answers what it holds.
     Recycling,
     /// It is fed no more, and answers what it holds.
     Draining {
@@ -84,10 +87,16 @@ pub enum Event {
     /// It has said that it is ready.
     Ready,
     /// The child has ended.
-    Exited,
+    Exited {
+        /// Whether it had done all it was to do: exit code 0, and no answer owed.
+        clean: bool,
+    },
     /// Nothing is held any more.
     Drained,
-    /// Stop, without hurry.
+    /// Take no more, and end when everything is answered, however long that takes: the time of
+    /// each message is limited anyway.
+    Retire,
+    /// Stop within the grace time.
     Stop,
     /// Stop at once.
     StopNow,
@@ -131,10 +140,11 @@ pub enum Effect {
 pub struct Lifecycle {
     state: State,
     finishing: bool,
-    /// Whether the next child may follow at once.
-    recycled: bool,
+    /// Whether the child has asked for another, and has earned that it follows at once.
+    recycled: Option<bool>,
     /// How long a child may take to be ready; `None` where it need not say so.
     start_timeout: Option<Duration>,
+    policy: RestartPolicy,
     backoff: Backoff,
     reset_after: Duration,
     grace: Duration,
@@ -146,8 +156,9 @@ impl Lifecycle {
         Self {
             state: State::Waiting { until: now },
             finishing: false,
-            recycled: false,
+            recycled: None,
             start_timeout: None,
+            policy: restart.policy,
             backoff: Backoff::new(restart.backoff, restart.backoff_max),
             reset_after: restart.reset_after,
             grace: stop.grace,
@@ -194,11 +205,13 @@ impl Lifecycle {
     /// Takes an event; `chance` between 0 and 1 spreads the restarts.
     pub fn on(&mut self, event: Event, now: Instant, chance: f64) -> &'static [Effect] {
         use Effect::{CloseInput, Consume, Finish, Kill, Pause, Signal, Spawn};
-        self.finishing |= matches!(event, Event::Stop | Event::StopNow);
+        self.finishing |= matches!(event, Event::Retire | Event::Stop | Event::StopNow);
         let (state, effects): (State, &'static [Effect]) = match (self.state, event) {
             (State::Stopped, _) => return &[],
 
-            (State::Waiting { .. }, Event::Stop | Event::StopNow) => (State::Stopped, &[Finish]),
+            (State::Waiting { .. }, Event::Retire | Event::Stop | Event::StopNow) => {
+                (State::Stopped, &[Finish])
+            }
             (State::Waiting { until }, Event::Tick) if now >= until => (State::Starting, &[Spawn]),
             (State::Waiting { .. }, _) => return &[],
 
@@ -207,12 +220,13 @@ impl Lifecycle {
                 Some(limit) => (State::Warming { deadline: now + limit }, &[]),
                 None => (State::Running { since: now }, &[Consume]),
             },
-            (State::Starting, Event::CannotSpawn | Event::Exited) => self.ended(now, chance),
+            (State::Starting, Event::CannotSpawn) => self.ended(now, chance, false),
+            (State::Starting, Event::Exited { clean }) => self.ended(now, chance, clean),
             (State::Starting, _) => return &[],
 
             (State::Warming { .. }, Event::Ready) => (State::Running { since: now }, &[Consume]),
-            (State::Warming { .. }, Event::Exited) => self.ended(now, chance),
-            (State::Warming { .. }, Event::Stop) => (self.draining(now), &[]),
+            (State::Warming { .. }, Event::Exited { clean }) => self.ended(now, chance, clean),
+            (State::Warming { .. }, Event::Retire | Event::Stop) => (self.draining(now), &[]),
             (State::Warming { .. }, Event::StopNow) => (State::Killing, &[Kill]),
             (State::Warming { .. }, Event::Replace | Event::Deaf | Event::Recycle { .. }) => {
                 (State::Terminating { deadline: now + REPLACE_PATIENCE }, &[Signal])
@@ -222,10 +236,11 @@ impl Lifecycle {
             }
             (State::Warming { .. }, _) => return &[],
 
-            (State::Running { since }, Event::Exited) => {
+            (State::Running { since }, Event::Exited { clean }) => {
                 self.lived(since, now);
-                self.ended(now, chance)
+                self.ended(now, chance, clean)
             }
+            (State::Running { .. }, Event::Retire) => (State::Recycling, &[Pause]),
             (State::Running { .. }, Event::Stop) => (self.draining(now), &[Pause]),
             (State::Running { since }, Event::Deaf) => {
                 self.lived(since, now);
@@ -237,7 +252,7 @@ impl Lifecycle {
             }
             (State::Running { since }, Event::Recycle { earned }) => {
                 self.lived(since, now);
-                self.recycled = earned;
+                self.recycled = Some(earned);
                 (State::Recycling, &[Pause])
             }
             (State::Running { .. }, Event::StopNow) => (State::Killing, &[Kill, Pause]),
@@ -247,10 +262,10 @@ impl Lifecycle {
                 let (deadline, end) = self.limits(now);
                 (State::Closing { deadline, end }, &[CloseInput])
             }
-            (State::Recycling, Event::Exited) => self.ended(now, chance),
+            (State::Recycling, Event::Exited { clean }) => self.ended(now, chance, clean),
             (State::Recycling, Event::Stop) => (self.draining(now), &[]),
             (State::Recycling, Event::Replace) => {
-                self.recycled = false;
+                self.recycled = None;
                 (State::Terminating { deadline: now + REPLACE_PATIENCE }, &[Signal])
             }
             (State::Recycling, Event::StopNow) => (State::Killing, &[Kill]),
@@ -292,8 +307,8 @@ impl Lifecycle {
                 | State::Closing { .. }
                 | State::Terminating { .. }
                 | State::Killing,
-                Event::Exited,
-            ) => self.ended(now, chance),
+                Event::Exited { clean },
+            ) => self.ended(now, chance, clean),
             (
                 State::Draining { .. }
                 | State::Closing { .. }
@@ -314,12 +329,18 @@ impl Lifecycle {
     }
 
     /// The child is gone: over, or to be replaced after a pause.
-    fn ended(&mut self, now: Instant, chance: f64) -> (State, &'static [Effect]) {
-        if self.finishing {
+    fn ended(&mut self, now: Instant, chance: f64, clean: bool) -> (State, &'static [Effect]) {
+        let recycled = self.recycled.take();
+        let again = recycled.is_some()
+            || match self.policy {
+                RestartPolicy::Permanent => true,
+                RestartPolicy::Transient => !clean,
+                RestartPolicy::Temporary => false,
+            };
+        if self.finishing || !again {
             return (State::Stopped, &[Effect::Pause, Effect::Release, Effect::Finish]);
         }
-        let recycled = std::mem::take(&mut self.recycled);
-        let until = if recycled { now } else { now + self.backoff.next(chance) };
+        let until = if recycled == Some(true) { now } else { now + self.backoff.next(chance) };
         (State::Waiting { until }, &[Effect::Pause, Effect::Release])
     }
 

@@ -4,6 +4,7 @@
 //! taken here, where a table of cases can show that none is missing.
 
 mod backoff;
+mod breaker;
 mod disposition;
 mod lifecycle;
 mod relocate;
@@ -13,6 +14,7 @@ mod republish;
 mod tests;
 
 pub use backoff::Backoff;
+pub use breaker::{Breaker, BreakerEffect, BreakerEvent, BreakerState};
 pub use disposition::{DeadLetterRoute, Disposition, Failure, Wish, dispose};
 pub use lifecycle::{Effect, Event, Lifecycle, State};
 pub use relocate::{packed, unpacked};

@@ -1,5 +1,6 @@
 //! Tables and properties of the decisions.
 
+mod breaker;
 mod disposition;
 mod lifecycle;
 mod relocate;

@@ -22,6 +22,8 @@ pub enum ConsumerState {
         /// What it waits for, for a person.
         why: String,
     },
+    /// It takes no messages because somebody has said so; its processes run.
+    Paused,
     /// It takes no messages, and something outside must be mended first.
     Down {
         /// What is wrong, for a person.

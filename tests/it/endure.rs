@@ -30,7 +30,7 @@ consumers:
     command: [python3, "${{CHILDREN}}/ledger.py"]
     workers: 2
     prefetch: {prefetch}
-    restart: {{ backoff: 50ms, backoff_max: 200ms }}
+    restart: {{ backoff: 50ms, backoff_max: 200ms, intensity: {{ max: 1000, period: 1m }} }}
     stop: {{ grace: 10s }}
 {more}"#
     )

@@ -1,6 +1,7 @@
 //! Tests of the whole: real files, real processes, a real RabbitMQ. One binary; this is its table
 //! of contents.
 
+mod carry;
 mod check;
 mod children;
 mod confined;
@@ -13,6 +14,7 @@ mod faults;
 mod lint;
 mod migration;
 mod misbehave;
+mod orders;
 mod output;
 mod ownership;
 mod plugins;
@@ -21,6 +23,7 @@ mod proxy;
 mod reconcile;
 mod reconcile_amqp;
 mod reload;
+mod restart;
 mod routing;
 mod sandbox;
 mod several;

@@ -17,6 +17,7 @@ const ROOMS: &[(&str, &[(&str, &str)])] = &[
     ("model", &[]),
     ("config", &[("model", "what it builds")]),
     ("plan", &[("model", "what it compares"), ("config", "spans, to show where a value stands")]),
+    ("definitions", &[("model", "what it builds and writes")]),
     ("lint", &[("model", "what it judges")]),
     ("protocol", &[("model", "deliveries and the wire's settings")]),
     ("supervise", &[("model", "restart and retry settings")]),
@@ -52,6 +53,7 @@ const ROOMS: &[(&str, &[(&str, &str)])] = &[
         &[
             ("model", "front end"),
             ("config", "front end"),
+            ("definitions", "front end"),
             ("plan", "front end"),
             ("lint", "front end"),
             ("files", "front end"),
@@ -66,7 +68,7 @@ const ROOMS: &[(&str, &[(&str, &str)])] = &[
 const EVERYBODYS: &str = "telemetry";
 
 /// Rooms without IO, clock, environment and async, so that they can be tested by tables.
-const PURE: &[&str] = &["model", "config", "plan", "lint", "protocol", "supervise"];
+const PURE: &[&str] = &["model", "config", "definitions", "plan", "lint", "protocol", "supervise"];
 
 /// Beginnings of paths that no pure room speaks, and what each would bring in.
 const IMPURE: &[(&str, &str)] = &[

@@ -81,6 +81,21 @@ impl ManagementClient {
         self.get(&format!("definitions/{}", segment(vhost)?), vhost_words(vhost)).await
     }
 
+    /// The same in the broker's own words, with its exchanges. Administrators only.
+    pub async fn definitions_json(&self, vhost: &VhostName) -> Result<Value, ManagementError> {
+        self.get(&format!("definitions/{}", segment(vhost)?), vhost_words(vhost)).await
+    }
+
+    /// What a vhost has of one kind, such as `queues`, in the broker's own words.
+    pub async fn listing(
+        &self,
+        kind: &str,
+        vhost: &VhostName,
+    ) -> Result<Vec<Value>, ManagementError> {
+        let path = format!("{kind}/{}?disable_stats=true", segment(vhost)?);
+        self.get(&path, vhost_words(vhost)).await
+    }
+
     /// The exchanges of a vhost, internal ones and the broker's own among them.
     pub async fn exchanges(&self, vhost: &VhostName) -> Result<Vec<ExchangeInfo>, ManagementError> {
         self.get(&format!("exchanges/{}", segment(vhost)?), vhost_words(vhost)).await

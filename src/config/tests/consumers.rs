@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::{check, check_all, desired};
 use crate::model::{
-    ArgValue, BodyAs, Confinement, ConsumerName, ConsumerSpec, Delimiter, ExitVerdict, Limits,
-    Program, Queue, QueueType, Replies, RetrySpec, StopSignal, WireProtocol,
+    ArgValue, BodyAs, Confinement, ConsumerName, ConsumerSpec, Delimiter, ExitVerdict, Intensity,
+    Limits, Program, Queue, QueueType, Replies, RestartPolicy, RetrySpec, StopSignal, WireProtocol,
 };
 
 fn consumer(text: &str, name: &str) -> ConsumerSpec {
@@ -41,7 +41,7 @@ fn every_key() {
          shell: \"grep x | wc\"\n    protocol: exec\n    workers: 3\n    prefetch: 2\n    timeout: 90s\n    \
          retry: { delays: [1s, 90s] }\n    exit_codes: { 2: reject, 3: ack, default: requeue }\n    \
          discard: true\n    env: { A: 1, B: no }\n    cwd: sub/dir\n    \
-         restart: { backoff: 2s, backoff_max: 4s, reset_after: 8s }\n    stop: { signal: INT, grace: 0s }\n    \
+         restart: { backoff: 2s, backoff_max: 4s, reset_after: 8s, intensity: { max: 0, period: 9s } }\n    stop: { signal: INT, grace: 0s }\n    \
          max_message: 64KiB\n    max_reply: 128\n    arguments: { x-a: [1, two] }\n    priority: 10\n    enabled: true\n",
         "c",
     );
@@ -62,6 +62,11 @@ fn every_key() {
     assert_eq!(
         (spec.restart.backoff, spec.restart.backoff_max, spec.restart.reset_after),
         (Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8))
+    );
+    let intensity = Intensity { max: 0, period: Duration::from_secs(9) };
+    assert_eq!(
+        (spec.restart.policy, spec.restart.intensity),
+        (RestartPolicy::Permanent, intensity)
     );
     assert_eq!((spec.stop.signal, spec.stop.grace), (StopSignal::Int, Duration::ZERO));
     assert_eq!((spec.max_message.get(), spec.max_reply.get()), (64 << 10, 128));
@@ -313,4 +318,19 @@ fn the_same_consumer_in_two_files() {
         &["stack: s\nqueues: { q: }\n", file, file],
         &["E0109 2.yaml:1:14 consumer `c` is declared twice [1.yaml:1:14 first declared here]"],
     );
+}
+
+#[test]
+fn a_policy_is_for_processes_that_live_on() {
+    let text = |protocol: &str, policy: &str| {
+        format!(
+            "stack: s\nqueues: {{ q: }}\nconsumers:\n  c:\n    queue: q\n    command: [x]\n    \
+             discard: true\n    protocol: {protocol}\n    restart: {{ policy: {policy} }}\n"
+        )
+    };
+    let spec = consumer(&text("json", "transient"), "c");
+    assert_eq!(spec.restart.policy, RestartPolicy::Transient);
+    desired(&text("exec", "permanent"));
+    check(&text("exec", "temporary"), &["E0111 a.yaml:9:14"]);
+    check(&text("json", "never"), &["E0106 a.yaml:9:24"]);
 }

@@ -4,8 +4,11 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use crate::model::{RestartSpec, StopSpec};
+use crate::model::{RestartPolicy, RestartSpec, StopSpec};
 use crate::supervise::{Effect, Event, Lifecycle, State};
+
+/// An end that only the policy `temporary` takes as the last.
+const EXITED: Event = Event::Exited { clean: false };
 
 fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
@@ -33,7 +36,7 @@ fn a_quiet_life_ends_with_its_input() {
         (0, Event::Spawned),
         (5, Event::Stop),
         (6, Event::Drained),
-        (7, Event::Exited),
+        (7, EXITED),
     ]);
     let expected: [&[Effect]; 5] =
         [&[Spawn], &[Consume], &[Pause], &[CloseInput], &[Pause, Release, Finish]];
@@ -65,7 +68,7 @@ fn a_crash_loop_pauses_longer_each_time_and_a_long_life_is_forgiven() {
     for _ in 0..8 {
         lifecycle.on(Event::Tick, now, 0.5);
         lifecycle.on(Event::Spawned, now, 0.5);
-        lifecycle.on(Event::Exited, now, 0.5);
+        lifecycle.on(EXITED, now, 0.5);
         let State::Waiting { until } = lifecycle.state() else { panic!("waits") };
         pauses.push(until.duration_since(now).as_secs());
         now = until;
@@ -75,7 +78,7 @@ fn a_crash_loop_pauses_longer_each_time_and_a_long_life_is_forgiven() {
     lifecycle.on(Event::Tick, now, 0.5);
     lifecycle.on(Event::Spawned, now, 0.5);
     now += seconds(61);
-    lifecycle.on(Event::Exited, now, 0.5);
+    lifecycle.on(EXITED, now, 0.5);
     assert_eq!(lifecycle.state(), State::Waiting { until: now + seconds(1) });
 }
 
@@ -88,14 +91,14 @@ fn one_that_is_replaced_after_a_long_life_is_forgiven_as_well() {
             let State::Waiting { until } = lifecycle.state() else { panic!("waits") };
             lifecycle.on(Event::Tick, until, 0.5);
             lifecycle.on(Event::Spawned, until, 0.5);
-            lifecycle.on(Event::Exited, until, 0.5);
+            lifecycle.on(EXITED, until, 0.5);
         }
         let State::Waiting { until } = lifecycle.state() else { panic!("waits") };
         lifecycle.on(Event::Tick, until, 0.5);
         lifecycle.on(Event::Spawned, until, 0.5);
         let end = until + seconds(61);
         lifecycle.on(event, end, 0.5);
-        lifecycle.on(Event::Exited, end, 0.5);
+        lifecycle.on(EXITED, end, 0.5);
         assert_eq!(lifecycle.state(), State::Waiting { until: end + seconds(1) });
     }
 }
@@ -122,29 +125,12 @@ fn one_that_wants_no_more_may_answer_what_it_has() {
         (0, Event::Spawned),
         (5, Event::Deaf),
         (6, Event::Drained),
-        (7, Event::Exited),
+        (7, EXITED),
         (9, Event::Tick),
     ]);
     let expected: [&[Effect]; 6] =
         [&[Spawn], &[Consume], &[Pause], &[CloseInput], &[Pause, Release], &[Spawn]];
     assert_eq!(effects, expected);
-}
-
-#[test]
-fn at_most_twelve_spawns_in_five_minutes_of_crashing_whatever_the_jitter() {
-    for chance in [0.0, 0.5, 1.0] {
-        let start = Instant::now();
-        let mut lifecycle = lifecycle(start);
-        let (mut now, mut spawns) = (start, 0);
-        while now < start + seconds(300) {
-            lifecycle.on(Event::Tick, now, chance);
-            lifecycle.on(Event::Spawned, now, chance);
-            lifecycle.on(Event::Exited, now, chance);
-            spawns += 1;
-            now = lifecycle.next_tick().expect("waits");
-        }
-        assert!(spawns <= 12, "{spawns} spawns at {chance}");
-    }
 }
 
 #[test]
@@ -167,7 +153,7 @@ fn one_that_must_be_ready_is_fed_only_then_and_has_a_limit() {
     assert_eq!(ready, [vec![Consume], vec![], vec![]]);
     let late = after(&[(4, Event::Tick), (5, Event::Tick), (6, Event::Ready), (15, Event::Tick)]);
     assert_eq!(late, [vec![], vec![Signal], vec![], vec![Kill]]);
-    let stopped = after(&[(1, Event::Stop), (1, Event::Drained), (2, Event::Exited)]);
+    let stopped = after(&[(1, Event::Stop), (1, Event::Drained), (2, EXITED)]);
     assert_eq!(stopped, [vec![], vec![CloseInput], vec![Pause, Release, Finish]]);
 }
 
@@ -185,11 +171,11 @@ fn one_that_asks_for_it_is_replaced_without_hurry_and_without_a_pause() {
         let now = start + seconds(50);
         assert_eq!(lifecycle.on(Event::Tick, now, 0.5), []);
         assert_eq!(lifecycle.on(Event::Drained, now, 0.5), [CloseInput]);
-        assert_eq!(lifecycle.on(Event::Exited, now, 0.5), [Pause, Release]);
+        assert_eq!(lifecycle.on(EXITED, now, 0.5), [Pause, Release]);
         assert_eq!(lifecycle.state(), State::Waiting { until: now + seconds(pause) });
         // The next one has earned nothing yet.
         let now = now + seconds(pause);
-        for event in [Event::Tick, Event::Spawned, Event::Exited] {
+        for event in [Event::Tick, Event::Spawned, EXITED] {
             lifecycle.on(event, now, 0.5);
         }
         let State::Waiting { until } = lifecycle.state() else { panic!("waits") };
@@ -197,11 +183,72 @@ fn one_that_asks_for_it_is_replaced_without_hurry_and_without_a_pause() {
     }
 }
 
+fn with_policy(policy: RestartPolicy, now: Instant) -> Lifecycle {
+    let stop = StopSpec { grace: seconds(10), ..StopSpec::default() };
+    Lifecycle::new(&RestartSpec { policy, ..RestartSpec::default() }, &stop, now)
+}
+
+#[test]
+fn the_policy_says_who_is_followed_by_another() {
+    use RestartPolicy::{Permanent, Temporary, Transient};
+    let crash = [Event::Exited { clean: false }].as_slice();
+    let end = [Event::Exited { clean: true }].as_slice();
+    let wish = [Event::Recycle { earned: false }, Event::Drained, Event::Exited { clean: true }];
+    let again = [
+        (Permanent, [true, true, true]),
+        (Transient, [true, false, true]),
+        (Temporary, [false, false, true]),
+    ];
+    for (policy, expected) in again {
+        for (story, again) in [crash, end, &wish].into_iter().zip(expected) {
+            let now = Instant::now();
+            let mut lifecycle = with_policy(policy, now);
+            lifecycle.on(Event::Tick, now, 0.5);
+            lifecycle.on(Event::Spawned, now, 0.5);
+            for event in story {
+                lifecycle.on(*event, now, 0.5);
+            }
+            let follows = lifecycle.state() != State::Stopped;
+            assert_eq!(follows, again, "{policy:?} after {story:?}");
+        }
+    }
+    // What cannot even be started has failed.
+    for (policy, again) in [(Transient, true), (Temporary, false)] {
+        let now = Instant::now();
+        let mut lifecycle = with_policy(policy, now);
+        lifecycle.on(Event::Tick, now, 0.5);
+        lifecycle.on(Event::CannotSpawn, now, 0.5);
+        assert_eq!(lifecycle.state() != State::Stopped, again, "{policy:?}");
+    }
+}
+
+#[test]
+fn one_that_retires_may_take_its_time_until_a_stop_comes() {
+    use Effect::{CloseInput, Pause, Signal};
+    let long =
+        play(&[(0, Event::Tick), (0, Event::Spawned), (1, Event::Retire), (900, Event::Tick)]);
+    assert_eq!(long[2..], [vec![Pause], vec![]]);
+    let stopped = play(&[
+        (0, Event::Tick),
+        (0, Event::Spawned),
+        (1, Event::Retire),
+        (5, Event::Stop),
+        (13, Event::Tick),
+    ]);
+    assert_eq!(stopped[3..], [vec![], vec![CloseInput, Signal]]);
+}
+
+fn policy() -> impl Strategy<Value = RestartPolicy> {
+    use RestartPolicy::{Permanent, Temporary, Transient};
+    prop_oneof![Just(Permanent), Just(Transient), Just(Temporary)]
+}
+
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         1 => Just(Event::Spawned),
         1 => Just(Event::CannotSpawn),
-        1 => Just(Event::Exited),
+        1 => any::<bool>().prop_map(|clean| Event::Exited { clean }),
+        1 => Just(Event::Retire),
         1 => Just(Event::Drained),
         1 => Just(Event::Stop),
         1 => Just(Event::StopNow),
@@ -220,9 +267,10 @@ proptest! {
     fn every_story_can_be_ended(
         events in prop::collection::vec((0_u64..20, event()), 0..60),
         start_timeout in prop::option::of((1_u64..30).prop_map(seconds)),
+        policy in policy(),
     ) {
         let mut now = Instant::now();
-        let mut lifecycle = lifecycle(now).awaiting_ready(start_timeout);
+        let mut lifecycle = with_policy(policy, now).awaiting_ready(start_timeout);
         let (mut child, mut finished) = (false, 0);
         let mut stopping = false;
         let end = [(0, Event::Stop), (11, Event::Tick), (11, Event::Tick), (11, Event::Tick)];
@@ -230,17 +278,17 @@ proptest! {
             now += seconds(wait);
             // Only what can happen: a child must be there to exit and be asked for to come.
             let possible = match event {
-                Event::Exited => child,
+                Event::Exited { .. } => child,
                 Event::Spawned | Event::CannotSpawn => lifecycle.state() == State::Starting,
                 _ => true,
             };
             if !possible {
                 continue;
             }
-            stopping |= matches!(event, Event::Stop | Event::StopNow);
+            stopping |= matches!(event, Event::Retire | Event::Stop | Event::StopNow);
             child = match event {
                 Event::Spawned => true,
-                Event::Exited => false,
+                Event::Exited { .. } => false,
                 _ => child,
             };
             for effect in lifecycle.on(event, now, 0.5) {
@@ -257,7 +305,7 @@ proptest! {
             finished += 1;
         }
         if child {
-            let effects = lifecycle.on(Event::Exited, now, 0.5);
+            let effects = lifecycle.on(EXITED, now, 0.5);
             prop_assert!(effects.contains(&Effect::Finish));
             finished += 1;
         }

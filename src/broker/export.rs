@@ -1,0 +1,59 @@
+//! What a broker has, in its own words.
+
+use serde_json::{Map, Value, json};
+
+use super::management::{ManagementClient, ManagementError};
+use crate::model::VhostName;
+
+/// The keys of listed queues that definitions have as well; the others are statistics.
+const QUEUE_KEYS: [&str; 7] =
+    ["name", "vhost", "type", "durable", "auto_delete", "exclusive", "arguments"];
+
+/// A vhost in the broker's own words.
+#[derive(Clone, Debug)]
+pub struct Export {
+    /// Its definitions.
+    pub definitions: Value,
+    /// All of its exchanges; definitions lack the internal ones since RabbitMQ 4.3.3.
+    pub exchanges: Vec<Value>,
+}
+
+/// Reads a vhost: its definitions and its exchanges or, for a user who is no administrator, what
+/// that user can list.
+pub async fn export(
+    client: &ManagementClient,
+    vhost: &VhostName,
+) -> Result<Export, ManagementError> {
+    let exchanges = client.listing("exchanges", vhost).await?;
+    let definitions = match client.definitions_json(vhost).await {
+        Err(ManagementError::Unauthorized { .. }) => listed(client, vhost).await?,
+        answer => answer?,
+    };
+    Ok(Export { definitions, exchanges })
+}
+
+async fn listed(client: &ManagementClient, vhost: &VhostName) -> Result<Value, ManagementError> {
+    let (overview, queues, bindings, policies) = futures_util::try_join!(
+        client.overview(),
+        client.listing("queues", vhost),
+        client.listing("bindings", vhost),
+        client.listing("policies", vhost)
+    )?;
+    let queues: Vec<_> = queues
+        .into_iter()
+        .map(|queue| match queue {
+            Value::Object(keys) => Value::Object(
+                keys.into_iter()
+                    .filter(|(key, _)| QUEUE_KEYS.contains(&key.as_str()))
+                    .collect::<Map<_, _>>(),
+            ),
+            other => other,
+        })
+        .collect();
+    Ok(json!({
+        "rabbitmq_version": overview.rabbitmq_version,
+        "queues": queues,
+        "bindings": bindings,
+        "policies": policies,
+    }))
+}

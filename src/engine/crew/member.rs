@@ -1,0 +1,179 @@
+//! One worker as its crew sees it.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::super::context::Hands;
+use super::super::exec::ExecWorker;
+use super::super::worker::Worker;
+use crate::model::{ConsumerSpec, WireProtocol};
+
+/// A worker's number among all that the crew ever had.
+pub(super) type MemberId = u64;
+
+/// What a worker tells its crew.
+#[derive(Debug)]
+pub(in crate::engine) enum News {
+    /// Its child runs and the broker has confirmed its consumer.
+    Ready,
+    /// It has failed to get there, and tries on.
+    NotReady(String),
+    /// Its child is gone unasked, or could not be started, and the next one is due after a pause.
+    Restarts(String),
+}
+
+/// How a worker talks to its crew.
+#[derive(Debug)]
+pub(in crate::engine) struct Reporter {
+    id: MemberId,
+    to: mpsc::Sender<(MemberId, News)>,
+}
+
+impl Reporter {
+    /// Tells the crew; one that is over need not know.
+    pub(in crate::engine) async fn tell(&self, news: News) {
+        let _ = self.to.send((self.id, news)).await;
+    }
+}
+
+/// What steers a worker.
+#[derive(Clone, Debug)]
+pub(in crate::engine) struct Reins {
+    /// Take no more, answer what is held however long it takes, end.
+    pub(in crate::engine) retire: CancellationToken,
+    /// Take no more, answer what is held within the grace time, end.
+    pub(in crate::engine) drain: CancellationToken,
+    /// End now.
+    pub(in crate::engine) kill: CancellationToken,
+    /// Whether to take no messages for now; what is held goes on.
+    pub(in crate::engine) paused: watch::Receiver<bool>,
+}
+
+impl Reins {
+    /// Whether no more messages are to be taken, ever.
+    pub(in crate::engine) fn ends(&self) -> bool {
+        self.retire.is_cancelled() || self.drain.is_cancelled()
+    }
+
+    /// Waits until no more messages are to be taken, ever.
+    pub(in crate::engine) async fn ending(&self) {
+        tokio::select! {
+            () = self.retire.cancelled() => {}
+            () = self.drain.cancelled() => {}
+        }
+    }
+}
+
+/// What a crew runs: one version of a consumer's spec, with what its workers need.
+#[derive(Clone)]
+pub(super) struct Version {
+    /// Rising with every change.
+    pub(super) number: u64,
+    pub(super) spec: Arc<ConsumerSpec>,
+    pub(super) hands: Arc<Hands>,
+}
+
+/// How far a worker has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Its child or its channel is on its way.
+    Starting,
+    /// It takes messages.
+    Ready,
+    /// It fails, and tries on.
+    Failing(String),
+    /// It has been told to end, and must have ended by then.
+    Leaving(Option<Instant>),
+}
+
+/// One worker.
+pub(super) struct Member {
+    pub(super) slot: u16,
+    /// The number of its version.
+    pub(super) version: u64,
+    pub(super) stage: Stage,
+    /// Whom it is to follow when it is ready.
+    pub(super) follows: Option<MemberId>,
+    pub(super) task: tokio::task::Id,
+    reins: Reins,
+    grace: std::time::Duration,
+}
+
+/// How long a worker may go on after its grace time; it keeps that by itself, and this is for one
+/// that cannot.
+pub(super) const KILL_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+
+impl Member {
+    /// Starts a worker as a task of the set.
+    pub(super) fn start(
+        version: &Version,
+        slot: u16,
+        id: MemberId,
+        news: &mpsc::Sender<(MemberId, News)>,
+        paused: watch::Receiver<bool>,
+        tasks: &mut JoinSet<()>,
+    ) -> Self {
+        let reins = Reins {
+            retire: CancellationToken::new(),
+            drain: CancellationToken::new(),
+            kill: CancellationToken::new(),
+            paused,
+        };
+        let reporter = Reporter { id, to: news.clone() };
+        let (spec, context) = (version.spec.clone(), version.hands.context());
+        let grace = spec.stop.grace;
+        let task = if spec.protocol == WireProtocol::Exec {
+            tasks.spawn(ExecWorker::new(spec, slot, context, reins.clone(), reporter).run())
+        } else {
+            tasks.spawn(Worker::new(spec, slot, context, reins.clone(), reporter).run())
+        };
+        Self {
+            slot,
+            version: version.number,
+            stage: Stage::Starting,
+            follows: None,
+            task: task.id(),
+            reins,
+            grace,
+        }
+    }
+
+    /// Whether it is one that works or is about to.
+    pub(super) fn stays(&self) -> bool {
+        !matches!(self.stage, Stage::Leaving(_))
+    }
+
+    /// Tells it to end when it has answered what it holds.
+    pub(super) fn retire(&mut self) {
+        if self.stays() {
+            self.reins.retire.cancel();
+            self.stage = Stage::Leaving(None);
+        }
+    }
+
+    /// Tells it to end within the grace time.
+    pub(super) fn drain(&mut self) {
+        if !matches!(self.stage, Stage::Leaving(Some(_))) {
+            self.reins.drain.cancel();
+            self.stage = Stage::Leaving(Some(Instant::now() + self.grace + KILL_PATIENCE));
+        }
+    }
+
+    /// Tells it to end at once.
+    pub(super) fn kill(&mut self) {
+        self.reins.kill.cancel();
+        self.stage = Stage::Leaving(None);
+    }
+
+    /// When it is to be killed, because its own clock has failed.
+    pub(super) fn overdue_at(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::Leaving(until) => until,
+            _ => None,
+        }
+    }
+}

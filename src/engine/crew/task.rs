@@ -1,0 +1,343 @@
+//! The task of a crew; see the room's text.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::super::context::Hands;
+use super::handle::{CrewOrder, Order};
+use super::member::{KILL_PATIENCE, Member, MemberId, News, Stage, Version};
+use super::rollout::Rollout;
+use crate::model::{ConsumerSpec, duration_label};
+use crate::supervise::{Breaker, BreakerEffect, BreakerEvent, BreakerState};
+use crate::telemetry::{ConsumerMeter, ConsumerState};
+
+/// News that wait.
+const NEWS: usize = 64;
+
+/// The state of a crew.
+pub(super) struct Task {
+    pub(super) meter: ConsumerMeter,
+    /// What is in force: what is started where somebody is missing.
+    pub(super) version: Version,
+    /// Another version on its way in.
+    pub(super) rollout: Option<Rollout>,
+    pub(super) members: BTreeMap<MemberId, Member>,
+    /// The highest number a version ever had.
+    pub(super) versions: u64,
+    next_id: MemberId,
+    tasks: JoinSet<()>,
+    news_to_us: mpsc::Sender<(MemberId, News)>,
+    news: mpsc::Receiver<(MemberId, News)>,
+    orders: mpsc::Receiver<Order>,
+    pub(super) breaker: Breaker,
+    paused: watch::Sender<bool>,
+    /// How many workers a person wants.
+    pub(super) fixed: Option<u16>,
+    /// Slots whose worker has ended for good, as the restart policy wants.
+    pub(super) finished: BTreeSet<u16>,
+    stop: CancellationToken,
+    kill: CancellationToken,
+    /// When it must be over, once it is to be.
+    ending: Option<Instant>,
+    shown: ConsumerState,
+}
+
+enum Happening {
+    Kill,
+    Stop,
+    Order(Order),
+    News(MemberId, News),
+    Ended(Result<(tokio::task::Id, ()), JoinError>),
+    Tick,
+}
+
+impl Task {
+    pub(super) fn new(
+        spec: ConsumerSpec,
+        hands: Arc<Hands>,
+        meter: ConsumerMeter,
+        orders: mpsc::Receiver<Order>,
+        stop: CancellationToken,
+        kill: CancellationToken,
+    ) -> Self {
+        let (news_to_us, news) = mpsc::channel(NEWS);
+        Self {
+            meter,
+            breaker: Breaker::new(&spec.restart),
+            version: Version { number: 0, spec: Arc::new(spec), hands },
+            rollout: None,
+            members: BTreeMap::new(),
+            versions: 0,
+            next_id: 0,
+            tasks: JoinSet::new(),
+            news_to_us,
+            news,
+            orders,
+            paused: watch::Sender::new(false),
+            fixed: None,
+            finished: BTreeSet::new(),
+            stop,
+            kill,
+            ending: None,
+            shown: ConsumerState::Starting,
+        }
+    }
+
+    /// Lives until told to stop and the last worker has ended.
+    pub(super) async fn run(mut self) {
+        loop {
+            self.settle();
+            if self.ending.is_some_and(|end| self.members.is_empty() || end <= Instant::now()) {
+                return;
+            }
+            match self.next().await {
+                Happening::Kill => {
+                    self.ending = Some(Instant::now() + KILL_PATIENCE);
+                    self.members.values_mut().for_each(Member::kill);
+                }
+                Happening::Stop => {
+                    let grace = self.version.spec.stop.grace;
+                    self.ending = Some(Instant::now() + grace + 2 * KILL_PATIENCE);
+                    self.members.values_mut().for_each(Member::drain);
+                    self.meter.set_state(ConsumerState::Draining);
+                }
+                Happening::Order(order) => self.obey(order),
+                Happening::News(id, news) => self.heard(id, news),
+                Happening::Ended(end) => self.ended(&end),
+                Happening::Tick => {}
+            }
+        }
+    }
+
+    /// Waits for the next thing to happen. Cancel-safe in every branch.
+    async fn next(&mut self) -> Happening {
+        let overdue = self.members.values().filter_map(Member::overdue_at).min();
+        let breaker = self.breaker.next_tick().map(Instant::from_std);
+        let rollout = self.rollout.as_ref().and_then(Rollout::next_tick);
+        let tick = match self.ending {
+            Some(end) => [Some(end), overdue].into_iter().flatten().min(),
+            None => [overdue, breaker, rollout].into_iter().flatten().min(),
+        };
+        let timer = async {
+            match tick {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        let (killed, stopping) = (self.kill.is_cancelled(), self.ending.is_some());
+        tokio::select! {
+            biased;
+            () = self.kill.cancelled(), if !(killed && stopping) => Happening::Kill,
+            () = self.stop.cancelled(), if !stopping => Happening::Stop,
+            Some(order) = self.orders.recv(), if !stopping => Happening::Order(order),
+            Some((id, news)) = self.news.recv() => Happening::News(id, news),
+            Some(end) = self.tasks.join_next_with_id() => Happening::Ended(end),
+            () = timer => Happening::Tick,
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Follow { spec, hands, answer } => self.follow(*spec, hands, answer),
+            Order::Retune(spec) => {
+                let version = match &mut self.rollout {
+                    Some(rollout) => &mut rollout.to,
+                    None => &mut self.version,
+                };
+                version.spec = Arc::new(*spec);
+                self.fixed = None;
+            }
+            Order::Person(CrewOrder::Pause) => {
+                self.paused.send_replace(true);
+            }
+            Order::Person(CrewOrder::Resume) => {
+                self.paused.send_replace(false);
+            }
+            Order::Person(CrewOrder::Scale(workers)) => self.fixed = workers.map(u16::from),
+            Order::Person(CrewOrder::Restart) => self.restart(),
+        }
+    }
+
+    fn heard(&mut self, id: MemberId, news: News) {
+        let Some(member) = self.members.get_mut(&id).filter(|member| member.stays()) else {
+            return;
+        };
+        let coming =
+            self.rollout.as_ref().is_some_and(|rollout| rollout.to.number == member.version);
+        match news {
+            News::Ready => {
+                member.stage = Stage::Ready;
+                let before = member.follows.take();
+                if let Some(before) = before.and_then(|id| self.members.get_mut(&id)) {
+                    before.drain();
+                }
+                let now = Instant::now().into_std();
+                self.breaker.on(BreakerEvent::Up, now, fastrand::f64());
+            }
+            News::NotReady(why) | News::Restarts(why)
+                if coming && member.stage == Stage::Starting =>
+            {
+                self.give_up(&why);
+            }
+            News::NotReady(why) => member.stage = Stage::Failing(why),
+            News::Restarts(why) => {
+                member.stage = Stage::Failing(why.clone());
+                let probe = matches!(self.breaker.state(), BreakerState::Probing { .. });
+                let now = Instant::now().into_std();
+                let cut = self.breaker.on(BreakerEvent::Restarted, now, fastrand::f64());
+                if cut == Some(BreakerEffect::Cut) {
+                    self.cut(&why, probe);
+                }
+            }
+        }
+    }
+
+    /// There were too many restarts, or the one worker that was tried has failed as well: somebody
+    /// else may have the messages.
+    fn cut(&mut self, why: &str, probe: bool) {
+        let restart = &self.version.spec.restart;
+        let (most, period) = (restart.intensity.max, duration_label(restart.intensity.period));
+        let often = if probe {
+            format!("the worker that was tried has failed: {why}")
+        } else {
+            format!("more than {most} restarts in {period}, at last because {why}")
+        };
+        if self.rollout.is_some() {
+            return self.give_up(&often);
+        }
+        let BreakerState::Open { until } = self.breaker.state() else { return };
+        let pause = until.saturating_duration_since(Instant::now().into_std());
+        let consumer = self.meter.name();
+        if probe {
+            tracing::warn!(%consumer, "{often}; the next one follows in {pause:.1?}");
+        } else {
+            let hint = "mend what the last lines of its log name; `restart.intensity` says how often is too often";
+            tracing::error!(
+                %consumer, hint,
+                "{often}: it takes no more messages; one worker is tried in {pause:.1?}"
+            );
+        }
+        self.shown = ConsumerState::Down { why: often };
+        self.meter.set_state(self.shown.clone());
+    }
+
+    fn ended(&mut self, end: &Result<(tokio::task::Id, ()), JoinError>) {
+        let (task, panicked) = match end {
+            Ok((task, ())) => (*task, false),
+            Err(error) => (error.id(), error.is_panic()),
+        };
+        let found = self.members.iter().find(|(_, member)| member.task == task);
+        let Some((&id, _)) = found else { return };
+        let Some(member) = self.members.remove(&id) else { return };
+        if panicked {
+            tracing::error!(consumer = %self.meter.name(), worker = member.slot, "its task has panicked: this is a fault of Warrener");
+            let now = Instant::now().into_std();
+            self.breaker.on(BreakerEvent::Restarted, now, fastrand::f64());
+        } else if member.stays() {
+            self.finished.insert(member.slot);
+        }
+    }
+
+    /// Compares what is with what should be, and does what is missing.
+    fn settle(&mut self) {
+        let now = Instant::now();
+        for member in self.members.values_mut() {
+            if member.overdue_at().is_some_and(|at| at <= now) {
+                member.kill();
+            }
+        }
+        if self.ending.is_some() {
+            return;
+        }
+        match self.breaker.on(BreakerEvent::Tick, now.into_std(), fastrand::f64()) {
+            Some(BreakerEffect::Probe) => {
+                tracing::info!(consumer = %self.meter.name(), "one worker is tried again");
+            }
+            Some(BreakerEffect::Restore) => {
+                tracing::info!(consumer = %self.meter.name(), "the one worker holds: all of them start again");
+            }
+            Some(BreakerEffect::Cut) | None => {}
+        }
+        self.roll(now);
+        self.resize();
+        self.show();
+    }
+
+    /// Lets those go that are too many, and starts those that are missing.
+    fn resize(&mut self) {
+        let size = self.size();
+        let cut = matches!(self.breaker.state(), BreakerState::Open { .. });
+        for member in self.members.values_mut().filter(|member| member.slot >= size) {
+            if cut {
+                member.drain();
+            } else {
+                member.retire();
+            }
+        }
+        let version = self.filler().clone();
+        for slot in 0..size {
+            let there = |member: &Member| member.slot == slot && member.stays();
+            if !self.finished.contains(&slot) && !self.members.values().any(there) {
+                self.start(&version, slot);
+            }
+        }
+    }
+
+    /// What is started where somebody is missing.
+    fn filler(&self) -> &Version {
+        match &self.rollout {
+            Some(rollout) if rollout.fresh => &rollout.to,
+            _ => &self.version,
+        }
+    }
+
+    /// How many workers there should be.
+    pub(super) fn size(&self) -> u16 {
+        match self.breaker.state() {
+            BreakerState::Open { .. } => 0,
+            BreakerState::Probing { .. } => 1,
+            BreakerState::Closed => self.fixed.unwrap_or_else(|| self.filler().spec.workers.get()),
+        }
+    }
+
+    pub(super) fn start(&mut self, version: &Version, slot: u16) -> MemberId {
+        let id = self.next_id;
+        self.next_id += 1;
+        let (news, paused) = (&self.news_to_us, self.paused.subscribe());
+        let member = Member::start(version, slot, id, news, paused, &mut self.tasks);
+        self.members.insert(id, member);
+        id
+    }
+
+    fn show(&mut self) {
+        let members = || self.members.values().filter(|member| member.stays());
+        let failing = members().find_map(|member| match &member.stage {
+            Stage::Failing(why) => Some(why.clone()),
+            _ => None,
+        });
+        let state = match (self.breaker.state(), failing) {
+            (BreakerState::Open { .. }, _) => return,
+            _ if members().any(|member| member.stage == Stage::Ready) => {
+                if *self.paused.borrow() {
+                    ConsumerState::Paused
+                } else {
+                    ConsumerState::Running
+                }
+            }
+            (_, Some(why)) => ConsumerState::Down { why },
+            _ if members().next().is_none() => ConsumerState::Stopped,
+            // A probe on its way: nothing is mended yet.
+            (BreakerState::Probing { .. }, None) => return,
+            _ => ConsumerState::Starting,
+        };
+        if self.shown != state {
+            self.shown = state.clone();
+            self.meter.set_state(state);
+        }
+    }
+}
