@@ -17,7 +17,7 @@ use super::settings;
 use super::wires::Wires;
 use crate::model::{Queue, SettingKind, Topology, VhostName};
 use crate::plan::{
-    Action, ApplyReport, Approved, Change, Failure, ORDER, Plan, Remaining, Summary, Target,
+    Action, ApplyReport, Approved, Change, Failure, PHASES, Plan, Remaining, Summary, Target,
 };
 
 /// Looks at the broker until it is as it should be, this often: another node of a cluster may show
@@ -63,21 +63,21 @@ pub async fn apply(
     let mut touched = false;
     if report.failed.is_empty() {
         let checked = report.done;
-        for kind in ORDER {
+        for phase in 0..PHASES {
             let steps = changes
                 .iter()
                 .filter(|change| {
                     !unseen(change)
                         && change.action != Action::Delete
-                        && change.target.kind() == kind
+                        && change.target.phase() == phase
                 })
                 .collect();
             work.phase(steps, &mut report).await;
         }
         let deletions = changes.iter().filter(|change| change.action == Action::Delete);
         if report.failed.is_empty() {
-            for kind in ORDER.into_iter().rev() {
-                let steps = deletions.clone().filter(|change| change.target.kind() == kind);
+            for phase in (0..PHASES).rev() {
+                let steps = deletions.clone().filter(|change| change.target.phase() == phase);
                 work.phase(steps.collect(), &mut report).await;
             }
         } else {

@@ -12,7 +12,18 @@ use secrecy::ExposeSecret;
 
 /// The mend for a user who may not see or set settings of a kind.
 pub(super) fn hint(kind: SettingKind, error: &ManagementError) -> Option<String> {
-    let ManagementError::Unauthorized { user, .. } = error else { return error.hint() };
+    let ManagementError::Unauthorized { user, .. } = error else {
+        return match error {
+            // What brokers say of the parameters of a plugin that is not there.
+            ManagementError::Refused { reason, .. } if reason.contains("component") => {
+                Some("enable the plugin that brings this component on every node".into())
+            }
+            ManagementError::Other { status: 412, .. } => {
+                Some("the broker protects it from deletion: lift that first, if it shall go".into())
+            }
+            _ => error.hint(),
+        };
+    };
     let (tag, more) = match kind {
         SettingKind::Parameter => ("policymaker", " and permissions on the vhost"),
         SettingKind::GlobalParameter => ("policymaker", ""),

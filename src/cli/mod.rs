@@ -17,6 +17,7 @@ mod export;
 mod import;
 mod plan;
 mod run;
+mod saved;
 mod screen;
 mod signals;
 mod turn;

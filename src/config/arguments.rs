@@ -38,6 +38,11 @@ impl Reading {
         arguments
     }
 
+    /// A value of any kind.
+    pub(super) fn free_value(&mut self, key: &str, node: &Node) -> Option<ArgValue> {
+        self.argument(key, node, None)
+    }
+
     fn argument(&mut self, key: &str, node: &Node, kind: Option<ArgKind>) -> Option<ArgValue> {
         match &node.value {
             Value::Scalar(scalar) => self.typed(key, scalar, node, kind),

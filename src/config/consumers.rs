@@ -8,9 +8,8 @@ use std::time::Duration;
 use super::node::{Entry, Node, Value};
 use super::read::{Fields, Reading, misshapen};
 use crate::model::{
-    ArgValue, ConsumerName, ConsumerSpec, Intensity, MAX_TTL_MS, Origin, Problem, Program,
-    QueueName, QueueType, RestartPolicy, RestartSpec, RetrySpec, StopSignal, StopSpec, VhostName,
-    WireProtocol, codes,
+    ArgValue, ConsumerName, ConsumerSpec, MAX_TTL_MS, Problem, Program, QueueName, QueueType,
+    RetrySpec, StopSignal, StopSpec, VhostName, WireProtocol, codes,
 };
 
 /// How long a message may take where the file does not say: five minutes short of the 30 minutes
@@ -29,8 +28,7 @@ const DEFAULT_MAX_REPLY: NonZeroU32 = NonZeroU32::new(1 << 20).expect("1 MiB is 
 const MAX_MESSAGE: u64 = 512 << 20;
 
 /// Keys that later versions have.
-const LATER: &[&str] =
-    &["ack", "dedupe", "max_crashes", "order", "plugin", "recycle", "rollout", "with"];
+const LATER: &[&str] = &["ack", "dedupe", "max_crashes", "order", "plugin", "recycle", "with"];
 
 /// A consumer of a file and whether it is to run.
 pub(super) struct Draft {
@@ -72,6 +70,7 @@ impl Reading {
             self.exec_has_no_policy(restart, wire.protocol, origin);
         }
         let stop = fields.read("stop", self, Self::stop);
+        let rollout = fields.read("rollout", self, Self::rollout);
         let max_message =
             fields.read("max_message", self, |r, key, node| r.size(key, node, 1..=MAX_MESSAGE));
         let max_reply = fields.read("max_reply", self, |r, key, node| {
@@ -126,6 +125,7 @@ impl Reading {
             cwd: cwd.map_or_else(|| folder.to_owned(), |cwd| folder.join(cwd)),
             restart: restart.unwrap_or_default(),
             stop: stop.unwrap_or_default(),
+            rollout: rollout.unwrap_or_default(),
             max_message: narrow(max_message, DEFAULT_MAX_MESSAGE),
             max_reply: narrow(max_reply, DEFAULT_MAX_REPLY),
             arguments,
@@ -259,63 +259,6 @@ impl Reading {
             }
         }
         env
-    }
-
-    fn restart(&mut self, key: &str, node: &Node) -> Option<RestartSpec> {
-        let place = node.origin;
-        let mut fields = self.fields(key, place, node.clone())?;
-        let default = RestartSpec::default();
-        let backoff = fields.read("backoff", self, Self::duration);
-        let backoff_max = fields.read("backoff_max", self, Self::duration);
-        let reset_after = fields.read("reset_after", self, Self::duration);
-        let words = [
-            ("permanent", RestartPolicy::Permanent),
-            ("transient", RestartPolicy::Transient),
-            ("temporary", RestartPolicy::Temporary),
-        ];
-        let policy = fields.read("policy", self, |r, key, node| r.choice(key, node, &words));
-        let intensity = fields.read("intensity", self, Self::intensity);
-        fields.finish(self, &[]);
-        let backoff = backoff.unwrap_or(default.backoff);
-        // A longer first pause raises the default ceiling with it; two that were given must agree.
-        let ceiling = backoff_max.unwrap_or(default.backoff_max.max(backoff));
-        if ceiling < backoff {
-            let message = "`backoff_max` is shorter than `backoff`";
-            let place = self.spots.find(place, "backoff_max");
-            self.push(Problem::error(codes::VALUE, place, message));
-        }
-        Some(RestartSpec {
-            policy: policy.unwrap_or_default(),
-            backoff,
-            backoff_max: ceiling,
-            reset_after: reset_after.unwrap_or(default.reset_after),
-            intensity: intensity.unwrap_or(default.intensity),
-        })
-    }
-
-    /// With `exec` the end of a process is the answer to its message.
-    fn exec_has_no_policy(&mut self, restart: &RestartSpec, wire: WireProtocol, owner: Origin) {
-        if wire == WireProtocol::Exec && restart.policy != RestartPolicy::Permanent {
-            let place = self.spots.find(owner, "restart");
-            let message = "`policy` goes with processes that live on, not with `protocol: exec`";
-            self.push(
-                Problem::error(codes::EXCLUSIVE, place, message)
-                    .hint("remove it: each message has a process of its own anyway"),
-            );
-        }
-    }
-
-    fn intensity(&mut self, key: &str, node: &Node) -> Option<Intensity> {
-        let mut fields = self.fields(key, node.origin, node.clone())?;
-        let default = RestartSpec::default().intensity;
-        let max = fields.read("max", self, |r, key, node| r.whole(key, node, 0..=1_000_000));
-        let period = fields.read("period", self, Self::duration);
-        fields.finish(self, &[]);
-        let max = max.and_then(|max| u32::try_from(max).ok());
-        Some(Intensity {
-            max: max.unwrap_or(default.max),
-            period: period.unwrap_or(default.period),
-        })
     }
 
     fn stop(&mut self, key: &str, node: &Node) -> Option<StopSpec> {

@@ -18,17 +18,7 @@ use crate::model::{
 };
 
 /// Sections that later versions have.
-const LATER: &[&str] = &[
-    "admin",
-    "global_parameters",
-    "log",
-    "operator_policies",
-    "parameters",
-    "permissions",
-    "plugins",
-    "topic_permissions",
-    "users",
-];
+const LATER: &[&str] = &["admin", "log", "plugins"];
 
 /// The shortest time between two looks at the broker.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
@@ -85,6 +75,8 @@ struct Sections {
     broker: Option<Entry>,
     reconcile: Option<Entry>,
     vhosts: Vec<Entry>,
+    users: Vec<Entry>,
+    global_parameters: Vec<Entry>,
     /// Those of the vhost of the broker's address.
     home: Resources,
     consumers: Vec<(Entry, PathBuf)>,
@@ -203,6 +195,12 @@ impl<'e> Loader<'e> {
             parts.settings.push(Setting::Vhost(declared));
         }
         reading.resources(sections.home, &vhost, home_type, &mut parts);
+        for entry in sections.users {
+            reading.user(entry, &mut parts);
+        }
+        for entry in sections.global_parameters {
+            reading.global_parameter(entry, &mut parts);
+        }
         let drafts: Vec<_> = sections
             .consumers
             .into_iter()
@@ -254,8 +252,14 @@ impl<'e> Loader<'e> {
                     *section = Some(entry);
                 }
             }
-            if let Some(entry) = fields.take("vhosts") {
-                sections.vhosts.extend(reading.section(entry));
+            for (key, section) in [
+                ("vhosts", &mut sections.vhosts),
+                ("users", &mut sections.users),
+                ("global_parameters", &mut sections.global_parameters),
+            ] {
+                if let Some(entry) = fields.take(key) {
+                    section.extend(reading.section(entry));
+                }
             }
             sections.home.take(&mut fields, reading);
             if let Some(entry) = fields.take("consumers") {

@@ -8,13 +8,16 @@
 //! Nothing here opens a file: texts are given to a [`Loader`], and what is outside them is asked of
 //! an [`Environment`].
 
+mod access;
 mod arguments;
 mod broker;
 mod confinement;
 mod consumers;
+mod crews;
 mod interpolate;
 mod loader;
 mod node;
+mod parameters;
 mod queues;
 mod read;
 mod render;

@@ -261,11 +261,11 @@ impl Reading {
         }
     }
 
-    /// `policies:`
-    pub(super) fn policy(&mut self, entry: Entry, vhost: &VhostName, parts: &mut TopologyParts) {
+    /// `policies:` and `operator_policies:`
+    pub(super) fn policy(&mut self, entry: Entry, vhost: &VhostName) -> Option<Policy> {
         let origin = entry.key_origin;
-        let Some(name) = self.key_name(&entry, PolicyName::new) else { return };
-        let Some(mut fields) = self.fields(&entry.key, origin, entry.value) else { return };
+        let name = self.key_name(&entry, PolicyName::new)?;
+        let mut fields = self.fields(&entry.key, origin, entry.value)?;
         let words = ApplyTo::ALL.map(|apply_to| (apply_to.as_str(), apply_to));
         let pattern = fields.read("pattern", self, Self::text);
         let apply_to = fields.read("apply_to", self, |r, key, node| r.choice(key, node, &words));
@@ -287,9 +287,9 @@ impl Reading {
                 Problem::error(codes::MISSING, origin, message).hint(format!("add `{missing}`")),
             );
         }
-        let (Some(pattern), Some(definition)) = (pattern, definition) else { return };
+        let (pattern, definition) = (pattern?, definition?);
         let definition = self.arguments("definition", origin, &definition.value);
-        parts.policies.push(Policy {
+        Some(Policy {
             vhost: vhost.clone(),
             name,
             pattern,
@@ -299,7 +299,7 @@ impl Reading {
             managed,
             on_remove,
             origin,
-        });
+        })
     }
 
     /// Whether a part of a declaration was there, readable or not.

@@ -5,6 +5,7 @@ mod faults;
 mod interpolation;
 mod properties;
 mod resources;
+mod settings;
 mod shown;
 
 use std::collections::BTreeMap;

@@ -2,7 +2,9 @@
 
 use super::node::Entry;
 use super::read::{Fields, Reading};
-use crate::model::{BrokerLimits, QueueType, TopologyParts, VHOST_LIMITS, Vhost, VhostName};
+use crate::model::{
+    BrokerLimits, QueueType, Setting, TopologyParts, VHOST_LIMITS, Vhost, VhostName,
+};
 
 /// The sections that a vhost has, and that the files have for the vhost of the broker's address.
 #[derive(Default)]
@@ -11,6 +13,10 @@ pub(super) struct Resources {
     queues: Vec<Entry>,
     bindings: Vec<Entry>,
     policies: Vec<Entry>,
+    operator_policies: Vec<Entry>,
+    permissions: Vec<Entry>,
+    topic_permissions: Vec<Entry>,
+    parameters: Vec<Entry>,
 }
 
 impl Resources {
@@ -20,6 +26,10 @@ impl Resources {
             ("exchanges", &mut self.exchanges),
             ("queues", &mut self.queues),
             ("policies", &mut self.policies),
+            ("operator_policies", &mut self.operator_policies),
+            ("permissions", &mut self.permissions),
+            ("topic_permissions", &mut self.topic_permissions),
+            ("parameters", &mut self.parameters),
         ] {
             if let Some(entry) = fields.take(key) {
                 section.extend(reading.section(entry));
@@ -68,7 +78,7 @@ impl Reading {
         default_type: Option<QueueType>,
         parts: &mut TopologyParts,
     ) {
-        let Resources { exchanges, queues, bindings, policies } = resources;
+        let Resources { exchanges, queues, bindings, policies, operator_policies, .. } = resources;
         for entry in exchanges {
             self.exchange(entry, vhost, parts);
         }
@@ -79,7 +89,19 @@ impl Reading {
             self.bindings(entry, vhost, parts);
         }
         for entry in policies {
-            self.policy(entry, vhost, parts);
+            parts.policies.extend(self.policy(entry, vhost));
+        }
+        for entry in operator_policies {
+            parts.settings.extend(self.policy(entry, vhost).map(Setting::OperatorPolicy));
+        }
+        for entry in resources.permissions {
+            self.permission(entry, vhost, parts);
+        }
+        for entry in resources.topic_permissions {
+            self.topic_permissions(entry, vhost, parts);
+        }
+        for entry in resources.parameters {
+            self.parameters(entry, vhost, parts);
         }
     }
 

@@ -86,7 +86,7 @@ pub(super) struct Desk {
     pub(super) wanted: bool,
     pub(super) context: Context,
     pub(super) route: DeadLetterRoute,
-    shown: WorkerMeter,
+    pub(super) shown: WorkerMeter,
     pub(super) slot: u16,
     pub(super) ledger: Ledger<Kept>,
     pub(super) epoch: Epoch,
@@ -106,6 +106,8 @@ pub(super) struct Desk {
     ops: Vec<SettleOp>,
     answered: Vec<(DeliveryId, Kept)>,
     front: Option<(DeliveryId, Instant)>,
+    /// Since when the child has been working on what it answers next.
+    busy_since: Instant,
     /// Why the queue cannot be consumed, as logged last.
     pub(super) said: String,
 }
@@ -116,12 +118,13 @@ impl Desk {
         spec: Arc<ConsumerSpec>,
         slot: u16,
         context: Context,
+        shown: WorkerMeter,
         hurry: CancellationToken,
     ) -> Self {
         let meter = context.registry.consumer(&spec.name);
         Self {
             route: context.route_of(&spec),
-            shown: meter.worker(slot),
+            shown,
             spec,
             meter,
             slot,
@@ -144,6 +147,7 @@ impl Desk {
             ops: Vec::new(),
             answered: Vec::new(),
             front: None,
+            busy_since: Instant::now(),
             said: String::new(),
         }
     }
@@ -206,6 +210,9 @@ impl Desk {
         match self.ledger.deliver(kept.delivery.tag, kept) {
             Ok(id) => {
                 self.meter.received(redelivered);
+                if self.ledger.held().unanswered == 1 {
+                    self.busy_since = Instant::now();
+                }
                 Some(id)
             }
             Err(error) => {
@@ -249,6 +256,7 @@ impl Desk {
         }
         let mut answered = std::mem::take(&mut self.answered);
         let answer = self.ledger.answer(reply, &mut answered);
+        self.worked(answered.len());
         match (answer, &reply.verdict) {
             (Answer::Extend(id), Verdict::Extend(more)) => {
                 if let Some(kept) = self.ledger.get_mut(id) {
@@ -295,7 +303,19 @@ impl Desk {
     /// Takes one message back from the child and fails it.
     pub(super) fn fail_by_us(&mut self, id: DeliveryId, wish: Wish, reason: Reason, why: &str) {
         if let Some(kept) = self.ledger.take(id) {
+            self.worked(1);
             self.fail(id, &kept, wish, reason, Some(why));
+        }
+    }
+
+    /// So many messages are over with the child. The time of a message begins when it is handed
+    /// over or, if later, when the one before it is answered, as with its limit.
+    pub(super) fn worked(&mut self, messages: usize) {
+        let Ok(count) = u32::try_from(messages) else { return };
+        if count > 0 {
+            let now = Instant::now();
+            self.shown.worked(u64::from(count), (now - self.busy_since) / count);
+            self.busy_since = now;
         }
     }
 
@@ -316,8 +336,13 @@ impl Desk {
     }
 
     fn decide(&mut self, id: DeliveryId, settlement: Settlement, outcome: Outcome) {
-        if self.ledger.take(id).is_some() && self.ledger.resolve(id, settlement) {
-            self.meter.settled(outcome);
+        if self.ledger.take(id).is_some() {
+            if outcome != Outcome::Released {
+                self.worked(1);
+            }
+            if self.ledger.resolve(id, settlement) {
+                self.meter.settled(outcome);
+            }
         }
     }
 

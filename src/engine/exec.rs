@@ -11,7 +11,7 @@ use crate::model::{ConsumerSpec, Delivery, ExitVerdict, duration_label};
 use crate::process::{Child, Exit, SpawnRequest, check_startable};
 use crate::protocol::{DeliveryId, Encoder, Output, exec_environment};
 use crate::supervise::{Backoff, Wish};
-use crate::telemetry::{Reason, RestartReason, WorkerState};
+use crate::telemetry::{Reason, RestartReason, WorkerMeter, WorkerState};
 
 /// Between the stop signal and `SIGKILL` for a process that has taken too long.
 const OVERDUE_PATIENCE: Duration = Duration::from_secs(10);
@@ -45,10 +45,11 @@ impl ExecWorker {
         spec: Arc<ConsumerSpec>,
         slot: u16,
         context: Context,
+        shown: WorkerMeter,
         reins: Reins,
         reporter: Reporter,
     ) -> Self {
-        let desk = Desk::new(spec.clone(), slot, context.clone(), reins.drain.clone());
+        let desk = Desk::new(spec.clone(), slot, context.clone(), shown, reins.drain.clone());
         let backoff = Backoff::new(spec.restart.backoff, spec.restart.backoff_max);
         Self { spec, slot, context, reins, reporter, ready: false, desk, backoff }
     }

@@ -22,6 +22,7 @@ impl Desk {
         reason: Reason,
         words: Option<&str>,
     ) {
+        self.shown.failed();
         let failure = Failure { attempt: kept.attempt, wish };
         let disposition = dispose(&self.spec, &self.route, failure);
         let why = |exhausted: bool| match reason {

@@ -28,6 +28,8 @@ pub(super) struct FleetOutcome {
     superseded: usize,
     /// Consumers that still run as they did, because the new ones did not come up.
     pub(super) refused: Vec<(ConsumerName, String)>,
+    /// The same, because the new one was not as good.
+    pub(super) rolled_back: Vec<(ConsumerName, String)>,
 }
 
 impl fmt::Display for FleetOutcome {
@@ -40,6 +42,7 @@ impl fmt::Display for FleetOutcome {
             (self.kept, "kept"),
             (self.superseded, "changed again meanwhile"),
             (self.refused.len(), "refused"),
+            (self.rolled_back.len(), "rolled back"),
         ];
         let words: Vec<String> = counts
             .into_iter()
@@ -195,7 +198,9 @@ impl Keeper {
                 RolloutOutcome::Replaced | RolloutOutcome::Kept => {
                     kept.proven = kept.wanted.clone();
                 }
-                RolloutOutcome::Refused(_) => kept.wanted = kept.proven.clone(),
+                RolloutOutcome::Refused(_) | RolloutOutcome::RolledBack(_) => {
+                    kept.wanted = kept.proven.clone();
+                }
                 RolloutOutcome::Superseded => {}
             }
         }
@@ -206,6 +211,7 @@ impl Keeper {
             RolloutOutcome::Kept => change.outcome.kept += 1,
             RolloutOutcome::Superseded => change.outcome.superseded += 1,
             RolloutOutcome::Refused(why) => change.outcome.refused.push((name, why)),
+            RolloutOutcome::RolledBack(why) => change.outcome.rolled_back.push((name, why)),
         }
     }
 

@@ -18,6 +18,7 @@ impl Desk {
     /// The same as [`Desk::publish_then_ack`] for a message that is still with the child.
     pub(super) fn ack_after(&mut self, id: DeliveryId, output: Output) {
         if let Some(kept) = self.ledger.take(id) {
+            self.worked(1);
             self.publish_then_ack(id, kept, output);
         }
     }

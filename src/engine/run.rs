@@ -287,9 +287,12 @@ impl Engine {
         for (name, why) in &outcome.refused {
             tracing::error!(consumer = %name, "the new version did not come up, the old one stays: {why}");
         }
+        for (name, why) in &outcome.rolled_back {
+            tracing::error!(consumer = %name, "the new version is rolled back: {why}");
+        }
         let said = format!("{what}; {outcome}");
         tracing::info!("{said}");
-        if outcome.refused.is_empty() {
+        if outcome.refused.is_empty() && outcome.rolled_back.is_empty() {
             self.options.registry.reload_succeeded(said);
         } else {
             self.options.registry.reload_failed(said);

@@ -11,7 +11,7 @@ use super::hush;
 use crate::model::{ConsumerSpec, Delivery, duration_label};
 use crate::process::{Exit, SpawnRequest, check_startable};
 use crate::supervise::{Effect, Event, Lifecycle, State, Wish};
-use crate::telemetry::{Reason, RestartReason, WorkerState};
+use crate::telemetry::{Reason, RestartReason, WorkerMeter, WorkerState};
 
 /// How long a worker that is over waits for confirms that are under way: without them a message
 /// that was moved on would be in two places.
@@ -50,10 +50,11 @@ impl Worker {
         spec: Arc<ConsumerSpec>,
         slot: u16,
         context: Context,
+        shown: WorkerMeter,
         reins: Reins,
         reporter: Reporter,
     ) -> Self {
-        let desk = Desk::new(spec.clone(), slot, context.clone(), reins.drain.clone());
+        let desk = Desk::new(spec.clone(), slot, context.clone(), shown, reins.drain.clone());
         let lifecycle =
             Lifecycle::new(&spec.restart, &spec.stop, Instant::now()).awaiting_ready(spec.ready);
         Self {

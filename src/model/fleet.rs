@@ -160,6 +160,43 @@ impl Default for RestartSpec {
     }
 }
 
+/// How a new version of a consumer comes in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum RolloutSpec {
+    /// One worker after the other.
+    #[default]
+    Rolling,
+    /// All at once: the new ones beside the old ones, which go when all new ones are ready.
+    Replace,
+    /// One new worker beside the old ones first, and the others only if it is as good as they are.
+    Canary(CanarySpec),
+}
+
+/// When one new worker has shown that it is as good as the old ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CanarySpec {
+    /// After it has handled so many messages,
+    pub messages: NonZeroU32,
+    /// or after so long.
+    pub time: Duration,
+    /// Failed messages in a hundred that are too many whatever the old ones do; `None` where only
+    /// the comparison counts.
+    pub max_error_percent: Option<u8>,
+    /// How long its messages may take, in per cent of those of the old ones.
+    pub max_latency_percent: u32,
+}
+
+impl Default for CanarySpec {
+    fn default() -> Self {
+        Self {
+            messages: NonZeroU32::new(100).expect("100 is not 0"),
+            time: Duration::from_mins(5),
+            max_error_percent: None,
+            max_latency_percent: 300,
+        }
+    }
+}
+
 /// The first signal of a stop, after end of input has not sufficed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StopSignal {
@@ -246,6 +283,8 @@ pub struct ConsumerSpec {
     pub restart: RestartSpec,
     /// Stopping.
     pub stop: StopSpec,
+    /// How this version comes in. Matters only then, so it is no reason for other processes.
+    pub rollout: RolloutSpec,
     /// Longest body handed to a child, bytes; longer ones are dead-lettered as `too_large`.
     pub max_message: NonZeroU32,
     /// Longest reply line of a child, bytes.

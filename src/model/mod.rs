@@ -23,6 +23,7 @@ mod proof;
 mod resources;
 mod routing;
 mod settings;
+mod settings_proof;
 mod spots;
 mod suggestions;
 mod topology;
@@ -39,8 +40,9 @@ pub use delivery::{Delivery, Epoch, headers};
 pub use desired::{BrokerSpec, Desired, Endpoint, Management, ReconcileMode, ReconcileSpec};
 pub use durations::{BadDuration, duration_label, parse_duration, stream_age};
 pub use fleet::{
-    BodyAs, ConsumerSpec, Delimiter, ExitCodes, ExitVerdict, Fleet, Intensity, Program, Replies,
-    RestartPolicy, RestartSpec, RetrySpec, StopSignal, StopSpec, WireProtocol,
+    BodyAs, CanarySpec, ConsumerSpec, Delimiter, ExitCodes, ExitVerdict, Fleet, Intensity, Program,
+    Replies, RestartPolicy, RestartSpec, RetrySpec, RolloutSpec, StopSignal, StopSpec,
+    WireProtocol,
 };
 pub use fleet_proof::{BROKER_ACK_TIMEOUT, prove};
 pub use names::{
@@ -50,13 +52,13 @@ pub use names::{
 pub use parameters::{GlobalParameter, Parameter};
 pub use place::{Origin, Problem, Severity};
 pub use policies::{PatternFault, PolicyIndex};
-pub use proof::LEDGERS;
 pub use resources::{
     ApplyTo, Binding, DeadLetterTarget, Destination, Exchange, ExchangeType, OnConflict, OnRemove,
     Policy, Queue, QueueType,
 };
 pub use routing::{Router, RoutingFault};
 pub use settings::{Setting, SettingId, SettingKind, value_attributes};
+pub use settings_proof::LEDGERS;
 pub use spots::Spots;
 pub use suggestions::suggest;
 pub use topology::{Topology, TopologyParts};

@@ -110,7 +110,7 @@ impl<'a> PolicyIndex<'a> {
 impl Policy {
     /// Whether the pattern can be matched here.
     pub fn check_pattern(&self) -> Result<(), PatternFault> {
-        compile(&self.pattern).map(drop)
+        check_pattern(&self.pattern)
     }
 }
 
@@ -125,6 +125,11 @@ impl ApplyTo {
             Self::Exchanges => false,
         }
     }
+}
+
+/// Whether a regular expression can be matched here.
+pub(super) fn check_pattern(pattern: &str) -> Result<(), PatternFault> {
+    compile(pattern).map(drop)
 }
 
 fn compile(pattern: &str) -> Result<Regex, PatternFault> {

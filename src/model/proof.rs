@@ -5,15 +5,12 @@ use std::collections::BTreeMap;
 use super::{
     ArgRule, ArgValue, Binding, Destination, Exchange, ExchangeName, Origin, PatternFault, Policy,
     PolicyIndex, Problem, Queue, QueueName, QueueType, RoutingKey, Setting, Spots, Topology,
-    TopologyParts, VhostName, codes, dead_letters, suggest,
+    TopologyParts, VhostName, codes, dead_letters, settings_proof, suggest,
 };
 
 /// How many references to nothing get a suggestion. Comparing every name with every other takes
 /// long where thousands are wrong, and then they are wrong for one reason.
 const SUGGESTIONS: usize = 50;
-
-/// What the names of global parameters begin with in which stacks note what they own.
-pub const LEDGERS: &str = "warrener.";
 
 /// Looks at everything and collects what is wrong.
 pub(super) struct Proof<'a> {
@@ -204,34 +201,10 @@ impl<'a> Proof<'a> {
     }
 
     fn setting(&mut self, setting: &Setting) {
-        match setting {
-            Setting::OperatorPolicy(policy) => self.policy(policy),
-            Setting::Parameter(parameter) => {
-                // These have sections of their own; in two places each would undo the other.
-                let section = match parameter.component.as_str() {
-                    "policy" => "policies",
-                    "operator_policy" => "operator_policies",
-                    "vhost-limits" => "limits` of a vhost under `vhosts",
-                    _ => return,
-                };
-                let message = format!("`{}` is no component of `parameters`", parameter.component);
-                self.problems.push(
-                    Problem::error(codes::RESERVED, parameter.origin, message)
-                        .hint(format!("write it under `{section}:`")),
-                );
-            }
-            Setting::GlobalParameter(parameter) if parameter.name.as_str().starts_with(LEDGERS) => {
-                let message = format!(
-                    "the global parameter `{}` is where warrener notes what a stack owns",
-                    parameter.name
-                );
-                self.problems.push(
-                    Problem::error(codes::RESERVED, parameter.origin, message)
-                        .hint(format!("choose a name that does not begin with `{LEDGERS}`")),
-                );
-            }
-            _ => {}
+        if let Setting::OperatorPolicy(policy) = setting {
+            self.policy(policy);
         }
+        self.problems.extend(settings_proof::problems(setting, self.spots));
     }
 
     fn policy(&mut self, policy: &Policy) {

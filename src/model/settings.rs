@@ -10,7 +10,7 @@ use super::{
     Vhost, VhostName,
 };
 
-/// What kind of setting something is, in the order in which they can be created.
+/// What kind of setting something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SettingKind {
     /// A vhost.
@@ -30,7 +30,7 @@ pub enum SettingKind {
 }
 
 impl SettingKind {
-    /// Every kind, in the order in which they can be created.
+    /// Every kind.
     pub const ALL: [Self; 7] = [
         Self::Vhost,
         Self::User,

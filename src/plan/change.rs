@@ -9,16 +9,16 @@ use crate::model::{
 
 /// The kinds in the order in which they can be created. Policies come before the queues they match,
 /// because a policy that is set while a queue is being declared may never attach to it; bindings
-/// need both ends; shovels and federation, which are parameters, use all the others. What goes, goes
+/// need both ends, and since 4.3 a topic permission its exchange; shovels and federation, which are parameters, use all the others. What goes, goes
 /// in the reverse order.
 pub const ORDER: [&str; 11] = [
     "vhost",
     "user",
     "permission",
-    "topic_permission",
     "operator_policy",
     "global_parameter",
     "exchange",
+    "topic_permission",
     "policy",
     "queue",
     "binding",
@@ -77,7 +77,26 @@ pub enum Target {
     Setting(Setting),
 }
 
+/// Parameters of these components come before other parameters: a set names its upstreams.
+const FIRST_COMPONENTS: [&str; 2] = ["federation-upstream", "federation-upstream-set"];
+
+/// How many phases there are, see [`Target::phase`].
+pub const PHASES: usize = ORDER.len() + FIRST_COMPONENTS.len();
+
 impl Target {
+    /// When it can be created: all of one phase at once, after those of the phases before.
+    pub fn phase(&self) -> usize {
+        let kind = ORDER.iter().position(|kind| *kind == self.kind()).unwrap_or_default();
+        match self {
+            Self::Setting(Setting::Parameter(parameter)) => {
+                let component = parameter.component.as_str();
+                let first = FIRST_COMPONENTS.iter().position(|first| *first == component);
+                kind + first.unwrap_or(FIRST_COMPONENTS.len())
+            }
+            _ => kind,
+        }
+    }
+
     /// One of [`ORDER`].
     pub fn kind(&self) -> &'static str {
         match self {

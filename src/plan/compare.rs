@@ -77,11 +77,7 @@ pub(super) fn setting(want: &Setting, have: &ObservedSetting) -> Vec<Difference>
     {
         let words = |words: &str| Some(ArgValue::Str(words.into()));
         let broker = if hash.is_empty() { None } else { words("another") };
-        found.0.push(Difference {
-            attribute: "password".into(),
-            broker,
-            file: words("as declared"),
-        });
+        found.0.push(Difference { attribute: "password".into(), broker, file: words("declared") });
     }
     if has_secrets(want.kind()) {
         found.blot();

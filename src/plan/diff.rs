@@ -4,7 +4,7 @@ use super::approved::Plan;
 use super::change::{Action, Change, Difference, Target};
 use super::observed::{BindingKey, Gap, Observed, Seen};
 use super::{compare, settings};
-use crate::model::{Binding, Destination, Exchange, Policy, Queue, SettingKind, Topology};
+use crate::model::{Binding, Destination, Exchange, Policy, Queue, Topology};
 
 /// What it takes to make the broker what the topology says.
 ///
@@ -14,19 +14,10 @@ pub fn diff(topology: &Topology, observed: &Observed) -> Plan {
     let policies = topology.policies().filter_map(|want| policy(want, observed));
     let queues = topology.queues().filter_map(|want| queue(want, observed));
     let bindings = topology.bindings().filter_map(|want| binding(want, observed));
-    let settings = |last: bool| {
-        topology
-            .settings()
-            .filter(move |want| (want.kind() == SettingKind::Parameter) == last)
-            .filter_map(|want| settings::setting(want, observed))
-    };
-    let changes = settings(false)
-        .chain(exchanges)
-        .chain(policies)
-        .chain(queues)
-        .chain(bindings)
-        .chain(settings(true))
-        .collect();
+    let settings = topology.settings().filter_map(|want| settings::setting(want, observed));
+    let mut changes: Vec<_> =
+        settings.chain(exchanges).chain(policies).chain(queues).chain(bindings).collect();
+    changes.sort_by_key(|change| change.target.phase());
     Plan::new(observed.broker.clone(), changes, observed.gap.clone())
 }
 

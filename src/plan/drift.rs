@@ -3,7 +3,7 @@
 use super::approved::Plan;
 use super::ledger::{Ledger, Ownership, ResourceId};
 use super::observed::Observed;
-use crate::model::{Destination, Topology};
+use crate::model::{Destination, SettingId, Topology};
 
 /// How a broker differs from the files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,41 +30,75 @@ impl Drift {
     }
 }
 
+/// What the names of global parameters begin with that the broker writes for itself.
+const INTERNAL: [&str; 4] =
+    ["cluster_", "imported_definition_hash_value", "internal", "mqtt_port_to_vhost_mapping"];
+
+/// What the names begin with of the exchanges and queues that federation makes for itself.
+const FEDERATION: &str = "federation: ";
+
+/// Whether a setting is there without anybody's doing: what the broker has for itself, the vhost of
+/// the broker's address, and what warrener itself comes to the broker with.
+fn is_expected(id: &SettingId, observed: &Observed) -> bool {
+    match id {
+        SettingId::Vhost(name) => observed.home.as_ref() == Some(name),
+        SettingId::User(user) | SettingId::Permission(_, user) => observed.ourselves.contains(user),
+        SettingId::GlobalParameter(name) => {
+            INTERNAL.iter().any(|internal| name.as_str().starts_with(internal))
+        }
+        _ => false,
+    }
+}
+
 /// Everything on the broker that the files do not name and no stack owns, sorted. Left out is what
 /// the broker has for itself (`amq.*`, the default exchange), what belongs to one connection alone,
-/// and the bindings to either.
+/// and the bindings to either. Of vhosts, users and other settings it has the kinds of which the
+/// stack declares or owns any: a stack that manages no users answers for none.
 fn strangers(topology: &Topology, observed: &Observed, ownership: &Ownership) -> Vec<ResourceId> {
     let declared = Ledger::of(topology);
     let exchanges = observed
         .exchanges
         .keys()
-        .filter(|(vhost, name)| topology.exchange(vhost, name).is_none())
+        .filter(|(vhost, name)| {
+            topology.exchange(vhost, name).is_none() && !name.as_str().starts_with(FEDERATION)
+        })
         .map(|(vhost, name)| ResourceId::Exchange(vhost.clone(), name.clone()));
     let queues = observed
         .queues
         .keys()
-        .filter(|(vhost, name)| topology.queue(vhost, name).is_none())
+        .filter(|(vhost, name)| {
+            topology.queue(vhost, name).is_none() && !name.as_str().starts_with(FEDERATION)
+        })
         .map(|(vhost, name)| ResourceId::Queue(vhost.clone(), name.clone()));
     let policies = observed
         .policies
         .iter()
         .flatten()
+        .filter(|((vhost, name), _)| topology.policy(vhost, name).is_none())
         .map(|((vhost, name), _)| ResourceId::Policy(vhost.clone(), name.clone()));
     let bindings = observed
         .bindings
         .iter()
         .flatten()
         .filter(|key| match key.destination() {
-            Destination::Exchange(name) => !name.is_reserved(),
+            Destination::Exchange(name) => {
+                !name.is_reserved() && !name.as_str().starts_with(FEDERATION)
+            }
             // Exclusive queues are not among those that are observed.
             Destination::Queue(name) => {
                 !name.is_reserved()
+                    && !name.as_str().starts_with(FEDERATION)
                     && observed.queues.contains_key(&(key.vhost().clone(), name.clone()))
             }
         })
         .cloned()
         .map(ResourceId::Binding);
-    let all = exchanges.chain(queues).chain(policies).chain(bindings);
+    let settings = observed
+        .settings
+        .keys()
+        .filter(|id| topology.setting(id).is_none() && !is_expected(id, observed))
+        .map(|id| ResourceId::Setting(id.clone()));
+    let all = exchanges.chain(queues).chain(policies).chain(bindings).chain(settings);
     let mut strangers: Vec<_> = all
         .filter(|id| {
             !id.is_reserved()

@@ -11,7 +11,7 @@ pub enum FleetChange<'a> {
     Start(&'a ConsumerSpec),
     /// Its processes are to run something else.
     Replace(&'a ConsumerSpec),
-    /// Only the number of its processes differs.
+    /// Only what its processes do not depend on differs, such as their number.
     Resize(&'a ConsumerSpec),
     /// Nothing differs: its processes are not touched.
     Keep(&'a ConsumerSpec),
@@ -29,7 +29,11 @@ pub fn fleet_changes<'a>(
         None => FleetChange::Start(spec),
         Some(before) if before == spec => FleetChange::Keep(spec),
         Some(before) => {
-            let resized = ConsumerSpec { workers: spec.workers, ..before.clone() };
+            let resized = ConsumerSpec {
+                workers: spec.workers,
+                rollout: spec.rollout.clone(),
+                ..before.clone()
+            };
             if resized == *spec { FleetChange::Resize(spec) } else { FleetChange::Replace(spec) }
         }
     });

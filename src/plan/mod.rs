@@ -23,6 +23,7 @@ mod owned;
 mod prune;
 mod replace;
 mod report;
+mod saved;
 mod settings;
 mod text;
 
@@ -36,7 +37,7 @@ mod properties;
 mod tests;
 
 pub use approved::{Approved, Plan, Refused, Summary};
-pub use change::{Action, Change, Difference, ORDER, Target};
+pub use change::{Action, Change, Difference, ORDER, PHASES, Target};
 pub use compare::{exchange_is_as_declared, queue_is_as_declared};
 pub use diff::diff;
 pub use drift::Drift;
@@ -52,4 +53,5 @@ pub use observed::{
 };
 pub use owned::{Consent, Kept, Veto, plan};
 pub use report::{ApplyReport, Failure, Remaining};
+pub use saved::{SavedFault, SavedPlan};
 pub use text::{Style, render, render_drift, render_report};

@@ -11,7 +11,7 @@ use super::report::Failure;
 use crate::model::{OnRemove, StackName, Topology};
 
 /// What a person has agreed to beyond creating and updating.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Consent {
     /// Delete what the stack owns and the files no longer declare.
     pub prune: bool,

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use super::change::{Action, Change, ORDER, Target};
+use super::change::{Action, Change, Target};
 use super::ledger::{Ledger, Ownership, ResourceId};
 use super::observed::{
     BindingKey, Observed, ObservedExchange, ObservedPolicy, ObservedQueue, Seen, Unseen,
@@ -94,9 +94,7 @@ pub(super) fn prune(
         });
     }
     pruned.deletions = going.iter().filter_map(|id| deletion(id, observed)).collect();
-    pruned
-        .deletions
-        .sort_by_key(|change| Reverse(ORDER.iter().position(|kind| *kind == change.target.kind())));
+    pruned.deletions.sort_by_key(|change| Reverse(change.target.phase()));
     pruned
 }
 

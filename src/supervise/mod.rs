@@ -5,7 +5,9 @@
 
 mod backoff;
 mod breaker;
+mod canary;
 mod disposition;
+mod evidence;
 mod lifecycle;
 mod relocate;
 mod republish;
@@ -15,6 +17,7 @@ mod tests;
 
 pub use backoff::Backoff;
 pub use breaker::{Breaker, BreakerEffect, BreakerEvent, BreakerState};
+pub use canary::{Judgement, Sample, judge};
 pub use disposition::{DeadLetterRoute, Disposition, Failure, Wish, dispose};
 pub use lifecycle::{Effect, Event, Lifecycle, State};
 pub use relocate::{packed, unpacked};

@@ -1,6 +1,7 @@
 //! Tables and properties of the decisions.
 
 mod breaker;
+mod canary;
 mod disposition;
 mod lifecycle;
 mod relocate;

@@ -2,8 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use super::status::{ConsumerState, ConsumerStatus, Settled, WorkerState, WorkerStatus};
+use super::times::{RANGES, Times};
 use super::words::{Outcome, Reason, RestartReason};
 use crate::model::ConsumerName;
 
@@ -141,6 +143,9 @@ impl ConsumerMeter {
         let cells = Arc::new(WorkerCells {
             slot,
             in_flight: AtomicU64::default(),
+            messages: AtomicU64::default(),
+            failed: AtomicU64::default(),
+            times: std::array::from_fn(|_| AtomicU64::default()),
             shown: Mutex::new((WorkerState::Starting, None)),
         });
         let mut workers = lock(&self.0.workers);
@@ -185,13 +190,27 @@ impl ConsumerMeter {
 ///
 /// The gauge of what is in flight is set from the worker's own ledger, never derived from the
 /// counters: only so can the balance of the counters show a mistake.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct WorkerMeter(Arc<WorkerCells>);
+
+/// What one worker has done since it was started.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Messages that it was given and that are over with it.
+    pub messages: u64,
+    /// How many of these failed.
+    pub failed: u64,
+    /// How long the messages took.
+    pub times: Times,
+}
 
 #[derive(Debug)]
 struct WorkerCells {
     slot: u16,
     in_flight: AtomicU64,
+    messages: AtomicU64,
+    failed: AtomicU64,
+    times: [AtomicU64; RANGES],
     shown: Mutex<(WorkerState, Option<u32>)>,
 }
 
@@ -199,6 +218,28 @@ impl WorkerMeter {
     /// So many messages are in the worker's ledger now.
     pub fn set_in_flight(&self, messages: usize) {
         self.0.in_flight.store(messages as u64, Relaxed);
+    }
+
+    /// So many messages are over with its child, each of which took that long.
+    pub fn worked(&self, messages: u64, time: Duration) {
+        self.0.messages.fetch_add(messages, Relaxed);
+        self.0.times[Times::range(time)].fetch_add(messages, Relaxed);
+    }
+
+    /// A message has failed with it.
+    pub fn failed(&self) {
+        one(&self.0.failed);
+    }
+
+    /// What it has done so far.
+    pub fn tally(&self) -> Tally {
+        let cells = &*self.0;
+        Tally {
+            // The whole is read last, or a part could be more.
+            failed: cells.failed.load(Relaxed),
+            times: Times(std::array::from_fn(|range| cells.times[range].load(Relaxed))),
+            messages: cells.messages.load(Relaxed),
+        }
     }
 
     /// The worker is now in this state.

@@ -12,6 +12,7 @@ mod meter;
 mod registry;
 mod screen;
 mod status;
+mod times;
 mod topology;
 mod words;
 
@@ -19,12 +20,13 @@ mod words;
 mod tests;
 
 pub use log::{BadLogFormat, CHILD_TARGET, LogFormat, LogGuard, init};
-pub use meter::{ConsumerMeter, WorkerMeter};
+pub use meter::{ConsumerMeter, Tally, WorkerMeter};
 pub use registry::Registry;
 pub use screen::progress;
 pub use status::{
     ConfigStatus, ConnectionState, ConsumerState, ConsumerStatus, Settled, Status, WorkerState,
     WorkerStatus,
 };
+pub use times::{RANGES, Times};
 pub use topology::{Role, TopologyStatus};
 pub use words::{ConnectionRole, Outcome, Reason, RestartReason};

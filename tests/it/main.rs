@@ -1,6 +1,7 @@
 //! Tests of the whole: real files, real processes, a real RabbitMQ. One binary; this is its table
 //! of contents.
 
+mod access;
 mod carry;
 mod check;
 mod children;
@@ -17,6 +18,7 @@ mod misbehave;
 mod orders;
 mod output;
 mod ownership;
+mod parameters;
 mod plugins;
 mod process;
 mod proxy;
@@ -24,8 +26,10 @@ mod reconcile;
 mod reconcile_amqp;
 mod reload;
 mod restart;
+mod rollouts;
 mod routing;
 mod sandbox;
+mod saved_plans;
 mod several;
 mod supervise;
 mod support;

@@ -214,7 +214,7 @@ fn queues_without_a_type_are_of_the_default_type_of_their_vhost() {
         assert_eq!(get(&format!("queues/{other}/{queue}"))["type"], kind);
     }
     stack.document["vhosts"][other.as_str()]["default_queue_type"] = json!("classic");
-    stack.document["vhosts"][other.as_str()]["queues"] = json!({"a": {"type": "quorum"}});
+    stack.document["vhosts"][other.as_str()]["queues"] = json!({"a": {"type": "quorum"}, "b": {}});
     settles(&stack);
     assert_eq!(get(&format!("vhosts/{other}"))["default_queue_type"], "classic");
     // Left out it stays what it is.

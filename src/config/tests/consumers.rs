@@ -1,12 +1,14 @@
 //! Consumers: every key, every default, every refusal.
 
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::Duration;
 
 use super::{check, check_all, desired};
 use crate::model::{
-    ArgValue, BodyAs, Confinement, ConsumerName, ConsumerSpec, Delimiter, ExitVerdict, Intensity,
-    Limits, Program, Queue, QueueType, Replies, RestartPolicy, RetrySpec, StopSignal, WireProtocol,
+    ArgValue, BodyAs, CanarySpec, Confinement, ConsumerName, ConsumerSpec, Delimiter, ExitVerdict,
+    Intensity, Limits, Program, Queue, QueueType, Replies, RestartPolicy, RetrySpec, RolloutSpec,
+    StopSignal, WireProtocol,
 };
 
 fn consumer(text: &str, name: &str) -> ConsumerSpec {
@@ -333,4 +335,39 @@ fn a_policy_is_for_processes_that_live_on() {
     desired(&text("exec", "permanent"));
     check(&text("exec", "temporary"), &["E0111 a.yaml:9:14"]);
     check(&text("json", "never"), &["E0106 a.yaml:9:24"]);
+}
+
+#[test]
+fn rollouts() {
+    let text = |rollout: &str| {
+        format!(
+            "stack: s\nqueues: {{ q: }}\nconsumers:\n  c:\n    queue: q\n    command: [x]\n    \
+             discard: true\n    rollout: {{ {rollout} }}\n"
+        )
+    };
+    let rollout = |keys: &str| consumer(&text(keys), "c").rollout;
+    assert_eq!(rollout(""), RolloutSpec::Rolling);
+    assert_eq!(rollout("strategy: rolling"), RolloutSpec::Rolling);
+    assert_eq!(rollout("strategy: replace"), RolloutSpec::Replace);
+    assert_eq!(rollout("strategy: canary"), RolloutSpec::Canary(CanarySpec::default()));
+    let every = "strategy: canary, window: { messages: 7, time: 9s }, max_error_rate: 5%, max_latency_ratio: 1.5";
+    let expected = CanarySpec {
+        messages: NonZeroU32::new(7).unwrap(),
+        time: Duration::from_secs(9),
+        max_error_percent: Some(5),
+        max_latency_percent: 150,
+    };
+    assert_eq!(rollout(every), RolloutSpec::Canary(expected));
+    check(&text("strategy: blue"), &["E0106 a.yaml:8:26"]);
+    check(&text("window: { messages: 7 }"), &["E0111 a.yaml:8:24"]);
+    for (key, bad) in [
+        ("max_error_rate", ["5", "101%", "-1%", "x%", "[]"]),
+        ("max_latency_ratio", ["0.5", "1.234", "fast", "1001", "-2"]),
+    ] {
+        for bad in bad {
+            let found = super::problems(&[&text(&format!("strategy: canary, {key}: {bad}"))]);
+            assert_eq!(found.lines().count(), 1, "{key} {bad}: {found}");
+            assert!(found.starts_with("E01"), "{key} {bad}: {found}");
+        }
+    }
 }

@@ -24,6 +24,8 @@ pub(in crate::engine) enum RolloutOutcome {
     Kept,
     /// The new version did not come up; the old one goes on.
     Refused(String),
+    /// The new version came up and was not as good as the old one, which goes on.
+    RolledBack(String),
     /// Something else is wanted meanwhile.
     Superseded,
 }

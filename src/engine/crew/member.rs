@@ -11,6 +11,8 @@ use super::super::context::Hands;
 use super::super::exec::ExecWorker;
 use super::super::worker::Worker;
 use crate::model::{ConsumerSpec, WireProtocol};
+use crate::supervise::Sample;
+use crate::telemetry::{Tally, WorkerMeter};
 
 /// A worker's number among all that the crew ever had.
 pub(super) type MemberId = u64;
@@ -29,8 +31,8 @@ pub(in crate::engine) enum News {
 /// How a worker talks to its crew.
 #[derive(Debug)]
 pub(in crate::engine) struct Reporter {
-    id: MemberId,
-    to: mpsc::Sender<(MemberId, News)>,
+    pub(super) id: MemberId,
+    pub(super) to: mpsc::Sender<(MemberId, News)>,
 }
 
 impl Reporter {
@@ -82,12 +84,19 @@ pub(super) struct Version {
 pub(super) enum Stage {
     /// Its child or its channel is on its way.
     Starting,
-    /// It takes messages.
-    Ready,
+    /// It takes messages, since then.
+    Ready(Instant),
     /// It fails, and tries on.
     Failing(String),
     /// It has been told to end, and must have ended by then.
     Leaving(Option<Instant>),
+}
+
+/// What a worker had done at some moment.
+#[derive(Default)]
+pub(super) struct Footing {
+    tally: Tally,
+    crashes: u64,
 }
 
 /// One worker.
@@ -96,12 +105,19 @@ pub(super) struct Member {
     /// The number of its version.
     pub(super) version: u64,
     pub(super) stage: Stage,
-    /// Whom it is to follow when it is ready.
-    pub(super) follows: Option<MemberId>,
+    /// Whether its child says by itself that it is ready.
+    says_ready: bool,
     pub(super) task: tokio::task::Id,
+    /// What it does and has done.
+    pub(super) meter: WorkerMeter,
+    /// How often its child has ended unasked.
+    pub(super) crashes: u64,
     reins: Reins,
     grace: std::time::Duration,
 }
+
+/// How long a child that need not say that it is ready must live to be taken for it.
+const PROVEN: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// How long a worker may go on after its grace time; it keeps that by itself, and this is for one
 /// that cannot.
@@ -112,8 +128,8 @@ impl Member {
     pub(super) fn start(
         version: &Version,
         slot: u16,
-        id: MemberId,
-        news: &mpsc::Sender<(MemberId, News)>,
+        meter: WorkerMeter,
+        reporter: Reporter,
         paused: watch::Receiver<bool>,
         tasks: &mut JoinSet<()>,
     ) -> Self {
@@ -123,22 +139,57 @@ impl Member {
             kill: CancellationToken::new(),
             paused,
         };
-        let reporter = Reporter { id, to: news.clone() };
+        let shown = meter.clone();
         let (spec, context) = (version.spec.clone(), version.hands.context());
-        let grace = spec.stop.grace;
+        let (grace, says_ready) = (spec.stop.grace, spec.ready.is_some());
         let task = if spec.protocol == WireProtocol::Exec {
-            tasks.spawn(ExecWorker::new(spec, slot, context, reins.clone(), reporter).run())
+            tasks.spawn(ExecWorker::new(spec, slot, context, shown, reins.clone(), reporter).run())
         } else {
-            tasks.spawn(Worker::new(spec, slot, context, reins.clone(), reporter).run())
+            tasks.spawn(Worker::new(spec, slot, context, shown, reins.clone(), reporter).run())
         };
         Self {
             slot,
             version: version.number,
             stage: Stage::Starting,
-            follows: None,
+            says_ready,
             task: task.id(),
+            meter,
+            crashes: 0,
             reins,
             grace,
+        }
+    }
+
+    /// What it has done since it had done that. A crash is a message that failed: there may have
+    /// been several, but nobody knows which.
+    pub(super) fn since(&self, before: &Footing) -> Sample {
+        let (now, crashes) = (self.meter.tally(), self.crashes - before.crashes);
+        let mut times = now.times;
+        for (count, before) in times.0.iter_mut().zip(before.tally.times.0) {
+            *count -= before;
+        }
+        Sample {
+            messages: now.messages - before.tally.messages + crashes,
+            failed: now.failed - before.tally.failed + crashes,
+            times,
+        }
+    }
+
+    /// What it has done so far.
+    pub(super) fn footing(&self) -> Footing {
+        Footing { tally: self.meter.tally(), crashes: self.crashes }
+    }
+
+    /// Whether it has come up: it takes messages, and its child has said that it is ready, has
+    /// answered something, or has lived for a while. Many that cannot work end at once.
+    pub(super) fn is_up(&self, now: Instant) -> bool {
+        match self.stage {
+            Stage::Ready(since) => {
+                self.says_ready
+                    || now.duration_since(since) >= PROVEN
+                    || self.meter.tally().messages > 0
+            }
+            _ => false,
         }
     }
 

@@ -1,15 +1,20 @@
 //! Another version of a consumer on its way in.
 //!
-//! The workers are replaced one by one: a new one starts beside an old one, and when it takes
-//! messages, the old one drains; when that has ended, the next pair has its turn. So there is never
-//! more than one worker too many, and never one too few. Where a new one fails to come up, every
-//! new one goes, and the version that is in force has their places again.
+//! By default the workers are replaced one by one: a new one starts beside an old one, and when it
+//! has come up, the old one drains; when that has ended, the next pair has its turn. So there is
+//! never more than one worker too many, and never one too few. Where a new one fails to come up,
+//! every new one goes, and the version that is in force has their places again.
+//!
+//! With `canary` the first new one works beside all old ones for a while and is compared with them
+//! ([`judge`]); the others follow only if it is as good. With `replace` all new ones come up side by
+//! side, and then all old ones drain.
 //!
 //! The file may change again in the middle. The version that was on its way is given up then:
 //! whoever it has not replaced yet stays, and whoever it has replaced is replaced by the newest.
 //! Should the newest fail as well, the version in force comes back, which is the last one that has
 //! ever been completely there.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,13 +23,16 @@ use tokio::time::Instant;
 
 use super::super::context::Hands;
 use super::handle::RolloutOutcome;
-use super::member::{Member, Stage, Version};
+use super::member::{Footing, Member, MemberId, Version};
 use super::task::Task;
-use crate::model::{ConsumerSpec, duration_label};
-use crate::supervise::Breaker;
+use crate::model::{CanarySpec, ConsumerSpec, RolloutSpec, duration_label};
+use crate::supervise::{Breaker, Judgement, Sample, judge};
 
 /// How long a new worker may take to be ready, on top of what it may take to say so.
 const READY_LIMIT: Duration = Duration::from_secs(30);
+
+/// How often it is looked how far the new workers are.
+pub(super) const LOOK: Duration = Duration::from_millis(100);
 
 /// See the module's text.
 pub(super) struct Rollout {
@@ -34,14 +42,27 @@ pub(super) struct Rollout {
     answer: Option<oneshot::Sender<RolloutOutcome>>,
     /// Until when those that are starting must be ready.
     deadline: Instant,
+    phase: Phase,
+}
+
+/// How far it has come.
+enum Phase {
+    /// One after the other.
+    Rolling,
+    /// All side by side; whether they have been started.
+    Together(bool),
+    /// One is tried.
+    Trial(CanarySpec, Option<Trial>),
+}
+
+/// One new worker beside the old ones.
+struct Trial {
+    canary: MemberId,
+    /// Since when it takes messages, and what everybody had done by then.
+    window: Option<(Instant, BTreeMap<MemberId, Footing>)>,
 }
 
 impl Rollout {
-    pub(super) fn next_tick(&self) -> Option<Instant> {
-        // Once all are ready, the next step follows the end of somebody.
-        (self.deadline > Instant::now()).then_some(self.deadline)
-    }
-
     fn answer(self, outcome: RolloutOutcome) {
         if let Some(answer) = self.answer {
             let _ = answer.send(outcome);
@@ -66,7 +87,14 @@ impl Task {
             self.turn_back();
             let _ = answer.send(RolloutOutcome::Kept);
         } else {
-            self.begin(Arc::new(spec), hands, Some(answer));
+            // What differs is to be compared, and only that: not two brokers.
+            let phase = match &spec.rollout {
+                _ if hands.links != self.version.hands.links => Phase::Rolling,
+                RolloutSpec::Rolling => Phase::Rolling,
+                RolloutSpec::Replace => Phase::Together(false),
+                RolloutSpec::Canary(canary) => Phase::Trial(canary.clone(), None),
+            };
+            self.begin(Arc::new(spec), hands, Some(answer), phase);
         }
     }
 
@@ -77,7 +105,7 @@ impl Task {
             return;
         }
         let Version { spec, hands, .. } = self.version.clone();
-        self.begin(spec, hands, None);
+        self.begin(spec, hands, None, Phase::Rolling);
     }
 
     fn begin(
@@ -85,6 +113,7 @@ impl Task {
         spec: Arc<ConsumerSpec>,
         hands: Arc<Hands>,
         answer: Option<oneshot::Sender<RolloutOutcome>>,
+        phase: Phase,
     ) {
         self.versions += 1;
         let to = Version { number: self.versions, spec, hands };
@@ -94,7 +123,7 @@ impl Task {
         }
         // A version that was cut off is given up for another: that one has a clean record.
         self.breaker = Breaker::new(&to.spec.restart);
-        let mut rollout = Rollout { to, fresh, answer, deadline: Instant::now() };
+        let mut rollout = Rollout { to, fresh, answer, deadline: Instant::now(), phase };
         rollout.deadline += rollout.limit();
         self.rollout = Some(rollout);
     }
@@ -104,20 +133,27 @@ impl Task {
     fn supersede(&mut self) {
         let Some(rollout) = self.rollout.take() else { return };
         let number = rollout.to.number;
-        for member in self.members.values_mut() {
-            if member.version == number && member.follows.is_some() {
+        let others = self.members.values().filter(|member| member.version != number);
+        let taken: Vec<u16> =
+            others.filter(|member| member.stays()).map(|member| member.slot).collect();
+        for member in self.members.values_mut().filter(|member| member.version == number) {
+            if taken.contains(&member.slot) {
                 member.drain();
             }
         }
         rollout.answer(RolloutOutcome::Superseded);
     }
 
-    /// Gives up a version on its way in, because it fails.
+    /// Gives up a version on its way in, because it does not come up.
     pub(super) fn give_up(&mut self, why: &str) {
+        self.abandon(RolloutOutcome::Refused(why.to_owned()));
+    }
+
+    fn abandon(&mut self, outcome: RolloutOutcome) {
         self.turn_back();
         self.breaker = Breaker::new(&self.version.spec.restart);
         if let Some(rollout) = self.rollout.take() {
-            rollout.answer(RolloutOutcome::Refused(why.to_owned()));
+            rollout.answer(outcome);
         }
     }
 
@@ -131,33 +167,127 @@ impl Task {
 
     /// Does the next step, if it is time for it.
     pub(super) fn roll(&mut self, now: Instant) {
-        let Some(rollout) = &mut self.rollout else { return };
+        let Some(rollout) = &self.rollout else { return };
         let to = rollout.to.number;
-        let new = |member: &Member| member.version == to;
-        let starting =
-            |member: &Member| new(member) && member.stays() && member.stage != Stage::Ready;
-        if self.members.values().any(starting) {
+        let tried = match &rollout.phase {
+            Phase::Trial(_, Some(trial)) if trial.window.is_some() => Some(trial.canary),
+            _ => None,
+        };
+        // One that is tried has been ready, and its failures are what it is tried for.
+        let starting = self.members.iter().any(|(id, member)| {
+            member.version == to && member.stays() && !member.is_up(now) && tried != Some(*id)
+        });
+        if starting {
             if rollout.deadline <= now {
                 let limit = duration_label(rollout.limit());
                 self.give_up(&format!("not ready within {limit}"));
             }
             return;
         }
-        if rollout.fresh && !self.members.values().any(new) {
+        if rollout.fresh {
+            if self.members.values().any(|member| member.version == to) {
+                self.complete();
+            }
             return;
         }
-        let old = self.members.iter().filter(|(_, member)| !new(member) && member.stays());
-        let next = old.min_by_key(|(_, member)| member.slot).map(|(id, member)| (*id, member.slot));
-        let Some((before, slot)) = next else { return self.complete() };
-        // One that was replaced must be gone before the next is: never more than one too many.
-        if self.members.values().any(|member| !new(member) && !member.stays()) {
-            return;
+        match rollout.phase {
+            Phase::Rolling => self.next_pair(now),
+            Phase::Together(false) => {
+                for slot in 0..self.size() {
+                    self.start_new(slot, now);
+                }
+                self.enter(Phase::Together(true));
+            }
+            Phase::Together(true) => {
+                for member in self.members.values_mut().filter(|member| member.version != to) {
+                    member.drain();
+                }
+                self.complete();
+            }
+            Phase::Trial(_, None) => {
+                let Some((_, slot)) = self.next_old() else { return self.complete() };
+                let Some(canary) = self.start_new(slot, now) else { return };
+                self.enter_trial(Trial { canary, window: None });
+            }
+            Phase::Trial(_, Some(_)) => self.compare(now),
         }
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        if let Some(rollout) = &mut self.rollout {
+            rollout.phase = phase;
+        }
+    }
+
+    fn enter_trial(&mut self, trial: Trial) {
+        if let Some(Rollout { phase: Phase::Trial(_, place), .. }) = &mut self.rollout {
+            *place = Some(trial);
+        }
+    }
+
+    /// Starts a worker of the new version.
+    fn start_new(&mut self, slot: u16, now: Instant) -> Option<MemberId> {
+        let rollout = self.rollout.as_mut()?;
         rollout.deadline = now + rollout.limit();
         let to = rollout.to.clone();
-        let id = self.start(&to, slot);
-        if let Some(member) = self.members.get_mut(&id) {
-            member.follows = Some(before);
+        Some(self.start(&to, slot))
+    }
+
+    /// Who of another version is to be replaced next.
+    fn next_old(&self) -> Option<(MemberId, u16)> {
+        let to = self.rollout.as_ref()?.to.number;
+        let old = self.members.iter().filter(|(_, member)| member.version != to && member.stays());
+        old.min_by_key(|(_, member)| member.slot).map(|(id, member)| (*id, member.slot))
+    }
+
+    fn next_pair(&mut self, now: Instant) {
+        let Some(to) = self.rollout.as_ref().map(|rollout| rollout.to.number) else { return };
+        let Some((before, slot)) = self.next_old() else { return self.complete() };
+        // One that was replaced must be gone before the next is: never more than one too many.
+        if self.members.values().any(|member| member.version != to && !member.stays()) {
+            return;
+        }
+        let next = |member: &Member| member.version == to && member.slot == slot && member.stays();
+        if !self.members.values().any(next) {
+            self.start_new(slot, now);
+        } else if let Some(before) = self.members.get_mut(&before) {
+            before.drain();
+            self.next_pair(now);
+        }
+    }
+
+    /// Compares the one that is tried with the old ones.
+    fn compare(&mut self, now: Instant) {
+        let Some(Rollout { to, phase: Phase::Trial(spec, Some(trial)), .. }) = &mut self.rollout
+        else {
+            return;
+        };
+        let Some(canary) = self.members.get(&trial.canary).filter(|member| member.stays()) else {
+            return self.give_up("its worker has ended");
+        };
+        let consumer = self.meter.name();
+        let Some((begun, footings)) = &trial.window else {
+            let footings = self.members.iter().map(|(id, member)| (*id, member.footing()));
+            trial.window = Some((now, footings.collect()));
+            let (messages, time) = (spec.messages, duration_label(spec.time));
+            tracing::info!(%consumer, "one worker of the new version is tried beside the old ones, for {messages} messages or {time}");
+            return;
+        };
+        let nothing = Footing::default();
+        let since =
+            |id: &MemberId, member: &Member| member.since(footings.get(id).unwrap_or(&nothing));
+        let new = since(&trial.canary, canary);
+        let old = self.members.iter().filter(|(_, member)| member.version != to.number);
+        let old = old.fold(Sample::default(), |sum, (id, member)| sum.with(&since(id, member)));
+        match judge(spec, &new, &old, now - *begun) {
+            Judgement::Wait => {}
+            Judgement::GoOn => {
+                let (messages, failed) = (new.messages, new.failed);
+                tracing::info!(%consumer, messages, failed, "the new version is as good as the old one: the other workers follow");
+                self.enter(Phase::Rolling);
+                self.next_pair(now);
+            }
+            Judgement::RollBack(why) => self.abandon(RolloutOutcome::RolledBack(why)),
         }
     }
 

@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::context::Hands;
 use super::handle::{CrewOrder, Order};
-use super::member::{KILL_PATIENCE, Member, MemberId, News, Stage, Version};
-use super::rollout::Rollout;
+use super::member::{KILL_PATIENCE, Member, MemberId, News, Reporter, Stage, Version};
+use super::rollout::{LOOK, Rollout};
 use crate::model::{ConsumerSpec, duration_label};
 use crate::supervise::{Breaker, BreakerEffect, BreakerEvent, BreakerState};
 use crate::telemetry::{ConsumerMeter, ConsumerState};
@@ -118,7 +118,7 @@ impl Task {
     async fn next(&mut self) -> Happening {
         let overdue = self.members.values().filter_map(Member::overdue_at).min();
         let breaker = self.breaker.next_tick().map(Instant::from_std);
-        let rollout = self.rollout.as_ref().and_then(Rollout::next_tick);
+        let rollout = self.rollout.as_ref().map(|_| Instant::now() + LOOK);
         let tick = match self.ending {
             Some(end) => [Some(end), overdue].into_iter().flatten().min(),
             None => [overdue, breaker, rollout].into_iter().flatten().min(),
@@ -169,24 +169,20 @@ impl Task {
         };
         let coming =
             self.rollout.as_ref().is_some_and(|rollout| rollout.to.number == member.version);
+        let proven = member.is_up(Instant::now()) || matches!(member.stage, Stage::Failing(_));
         match news {
             News::Ready => {
-                member.stage = Stage::Ready;
-                let before = member.follows.take();
-                if let Some(before) = before.and_then(|id| self.members.get_mut(&id)) {
-                    before.drain();
-                }
-                let now = Instant::now().into_std();
-                self.breaker.on(BreakerEvent::Up, now, fastrand::f64());
+                let now = Instant::now();
+                member.stage = Stage::Ready(now);
+                self.breaker.on(BreakerEvent::Up, now.into_std(), fastrand::f64());
             }
-            News::NotReady(why) | News::Restarts(why)
-                if coming && member.stage == Stage::Starting =>
-            {
+            News::NotReady(why) | News::Restarts(why) if coming && !proven => {
                 self.give_up(&why);
             }
             News::NotReady(why) => member.stage = Stage::Failing(why),
             News::Restarts(why) => {
                 member.stage = Stage::Failing(why.clone());
+                member.crashes += 1;
                 let probe = matches!(self.breaker.state(), BreakerState::Probing { .. });
                 let now = Instant::now().into_std();
                 let cut = self.breaker.on(BreakerEvent::Restarted, now, fastrand::f64());
@@ -308,8 +304,9 @@ impl Task {
     pub(super) fn start(&mut self, version: &Version, slot: u16) -> MemberId {
         let id = self.next_id;
         self.next_id += 1;
-        let (news, paused) = (&self.news_to_us, self.paused.subscribe());
-        let member = Member::start(version, slot, id, news, paused, &mut self.tasks);
+        let reporter = Reporter { id, to: self.news_to_us.clone() };
+        let (meter, paused) = (self.meter.worker(slot), self.paused.subscribe());
+        let member = Member::start(version, slot, meter, reporter, paused, &mut self.tasks);
         self.members.insert(id, member);
         id
     }
@@ -322,12 +319,8 @@ impl Task {
         });
         let state = match (self.breaker.state(), failing) {
             (BreakerState::Open { .. }, _) => return,
-            _ if members().any(|member| member.stage == Stage::Ready) => {
-                if *self.paused.borrow() {
-                    ConsumerState::Paused
-                } else {
-                    ConsumerState::Running
-                }
+            _ if members().any(|member| matches!(member.stage, Stage::Ready(_))) => {
+                if *self.paused.borrow() { ConsumerState::Paused } else { ConsumerState::Running }
             }
             (_, Some(why)) => ConsumerState::Down { why },
             _ if members().next().is_none() => ConsumerState::Stopped,

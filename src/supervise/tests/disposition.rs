@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::model::{
     BodyAs, Confinement, ConsumerName, ConsumerSpec, DeadLetterTarget, ExchangeName, ExitCodes,
-    Origin, Program, QueueName, QueueType, Replies, RestartSpec, RetrySpec, RoutingKey, StopSpec,
-    VhostName, WireProtocol,
+    Origin, Program, QueueName, QueueType, Replies, RestartSpec, RetrySpec, RolloutSpec,
+    RoutingKey, StopSpec, VhostName, WireProtocol,
 };
 use crate::supervise::{DeadLetterRoute, Disposition, Failure, Wish, dispose};
 
@@ -36,6 +36,7 @@ fn spec(delays: &[u64], discard: bool) -> ConsumerSpec {
         cwd: "/".into(),
         restart: RestartSpec::default(),
         stop: StopSpec::default(),
+        rollout: RolloutSpec::default(),
         max_message: NonZeroU32::MAX,
         max_reply: NonZeroU32::MAX,
         arguments: BTreeMap::new(),

@@ -40,7 +40,8 @@ pub(crate) async fn own_node() -> Sandbox {
 /// The node that this test run asks for.
 pub(crate) fn options() -> SandboxOptions {
     let root = std::env::var_os("WARRENER_TEST_RABBITMQ_ROOT").map(Into::into);
-    SandboxOptions { root, ..SandboxOptions::default() }
+    let plugins = ["rabbitmq_shovel", "rabbitmq_federation"].map(String::from).into();
+    SandboxOptions { root, plugins, ..SandboxOptions::default() }
 }
 
 /// The address of the management API of the shared node; user and password are `guest`.

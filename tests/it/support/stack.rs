@@ -14,6 +14,9 @@ pub(crate) struct Said {
     pub(crate) err: String,
 }
 
+/// Begins a text that is the path of the file to read in its place.
+const READ: &str = "read the file ";
+
 /// One stack. JSON is YAML, so its file is a JSON document that tests change between commands.
 pub(crate) struct Stack {
     pub(crate) document: Value,
@@ -38,6 +41,16 @@ impl Stack {
     /// A file beside the stack's.
     pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// Writes a file beside the stack's that holds a secret.
+    pub(crate) fn secret(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).expect("a file");
+    }
+
+    /// What stands in the stack's file for the text of a file beside it.
+    pub(crate) fn reading(&self, name: &str) -> String {
+        format!("{READ}{}", self.path(name).display())
     }
 
     pub(crate) fn plan(&self) -> Said {
@@ -71,7 +84,10 @@ impl Stack {
 /// The same document with its texts protected from interpolation.
 fn literal(value: &Value) -> Value {
     match value {
-        Value::String(text) => Value::String(text.replace('$', "$$")),
+        Value::String(text) => match text.strip_prefix(READ) {
+            Some(path) => Value::String(format!("${{file:{path}}}")),
+            None => Value::String(text.replace('$', "$$")),
+        },
         Value::Array(values) => values.iter().map(literal).collect(),
         Value::Object(values) => {
             let values = values.iter().map(|(key, value)| (key.clone(), literal(value)));
