@@ -12,7 +12,10 @@ help:
 	@echo 'make test              every test, on a private RabbitMQ'
 	@echo 'make test-matrix       the same on RabbitMQ 4.0 and 4.3 too; needs root, see tests/matrix.sh'
 	@echo 'make lint              format, clippy, documentation'
-	@echo 'make bench             benchmarks'
+	@echo 'make bench             benchmarks of the parts, then beside other consumers'
+	@echo 'make bench-peers       only the latter; PEERS=--help says what can be chosen'
+	@echo 'make bench-topology    10,000 queues: apply beside an import of definitions'
+	@echo 'make bench-instructions  instructions a message, held against benches/instructions.txt'
 	@echo 'make install-rabbitmq  RabbitMQ and Python, if missing'
 
 build:
@@ -38,8 +41,23 @@ lint:
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items
 
-bench:
-	$(CARGO) bench --locked
+bench: bench-parts bench-peers
+
+.PHONY: bench-parts bench-peers bench-topology bench-instructions
+
+bench-parts:
+	$(CARGO) bench --locked --bench protocol --bench plan
+
+# What it takes beside a broker, it gets from the registries of Python, Node and the distribution.
+bench-peers: install-rabbitmq
+	$(SH) benches/peers/install.sh
+	$(CARGO) bench --locked --bench peers -- $(PEERS)
+
+bench-topology: install-rabbitmq
+	$(CARGO) bench --locked --bench peers -- --part topology $(PEERS)
+
+bench-instructions:
+	$(SH) benches/instructions.sh
 
 install-rabbitmq:
 	@$(SH) packaging/install-rabbitmq.sh

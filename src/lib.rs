@@ -22,5 +22,6 @@ pub mod sandbox;
 pub mod telemetry;
 
 // Wiring.
+pub mod admin;
 pub mod cli;
 pub mod engine;

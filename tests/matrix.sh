@@ -4,6 +4,7 @@
 #   tests/matrix.sh                       # on all of them
 #   tests/matrix.sh trixie forky          # on these
 #   TESTS='reconcile reload' tests/matrix.sh installed    # only tests with such names
+#   RUN='make bench-peers' tests/matrix.sh forky          # something else than the tests
 #
 # `installed` is the RabbitMQ of this machine. Each other one comes from the Debian suite of that
 # name: its packages are unpacked once, with debootstrap, into target/rabbitmq/SUITE, and the nodes
@@ -111,6 +112,10 @@ for suite in "${suites[@]}"; do
     fi
     say "RabbitMQ of $suite ($version)"
     start=$SECONDS
-    "${CARGO:-cargo}" test --locked --test it -- "${tests[@]}"
+    if [ -n "${RUN:-}" ]; then
+        bash -c "$RUN"
+    else
+        "${CARGO:-cargo}" test --locked --test it -- "${tests[@]}"
+    fi
     say "RabbitMQ of $suite ($version): passed in $((SECONDS - start)) s"
 done

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 
 use super::amqp::ConnectError;
+use super::attach::attach;
 use super::declare::{CONCURRENCY, DeclareError};
 use super::ledger::LedgerStore;
 use super::management::{ManagementClient, ManagementError};
@@ -61,6 +62,7 @@ pub async fn apply(
     };
     work.phase(changes.iter().filter(unseen).collect(), &mut report).await;
     let mut touched = false;
+    let mut notes = Vec::new();
     if report.failed.is_empty() {
         let checked = report.done;
         for phase in 0..PHASES {
@@ -71,8 +73,15 @@ pub async fn apply(
                         && change.action != Action::Delete
                         && change.target.phase() == phase
                 })
-                .collect();
+                .collect::<Vec<_>>();
+            let created: Vec<&Queue> = steps.iter().filter_map(|step| created(step)).collect();
             work.phase(steps, &mut report).await;
+            // Before anything is bound to them.
+            if let Some(client) = management
+                && !created.is_empty()
+            {
+                notes.extend(attach(client, topology, &created).await);
+            }
         }
         let deletions = changes.iter().filter(|change| change.action == Action::Delete);
         if report.failed.is_empty() {
@@ -104,7 +113,16 @@ pub async fn apply(
         failed: report.failed,
         changed: touched,
         unwritten: written.err(),
+        notes,
         remaining,
+    }
+}
+
+/// The queue that a step creates.
+fn created(change: &Change) -> Option<&Queue> {
+    match &change.target {
+        Target::Queue(queue) if change.action == Action::Create => Some(queue),
+        _ => None,
     }
 }
 
@@ -128,18 +146,22 @@ impl Work<'_> {
             outcome.failed.iter().map(|failure| End::of(&failure.change.target)).collect();
         // The API has no way to delete one topic permission of several at once.
         let one_by_one = steps.iter().any(|change| change.target.kind() == "topic_permission");
-        let mut results = stream::iter(steps)
-            .map(async |change| (change, self.step(change, &missing).await))
-            .buffered(if one_by_one { 1 } else { CONCURRENCY });
-        while let Some((change, result)) = results.next().await {
+        // As they get done: one that takes long holds up none of the others.
+        let mut results = stream::iter(steps.into_iter().enumerate())
+            .map(async |(nth, change)| (nth, change, self.step(change, &missing).await))
+            .buffer_unordered(if one_by_one { 1 } else { CONCURRENCY });
+        let mut failed = Vec::new();
+        while let Some((nth, change, result)) = results.next().await {
             (self.progress)(self.dealt_with.fetch_add(1, Ordering::Relaxed) + 1);
             match result {
                 Ok(()) => outcome.done.count(change.action),
                 Err(Stumble { reason, hint }) => {
-                    outcome.failed.push(Failure { change: change.clone(), reason, hint });
+                    failed.push((nth, Failure { change: change.clone(), reason, hint }));
                 }
             }
         }
+        failed.sort_by_key(|(nth, _)| *nth);
+        outcome.failed.extend(failed.into_iter().map(|(_, failure)| failure));
     }
 
     async fn step(&self, change: &Change, missing: &BTreeSet<End>) -> Result<(), Stumble> {

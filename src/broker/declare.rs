@@ -174,8 +174,8 @@ impl Declarer {
 
     /// A channel for more than one call.
     pub(super) async fn channel(&self) -> Result<OwnedChannel, DeclareError> {
-        match timeout(CALL_LIMIT, self.wire.connection.create_channel()).await {
-            Ok(Ok(channel)) => Ok(OwnedChannel::new(channel)),
+        match timeout(CALL_LIMIT, OwnedChannel::open(&self.wire.connection)).await {
+            Ok(Ok(channel)) => Ok(channel),
             Ok(Err(error)) => Err(classify(&error)),
             Err(_) => Err(DeclareError::TimedOut(CALL_LIMIT)),
         }

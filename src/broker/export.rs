@@ -9,7 +9,7 @@ use crate::model::VhostName;
 const QUEUE_KEYS: [&str; 7] =
     ["name", "vhost", "type", "durable", "auto_delete", "exclusive", "arguments"];
 
-/// A vhost in the broker's own words.
+/// A broker, or a vhost of it, in the broker's own words.
 #[derive(Clone, Debug)]
 pub struct Export {
     /// Its definitions.
@@ -18,14 +18,21 @@ pub struct Export {
     pub exchanges: Vec<Value>,
 }
 
+/// Reads the whole broker. Administrators only.
+pub async fn export_all(client: &ManagementClient) -> Result<Export, ManagementError> {
+    let (definitions, exchanges) =
+        futures_util::try_join!(client.definitions_json(None), client.listing("exchanges", None))?;
+    Ok(Export { definitions, exchanges })
+}
+
 /// Reads a vhost: its definitions and its exchanges or, for a user who is no administrator, what
 /// that user can list.
 pub async fn export(
     client: &ManagementClient,
     vhost: &VhostName,
 ) -> Result<Export, ManagementError> {
-    let exchanges = client.listing("exchanges", vhost).await?;
-    let definitions = match client.definitions_json(vhost).await {
+    let exchanges = client.listing("exchanges", Some(vhost)).await?;
+    let definitions = match client.definitions_json(Some(vhost)).await {
         Err(ManagementError::Unauthorized { .. }) => listed(client, vhost).await?,
         answer => answer?,
     };
@@ -35,9 +42,9 @@ pub async fn export(
 async fn listed(client: &ManagementClient, vhost: &VhostName) -> Result<Value, ManagementError> {
     let (overview, queues, bindings, policies) = futures_util::try_join!(
         client.overview(),
-        client.listing("queues", vhost),
-        client.listing("bindings", vhost),
-        client.listing("policies", vhost)
+        client.listing("queues", Some(vhost)),
+        client.listing("bindings", Some(vhost)),
+        client.listing("policies", Some(vhost))
     )?;
     let queues: Vec<_> = queues
         .into_iter()

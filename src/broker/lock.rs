@@ -167,7 +167,7 @@ async fn declare(
     name: &QueueName,
     holder: &str,
 ) -> lapin::Result<(OwnedChannel, Consumer)> {
-    let channel = OwnedChannel::new(wire.connection.create_channel().await?);
+    let channel = OwnedChannel::open(&wire.connection).await?;
     let arguments = Arguments::from([
         (HOLDER.into(), ArgValue::Str(holder.into())),
         // Whatever the vhost's default is: no other type can be exclusive.

@@ -6,6 +6,7 @@ pub mod feed;
 pub mod management;
 
 mod apply;
+mod attach;
 mod declare;
 mod export;
 mod ledger;
@@ -17,12 +18,13 @@ mod remove;
 mod scope;
 mod settings;
 mod survey;
+mod tls;
 mod wires;
 
 pub use apply::apply;
 pub(crate) use declare::field_table;
 pub use declare::{DeclareError, Declarer};
-pub use export::{Export, export};
+pub use export::{Export, export, export_all};
 pub use ledger::LedgerStore;
 pub use lock::{Lock, LockError, LockSight, holder, look_at_lock};
 pub use observe::{ObserveError, Sight, look, observe};

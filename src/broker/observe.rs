@@ -229,14 +229,22 @@ fn add_vhost(
         }
     }
     if let Some(known) = &mut observed.policies {
-        known.extend(policies.into_iter().filter_map(|info| {
-            let PolicyInfo { name, pattern, apply_to, priority, definition } = info;
-            let apply_to = apply_to.unwrap_or_else(|| "all".into());
-            let definition = table(&definition);
-            let policy = ObservedPolicy { pattern, apply_to, priority, definition };
-            Some(((vhost.clone(), PolicyName::new(name).ok()?), policy))
-        }));
+        known.extend(policies_of(vhost, policies));
     }
+}
+
+/// The policies of a vhost in our words.
+pub(super) fn policies_of(
+    vhost: &VhostName,
+    policies: Vec<PolicyInfo>,
+) -> impl Iterator<Item = ((VhostName, PolicyName), ObservedPolicy)> {
+    policies.into_iter().filter_map(move |info| {
+        let PolicyInfo { name, pattern, apply_to, priority, definition } = info;
+        let apply_to = apply_to.unwrap_or_else(|| "all".into());
+        let definition = table(&definition);
+        let policy = ObservedPolicy { pattern, apply_to, priority, definition };
+        Some(((vhost.clone(), PolicyName::new(name).ok()?), policy))
+    })
 }
 
 /// The exchange and the queue or exchange that a binding joins, as far as files can name them.

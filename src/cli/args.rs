@@ -5,6 +5,7 @@ use clap::{Args, ColorChoice, Parser, Subcommand};
 
 use super::apply::ApplyArgs;
 use super::check::Check;
+use super::control::{ConsumerArgs, ScaleArgs, StatusArgs, TopArgs, WhomArgs};
 use super::dev::DevArgs;
 use super::drift::DriftArgs;
 use super::export::Export;
@@ -56,6 +57,22 @@ pub enum Command {
     Drift(DriftArgs),
     /// Reconcile, run the consumers and follow the files, until stopped by a signal
     Run(RunArgs),
+    /// Show how a running supervisor stands
+    Status(StatusArgs),
+    /// Show the status of a running supervisor again and again
+    Top(TopArgs),
+    /// Have a consumer take no messages until `resume`; its processes stay and answer what they hold
+    Pause(ConsumerArgs),
+    /// Have a consumer take messages again
+    Resume(ConsumerArgs),
+    /// Have a consumer run so many workers, whatever the file says
+    Scale(ScaleArgs),
+    /// Replace the workers of a consumer, one by one, each old one when its new one is there
+    Restart(ConsumerArgs),
+    /// Have a running supervisor read its files again, and show what becomes of it
+    Reload(WhomArgs),
+    /// Have a running supervisor take no more messages, answer what it holds, and end
+    Drain(WhomArgs),
     /// Turn definitions of RabbitMQ (JSON) into a file; exit 3 when something does not come along
     Import(Import),
     /// Turn what a broker has into a file, or into definitions; exit 3 as with `import`

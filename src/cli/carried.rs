@@ -3,15 +3,20 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use secrecy::ExposeSecret as _;
 
 use super::diagnostics::{self, count};
 use super::exit::Exit;
 use crate::config::{Environment, Loader};
 use crate::definitions::{Carried, Note, Reason, Weight};
-use crate::model::{BadName, StackName, VhostName};
+use crate::model::{BadName, SettingKind, StackName, VhostName};
+
+/// What a vhost has escaped in an address.
+const VHOST: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// How many names stand in a line about what is not needed.
 const NAMED: usize = 3;
@@ -32,7 +37,7 @@ pub(super) fn stack_name(given: Option<&str>, text: &str) -> Result<StackName, B
 /// The address that a file gets where nobody says one: a broker on this machine, unless `AMQP_URL`
 /// says another.
 pub(super) fn local_url(vhost: &VhostName) -> String {
-    let vhost = utf8_percent_encode(vhost.as_str(), NON_ALPHANUMERIC);
+    let vhost = utf8_percent_encode(vhost.as_str(), VHOST);
     format!("${{AMQP_URL:-amqp://guest:guest@localhost:5672/{vhost}}}")
 }
 
@@ -43,15 +48,16 @@ pub(super) fn failed(words: &str) -> Exit {
     Exit::Failed
 }
 
-/// Writes a text to a new file, or to standard output.
-pub(super) fn write(out: Option<&Path>, text: &str) -> Result<(), String> {
+/// Writes a text to a new file, or to standard output. What is private nobody else may read.
+pub(super) fn write(out: Option<&Path>, text: &str, private: bool) -> Result<(), String> {
     let Some(path) = out else {
         let mut stdout = io::stdout().lock();
         let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
         return written.map_err(|error| format!("cannot write to standard output: {error}"));
     };
     let shown = path.display();
-    match OpenOptions::new().write(true).create_new(true).open(path) {
+    let mode = if private { 0o600 } else { 0o666 };
+    match OpenOptions::new().write(true).create_new(true).mode(mode).open(path) {
         Ok(mut file) => file
             .write_all(text.as_bytes())
             .map_err(|error| format!("cannot write `{shown}`: {error}")),
@@ -64,7 +70,7 @@ pub(super) fn write(out: Option<&Path>, text: &str) -> Result<(), String> {
 
 /// Says on standard error what did not come along as it was, and how it went.
 pub(super) fn report(carried: &Carried, text: &str, quiet: bool) -> Exit {
-    let passes = passes(text);
+    let passes = passes(carried, text);
     let notes = &carried.notes;
     let of = |weight| notes.iter().filter(move |note| note.reason.weight() == weight);
     let lost = of(Weight::LeftOut).chain(of(Weight::Changed)).count();
@@ -110,14 +116,26 @@ fn together(reason: Reason, notes: &[Note]) -> String {
 
 fn summary(carried: &Carried) -> String {
     let topology = &carried.topology;
-    let came = format!(
-        "vhost `{}`: {}, {}, {}, {}",
-        carried.vhost,
+    let settings = |kind| topology.settings_of(kind).count();
+    let vhosts = topology.vhosts().len().max(1);
+    let place = match vhosts {
+        1 => format!("vhost `{}`", carried.vhost),
+        vhosts => format!("{vhosts} vhosts"),
+    };
+    let mut came = format!(
+        "{place}: {}, {}, {}, {}",
         count(topology.exchanges().len(), "exchange", "exchanges"),
         count(topology.queues().len(), "queue", "queues"),
         count(topology.bindings().len(), "binding", "bindings"),
         count(topology.policies().len(), "policy", "policies"),
     );
+    for kind in SettingKind::ALL {
+        let (number, kind, kinds) =
+            (settings(kind), kind.as_str().replace('_', " "), kind.plural());
+        if number > 0 && kind != "vhost" {
+            came = format!("{came}, {}", count(number, &kind, kinds));
+        }
+    }
     let number =
         |weight| carried.notes.iter().filter(|note| note.reason.weight() == weight).count();
     let others: Vec<_> = [Weight::LeftOut, Weight::Changed, Weight::Added]
@@ -129,8 +147,9 @@ fn summary(carried: &Carried) -> String {
 }
 
 /// Whether the file can be used as it was written. What is wrong with it is shown.
-fn passes(text: &str) -> bool {
-    let mut loader = Loader::new(&Unset);
+fn passes(carried: &Carried, text: &str) -> bool {
+    let itself = Itself(carried);
+    let mut loader = Loader::new(&itself);
     loader.add("the file", text, Path::new("/"));
     match loader.finish() {
         Ok(_) => true,
@@ -141,12 +160,12 @@ fn passes(text: &str) -> bool {
     }
 }
 
-/// No variable and no file: what a file says by itself.
-struct Unset;
+/// What a file says by itself, with its own secrets and nothing else from outside.
+struct Itself<'a>(&'a Carried);
 
-impl Environment for Unset {
-    fn variable(&self, _: &str) -> Result<Option<String>, String> {
-        Ok(None)
+impl Environment for Itself<'_> {
+    fn variable(&self, name: &str) -> Result<Option<String>, String> {
+        Ok(self.0.secrets.variable(name).map(|secret| secret.expose_secret().to_owned()))
     }
 
     fn file(&self, _: &Path) -> Result<String, String> {

@@ -138,7 +138,8 @@ fn retry_queues(desired: &Desired) -> usize {
         .consumers()
         .filter_map(|consumer| Some((consumer, consumer.retry.as_ref()?)))
         .flat_map(|(consumer, retry)| {
-            retry.delays.iter().map(|delay| RetrySpec::queue_name(&consumer.queue, *delay))
+            let delays = retry.distinct_delays().into_iter();
+            delays.map(|delay| RetrySpec::queue_name(&consumer.queue, delay))
         })
         .collect();
     names.len()

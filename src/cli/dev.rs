@@ -24,10 +24,12 @@ use secrecy::SecretString;
 use self::feeding::{Feeding, FeedingError};
 use self::ledger::Ledger;
 use super::exit::Exit;
+use super::listening::{ListenArgs, Listening};
 use super::signals;
-use crate::engine::{Command, Engine, Loader, Options, Outcome};
-use crate::files::{self, Loaded};
-use crate::model::{BrokerSpec, Desired, Endpoint, Management};
+use super::spinner::spinner;
+use crate::engine::{Command, Engine, Options, Outcome};
+use crate::files::{self, LoadError, Loaded};
+use crate::model::{BrokerSpec, Desired, Endpoint, Management, TlsFiles};
 use crate::sandbox::{Sandbox, SandboxOptions};
 use crate::telemetry::Registry;
 
@@ -46,6 +48,8 @@ pub struct DevArgs {
     /// End when every message of the feed is settled; fails unless the ledger balances
     #[arg(long, requires = "feed")]
     until_settled: bool,
+    #[command(flatten)]
+    listen: ListenArgs,
 }
 
 /// Why there is nothing to show.
@@ -53,6 +57,8 @@ pub struct DevArgs {
 enum DevError {
     #[error(transparent)]
     Sandbox(#[from] crate::sandbox::SandboxError),
+    #[error(transparent)]
+    Socket(#[from] crate::admin::SocketError),
     #[error("cannot take signals: {0}")]
     Signals(std::io::Error),
     #[error("the private RabbitMQ has no usable address: {0}")]
@@ -95,7 +101,7 @@ async fn perform(args: DevArgs, mut desired: Desired, color: bool) -> Result<Exi
     let command = Command::default();
     signals::obey(command.clone()).map_err(DevError::Signals)?;
 
-    let starting = progress::spinner("starting a private RabbitMQ");
+    let starting = spinner("starting a private RabbitMQ");
     let sandbox = tokio::select! {
         sandbox = Sandbox::start(SandboxOptions::default()) => sandbox?,
         // What has started goes with the future.
@@ -110,11 +116,13 @@ async fn perform(args: DevArgs, mut desired: Desired, color: bool) -> Result<Exi
     say_where(&sandbox, args.until_settled);
 
     let registry = Registry::new();
+    let listening = Listening::start(&args.listen, registry.clone(), command.clone())?;
+    let (_server, requests, load) = listening.into_parts(loader(args.files, broker));
     let options = Options {
-        load: loader(args.files, broker),
+        load,
         registry: registry.clone(),
         watch: true,
-        orders: None,
+        requests: Some(requests),
         alone: false,
     };
     let mut engine = pin!(Engine::run(options, command.clone()));
@@ -167,11 +175,15 @@ fn private_broker(sandbox: &Sandbox, files: &BrokerSpec) -> Result<BrokerSpec, D
     let vhost = utf8_percent_encode(files.vhost.as_str(), NON_ALPHANUMERIC);
     let uri = format!("amqp://guest:guest@127.0.0.1:{}/{vhost}", sandbox.amqp_port());
     Ok(BrokerSpec {
-        endpoints: vec![Endpoint { uri: uri.parse().map_err(DevError::Address)? }],
+        endpoints: vec![Endpoint {
+            uri: uri.parse().map_err(DevError::Address)?,
+            tls: TlsFiles::default(),
+        }],
         management: Management::At {
             url: sandbox.management_url(),
             user: "guest".into(),
             password: SecretString::from("guest"),
+            tls: TlsFiles::default(),
             explicit: true,
         },
         vhost: files.vhost.clone(),
@@ -179,12 +191,15 @@ fn private_broker(sandbox: &Sandbox, files: &BrokerSpec) -> Result<BrokerSpec, D
 }
 
 /// Loads the files as ever, but for the broker.
-fn loader(paths: Vec<PathBuf>, broker: BrokerSpec) -> Loader {
-    Box::new(move || {
+fn loader(
+    paths: Vec<PathBuf>,
+    broker: BrokerSpec,
+) -> impl Fn() -> Result<Loaded, LoadError> + Send + Sync + 'static {
+    move || {
         let loaded = files::load(&paths)?;
         let desired = Desired { broker: broker.clone(), ..loaded.desired };
         Ok(Loaded { desired, ..loaded })
-    })
+    }
 }
 
 fn say_where(sandbox: &Sandbox, until_settled: bool) {

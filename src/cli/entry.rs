@@ -10,7 +10,7 @@ use super::apply::ApplyArgs;
 use super::args::{Cli, Command};
 use super::exit::Exit;
 use super::screen::Screen;
-use super::{apply, check, dev, diagnostics, drift, export, import, plan, run, saved};
+use super::{apply, check, control, dev, diagnostics, drift, export, import, plan, run, saved};
 use crate::files;
 use crate::model::Desired;
 use crate::plan::Style;
@@ -52,6 +52,14 @@ fn perform(cli: Cli) -> Exit {
         Command::Drift(command) => on_desired(&command.files, async |desired, screen| {
             drift::run(&command, desired, screen).await
         }),
+        Command::Status(command) => block_on(control::status(command)),
+        Command::Top(command) => block_on(control::top(command)),
+        Command::Pause(command) => block_on(control::pause(command)),
+        Command::Resume(command) => block_on(control::resume(command)),
+        Command::Scale(command) => block_on(control::scale(command)),
+        Command::Restart(command) => block_on(control::restart(command)),
+        Command::Reload(command) => block_on(control::reload(command)),
+        Command::Drain(command) => block_on(control::drain(command)),
         Command::Import(command) => import::run(&global, &command),
         Command::Export(command) => block_on(export::run(&global, &command)),
         Command::Run(command) => block_on(run::run(command, color)),

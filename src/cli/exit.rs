@@ -11,15 +11,18 @@ pub enum Exit {
     Failed,
     /// There are changes to make (`plan`, `drift`).
     Changes,
-    /// Some of it is done (`apply`), or came along (`import`, `export`).
+    /// Some of it is done (`apply`, `reload`), or came along (`import`, `export`).
     Partly,
+    /// No supervisor is running (`status` and its kin).
+    NotRunning,
     /// The command line itself cannot be understood.
     Usage,
 }
 
 impl Exit {
     /// Every way to end.
-    pub const ALL: [Self; 5] = [Self::Done, Self::Failed, Self::Changes, Self::Partly, Self::Usage];
+    pub const ALL: [Self; 6] =
+        [Self::Done, Self::Failed, Self::Changes, Self::Partly, Self::NotRunning, Self::Usage];
 
     /// The number that a shell sees.
     pub fn code(self) -> u8 {
@@ -31,6 +34,7 @@ impl Exit {
             // pipeline is not taken for "there are changes".
             Self::Changes => 2,
             Self::Partly => 3,
+            Self::NotRunning => 4,
             Self::Usage => 64,
         }
     }

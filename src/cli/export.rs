@@ -15,7 +15,7 @@ use crate::broker;
 use crate::broker::management::{ManagementClient, Timeouts};
 use crate::definitions::{Document, Purpose, Sheet, Wish, carry, definitions};
 use crate::files;
-use crate::model::{BrokerSpec, Endpoint, Management, VhostName};
+use crate::model::{BrokerSpec, Endpoint, Management, TlsFiles, VhostName};
 
 /// Arguments of `warrener export`.
 #[derive(Args, Debug)]
@@ -32,6 +32,12 @@ pub struct Export {
     /// The vhost; by default that of the address
     #[arg(long, value_name = "NAME")]
     vhost: Option<String>,
+    /// The whole broker: every vhost, users and global parameters
+    #[arg(long, conflicts_with = "vhost")]
+    all: bool,
+    /// Write passwords into the file, rather than variables in their place
+    #[arg(long, conflicts_with = "definitions")]
+    secrets: bool,
     /// Only queues and exchanges with a name that this regular expression matches, with what leads
     /// to them
     #[arg(long, value_name = "REGEX")]
@@ -56,8 +62,10 @@ pub(super) async fn run(global: &Global, export: &Export) -> Exit {
 
 /// Files → definitions.
 fn offline(export: &Export) -> Result<Exit, String> {
-    if export.vhost.is_some() || export.pattern.is_some() {
-        return Err("`--vhost` and `--pattern` select from a broker, not from files".into());
+    if export.vhost.is_some() || export.all || export.pattern.is_some() {
+        return Err(
+            "`--vhost`, `--all` and `--pattern` select from a broker, not from files".into()
+        );
     }
     let loaded = match files::load(&export.files) {
         Ok(loaded) => loaded,
@@ -69,7 +77,7 @@ fn offline(export: &Export) -> Result<Exit, String> {
     diagnostics::print(&loaded.sources, &loaded.warnings);
     let desired = &loaded.desired;
     let document = definitions(&desired.topology, &desired.broker.vhost);
-    carried::write(export.out.as_deref(), &format!("{document:#}\n"))?;
+    carried::write(export.out.as_deref(), &format!("{document:#}\n"), true)?;
     Ok(Exit::Done)
 }
 
@@ -85,29 +93,36 @@ async fn live(global: &Global, export: &Export) -> Result<Exit, String> {
         "only the management API knows what a broker has, and it is switched off\n  \
          hint: give its address as `--management` or `broker.management`",
     )?;
-    let found = broker::export(&client, &vhost).await.map_err(|error| {
+    let only = (!export.all).then_some(&vhost);
+    let found = match only {
+        Some(vhost) => broker::export(&client, vhost).await,
+        None => broker::export_all(&client).await,
+    };
+    let found = found.map_err(|error| {
         let hint = error.hint().map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
         format!("cannot export: {error}{hint}")
     })?;
     let strange = |error| format!("`{}` answered with no definitions: {error}", client.url());
     let mut document = Document::new(found.definitions).map_err(strange)?;
-    document.set_exchanges(vhost.as_str(), &found.exchanges);
+    document.set_exchanges(&found.exchanges);
     let select = export.pattern.as_ref();
+    let only = only.map(VhostName::as_str);
     if export.definitions {
-        let document = document.into_json(vhost.as_str(), select);
-        carried::write(export.out.as_deref(), &format!("{document:#}\n"))?;
+        let document = document.into_json(only, select);
+        carried::write(export.out.as_deref(), &format!("{document:#}\n"), true)?;
         return Ok(Exit::Done);
     }
     let name = if vhost.as_str() == "/" { "exported" } else { vhost.as_str() };
     let stack = carried::stack_name(export.stack.as_deref(), name)
         .map_err(|error| format!("`--stack`: {error}"))?;
-    let wish = Wish { vhost: Some(vhost.as_str()), select, purpose: Purpose::AsItIs };
+    let (secrets, purpose) = (export.secrets, Purpose::AsItIs);
+    let wish = Wish { vhost: only, select, secrets, purpose };
     let came = carry(&document, &wish).map_err(|error| format!("the vhost: {error}"))?;
     let header = match document.version() {
         Some(version) => format!("What a RabbitMQ {version} had, by `warrener export`."),
         None => "What a RabbitMQ had, by `warrener export`.".into(),
     };
-    let (url, management) = written(&broker, &vhost);
+    let (url, management) = written(&broker, &came.vhost);
     let sheet = Sheet {
         header: &header,
         url: Some(&url),
@@ -115,7 +130,7 @@ async fn live(global: &Global, export: &Export) -> Result<Exit, String> {
         ..came.sheet(&stack)
     };
     let text = sheet.text();
-    carried::write(export.out.as_deref(), &text)?;
+    carried::write(export.out.as_deref(), &text, came.is_private())?;
     Ok(carried::report(&came, &text, global.quiet))
 }
 
@@ -126,7 +141,7 @@ fn written(broker: &BrokerSpec, vhost: &VhostName) -> (String, Option<String>) {
     uri.vhost = vhost.as_str().into();
     let user = &uri.authority.userinfo;
     let known = user.username == "guest" && user.password == "guest";
-    let mut url = Endpoint { uri }.to_string();
+    let mut url = Endpoint { uri, tls: TlsFiles::default() }.to_string();
     if known {
         url = url.replacen("://", "://guest:guest@", 1);
     }

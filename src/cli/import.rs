@@ -24,9 +24,12 @@ pub struct Import {
     /// Name of the stack; by default that of the file
     #[arg(long, value_name = "NAME")]
     stack: Option<String>,
-    /// The vhost to carry over, and that of entries which name none
+    /// Carry over only this vhost, which is also that of entries that name none
     #[arg(long, value_name = "NAME")]
     vhost: Option<String>,
+    /// Write passwords into the file, rather than variables in their place
+    #[arg(long)]
+    secrets: bool,
 }
 
 /// Runs the command.
@@ -46,7 +49,12 @@ fn go(global: &Global, import: &Import) -> Result<Exit, String> {
     let stem = if stem == "-" { "imported" } else { stem };
     let stack = carried::stack_name(import.stack.as_deref(), stem)
         .map_err(|error| format!("`--stack`: {error}"))?;
-    let wish = Wish { vhost: import.vhost.as_deref(), select: None, purpose: Purpose::Anywhere };
+    let wish = Wish {
+        vhost: import.vhost.as_deref(),
+        select: None,
+        secrets: import.secrets,
+        purpose: Purpose::Anywhere,
+    };
     let came = carry(&document, &wish).map_err(|error| format!("the vhost: {error}"))?;
     let header = match document.version() {
         Some(version) => format!("From definitions of RabbitMQ {version}, by `warrener import`."),
@@ -54,7 +62,7 @@ fn go(global: &Global, import: &Import) -> Result<Exit, String> {
     };
     let url = carried::local_url(&came.vhost);
     let text = Sheet { header: &header, url: Some(&url), ..came.sheet(&stack) }.text();
-    carried::write(import.out.as_deref(), &text)?;
+    carried::write(import.out.as_deref(), &text, came.is_private())?;
     Ok(carried::report(&came, &text, global.quiet))
 }
 

@@ -8,6 +8,7 @@ mod apply;
 mod args;
 mod carried;
 mod check;
+mod control;
 mod dev;
 mod diagnostics;
 mod drift;
@@ -15,11 +16,13 @@ mod entry;
 mod exit;
 mod export;
 mod import;
+mod listening;
 mod plan;
 mod run;
 mod saved;
 mod screen;
 mod signals;
+mod spinner;
 mod turn;
 
 #[cfg(test)]

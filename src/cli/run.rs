@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use super::exit::Exit;
+use super::listening::{ListenArgs, Listening};
 use super::signals;
 use crate::engine::{Command, Engine, Options, Outcome};
 use crate::telemetry::Registry;
@@ -18,6 +19,8 @@ pub struct RunArgs {
     /// Do not follow changes of the files by itself; SIGHUP still reloads.
     #[arg(long)]
     pub no_watch: bool,
+    #[command(flatten)]
+    listen: ListenArgs,
 }
 
 /// Runs until stopped.
@@ -27,14 +30,19 @@ pub(super) async fn run(args: RunArgs, color: bool) -> Exit {
         tracing::error!("cannot take signals: {error}");
         return Exit::Failed;
     }
-    let files = args.files;
-    let options = Options {
-        load: Box::new(move || crate::files::load(&files)),
-        registry: Registry::new(),
-        watch: !args.no_watch,
-        orders: None,
-        alone: true,
+    let registry = Registry::new();
+    let listening = match Listening::start(&args.listen, registry.clone(), command.clone()) {
+        Ok(listening) => listening,
+        Err(error) => {
+            tracing::error!("cannot start: {error}");
+            return Exit::Failed;
+        }
     };
+    let files = args.files;
+    // Until the very end: whoever waits for that learns of it by the end of the connection.
+    let (_server, requests, load) = listening.into_parts(move || crate::files::load(&files));
+    let options =
+        Options { load, registry, watch: !args.no_watch, requests: Some(requests), alone: true };
     match Engine::run(options, command).await {
         Outcome::Stopped => Exit::Done,
         Outcome::Refused(error) => {

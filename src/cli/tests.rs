@@ -13,7 +13,14 @@ fn the_definitions_are_consistent() {
 #[test]
 fn exit_codes() {
     let codes = Exit::ALL.map(|exit| (format!("{exit:?}"), exit.code()));
-    let expected = [("Done", 0), ("Failed", 1), ("Changes", 2), ("Partly", 3), ("Usage", 64)];
+    let expected = [
+        ("Done", 0),
+        ("Failed", 1),
+        ("Changes", 2),
+        ("Partly", 3),
+        ("NotRunning", 4),
+        ("Usage", 64),
+    ];
     assert_eq!(codes, expected.map(|(name, code)| (name.to_owned(), code)));
 }
 

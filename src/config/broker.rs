@@ -10,7 +10,7 @@ use url::Url;
 
 use super::node::{Entry, Node, Scalar, Value};
 use super::read::{Reading, misshapen};
-use crate::model::{BrokerSpec, Endpoint, Management, Origin, Problem, VhostName, codes};
+use crate::model::{BrokerSpec, Endpoint, Management, Origin, Problem, TlsFiles, VhostName, codes};
 
 /// Where a broker is in all likelihood on a developer's machine.
 const DEFAULT_URL: &str = "amqp://guest:guest@localhost:5672/%2f";
@@ -23,13 +23,14 @@ impl Reading {
     /// `broker:`, or what holds without it.
     pub(super) fn broker(&mut self, entry: Option<Entry>) -> Option<BrokerSpec> {
         let mut endpoints = Vec::new();
-        let mut management = None;
+        let (mut management, mut tls) = (None, TlsFiles::default());
         if let Some(entry) = entry {
             let origin = entry.key_origin;
             let mut fields = self.fields("broker", origin, entry.value)?;
             let url = fields.take("url");
             management = fields.take("management");
-            fields.finish(self, &["tls", "name"]);
+            let files = fields.take("tls");
+            fields.finish(self, &["name"]);
             if let Some(url) = url {
                 self.spots.note(origin, "url", url.value.origin);
                 let nodes = match &url.value.value {
@@ -45,10 +46,22 @@ impl Reading {
                     endpoints.push((self.endpoint(node)?, node.origin));
                 }
             }
+            if let Some(files) = files {
+                let origin = files.key_origin;
+                let plain = |(endpoint, _): &(Endpoint, _)| endpoint.uri.scheme == AMQPScheme::AMQP;
+                if endpoints.iter().all(plain) {
+                    let message =
+                        "`tls` means something only with an address that begins with `amqps://`";
+                    self.push(Problem::error(codes::EXCLUSIVE, origin, message));
+                }
+                tls = self.tls(files)?;
+            }
         }
         if endpoints.is_empty() {
-            let uri = AMQPUri::from_str(DEFAULT_URL).ok()?;
-            endpoints.push((Endpoint { uri }, Origin::default()));
+            endpoints.push((parse(DEFAULT_URL).ok()?, Origin::default()));
+        }
+        for (endpoint, _) in &mut endpoints {
+            endpoint.tls.clone_from(&tls);
         }
         let (first, place) = endpoints.first().cloned()?;
         for (endpoint, origin) in &endpoints {
@@ -197,7 +210,7 @@ fn parse(text: &str) -> Result<Endpoint, (String, String)> {
     if let Some(url::Host::Ipv6(address)) = url.host() {
         uri.authority.host = address.to_string();
     }
-    Ok(Endpoint { uri })
+    Ok(Endpoint { uri, tls: TlsFiles::default() })
 }
 
 /// Whether each `%` begins an escape of two hexadecimal digits.
@@ -235,6 +248,7 @@ fn parse_management(text: &str, first: &Endpoint) -> Option<Management> {
         url: url.as_str().trim_end_matches('/').to_owned(),
         user,
         password: SecretString::from(password),
+        tls: first.tls.clone(),
         explicit: true,
     })
 }
@@ -255,6 +269,7 @@ fn default_management(first: &Endpoint) -> Management {
         url: format!("{scheme}://{host}:{port}"),
         user: authority.userinfo.username.clone(),
         password: SecretString::from(authority.userinfo.password.clone()),
+        tls: first.tls.clone(),
         explicit: false,
     }
 }

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::node::{Entry, Node, Value};
-use super::read::{Fields, Reading, misshapen};
+use super::read::{Fields, Reading};
 use crate::model::{
-    ArgValue, ConsumerName, ConsumerSpec, MAX_TTL_MS, Problem, Program, QueueName, QueueType,
-    RetrySpec, StopSignal, StopSpec, VhostName, WireProtocol, codes,
+    ArgValue, ConsumerName, ConsumerSpec, Problem, Program, QueueName, QueueType, RestartPolicy,
+    StopSignal, StopSpec, VhostName, WireProtocol, codes,
 };
 
 /// How long a message may take where the file does not say: five minutes short of the 30 minutes
@@ -24,11 +24,14 @@ const DEFAULT_PREFETCH: NonZeroU16 = NonZeroU16::new(64).expect("64 is not 0");
 const DEFAULT_MAX_MESSAGE: NonZeroU32 = NonZeroU32::new(16 << 20).expect("16 MiB is not 0");
 const DEFAULT_MAX_REPLY: NonZeroU32 = NonZeroU32::new(1 << 20).expect("1 MiB is not 0");
 
+/// Children that may die over one message where the file does not say.
+const DEFAULT_MAX_CRASHES: NonZeroU32 = NonZeroU32::new(3).expect("3 is not 0");
+
 /// The broker's own ceiling for one message.
 const MAX_MESSAGE: u64 = 512 << 20;
 
 /// Keys that later versions have.
-const LATER: &[&str] = &["ack", "dedupe", "max_crashes", "order", "plugin", "recycle", "with"];
+const LATER: &[&str] = &["ack", "dedupe", "order", "plugin", "with"];
 
 /// A consumer of a file and whether it is to run.
 pub(super) struct Draft {
@@ -54,20 +57,26 @@ impl Reading {
         }
         let program = self.program(&mut fields, &name);
         let wire = self.wire(&mut fields);
-        let workers = fields.read("workers", self, Self::workers);
+        let pool = fields.read("workers", self, Self::workers);
+        let recycle = fields.read("recycle", self, Self::recycle);
+        if recycle.is_some() {
+            self.exec_has_nobody_to("recycle", wire.protocol, origin);
+        }
         let prefetch = fields.read("prefetch", self, |r, key, node| r.count(key, node, u16::MAX));
         let timeout = fields.read("timeout", self, |r, key, node| match &node.value {
             Value::Scalar(scalar) if scalar.text == "none" => Some(None),
             _ => r.duration(key, node).map(Some),
         });
         let retry = fields.read("retry", self, Self::retry);
+        let max_crashes = fields.read("max_crashes", self, |r, key, node| r.count(key, node, 1000));
+        let by_broker = fields.read("dead_letter", self, Self::dead_letter_by);
         let discard = fields.read("discard", self, Self::boolean);
         let env = fields.read("env", self, |r, _, node| Some(r.env(node)));
         let confinement = self.confinement(&mut fields);
         let cwd = fields.read("cwd", self, Self::text);
         let restart = fields.read("restart", self, Self::restart);
-        if let Some(restart) = &restart {
-            self.exec_has_no_policy(restart, wire.protocol, origin);
+        if restart.as_ref().is_some_and(|restart| restart.policy != RestartPolicy::Permanent) {
+            self.exec_has_nobody_to("restart", wire.protocol, origin);
         }
         let stop = fields.read("stop", self, Self::stop);
         let rollout = fields.read("rollout", self, Self::rollout);
@@ -111,13 +120,17 @@ impl Reading {
             ready: wire.ready,
             reply_from_stdout: wire.reply_from_stdout,
             metadata: wire.metadata,
-            workers: workers.unwrap_or(one),
+            workers: pool.as_ref().map_or(one, |pool| pool.min),
+            pool: pool.filter(|pool| pool.max > pool.min),
+            recycle: recycle.unwrap_or_default(),
             prefetch: prefetch.unwrap_or(match wire.protocol {
                 WireProtocol::Exec => one,
                 _ => DEFAULT_PREFETCH,
             }),
             timeout: timeout.unwrap_or(Some(DEFAULT_TIMEOUT)),
             retry,
+            max_crashes: max_crashes.map_or(DEFAULT_MAX_CRASHES, NonZeroU32::from),
+            dead_letter_by_broker: by_broker.unwrap_or(false),
             discard: discard.unwrap_or_else(|| self.noted(origin, "discard")),
             exit_codes: wire.exit_codes,
             confinement,
@@ -190,55 +203,6 @@ impl Reading {
             Some(_) => return Some(Program::Command(words)),
         };
         self.push(Problem::error(codes::VALUE, node.origin, problem));
-        None
-    }
-
-    fn workers(&mut self, key: &str, node: &Node) -> Option<NonZeroU16> {
-        if let Value::Map(_) = node.value {
-            let message = "workers that scale are not supported yet";
-            self.push(
-                Problem::error(codes::LATER, node.origin, message)
-                    .hint("give a number: `workers: 4`"),
-            );
-            return None;
-        }
-        self.count(key, node, 1024)
-    }
-
-    fn retry(&mut self, key: &str, node: &Node) -> Option<RetrySpec> {
-        let place = node.origin;
-        let mut fields = self.fields(key, place, node.clone())?;
-        let delays = fields.read("delays", self, |r, key, node| {
-            let items = r.items(key, node)?;
-            if items.is_empty() {
-                let message = "`delays` is empty";
-                r.push(
-                    Problem::error(codes::VALUE, node.origin, message)
-                        .hint("give at least one, such as `[1s, 30s, 5m]`, or remove `retry`"),
-                );
-                return None;
-            }
-            let delays: Vec<_> = items.iter().filter_map(|item| r.delay(key, item)).collect();
-            (delays.len() == items.len()).then_some(delays)
-        });
-        fields.finish(self, &["max", "jitter"]);
-        if delays.is_none() && !self.noted(place, "delays") {
-            self.push(
-                Problem::error(codes::MISSING, place, "`retry` has no `delays`")
-                    .hint("write `retry: { delays: [1s, 30s, 5m] }`"),
-            );
-        }
-        delays.map(|delays| RetrySpec { delays })
-    }
-
-    fn delay(&mut self, key: &str, node: &Node) -> Option<Duration> {
-        let delay = self.duration(key, node)?;
-        if i64::try_from(delay.as_millis()).is_ok_and(|millis| millis <= MAX_TTL_MS) {
-            return Some(delay);
-        }
-        let problem =
-            misshapen(key, "at most 49d (the broker counts 32 bits of milliseconds)", node);
-        self.push(Problem { code: codes::VALUE, ..problem });
         None
     }
 

@@ -1,14 +1,22 @@
-//! What is said about the workers of a consumer as a crew: restarts and rollouts.
+//! What is said about the workers of a consumer as a crew: how many, restarts, rollouts.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
-use super::node::Node;
+use super::node::{Node, Value};
 use super::read::{Reading, misshapen};
 use crate::model::{
-    CanarySpec, Intensity, Origin, Problem, RestartPolicy, RestartSpec, RolloutSpec, WireProtocol,
-    codes,
+    CanarySpec, Intensity, Origin, PoolSpec, Problem, RecycleSpec, RestartPolicy, RestartSpec,
+    RolloutSpec, WireProtocol, codes,
 };
+
+/// Most workers of one consumer.
+const MOST_WORKERS: u16 = 1024;
+
+/// Messages for which there is one worker, and how long fewer must have sufficed, where the file
+/// does not say.
+const DEFAULT_BACKLOG: NonZeroU32 = NonZeroU32::new(100).expect("100 is not 0");
+const DEFAULT_COOL_DOWN: Duration = Duration::from_mins(1);
 
 /// How `rollout` goes about it.
 #[derive(Clone, Copy, PartialEq)]
@@ -53,15 +61,12 @@ impl Reading {
     }
 
     /// With `exec` the end of a process is the answer to its message.
-    pub(super) fn exec_has_no_policy(
-        &mut self,
-        restart: &RestartSpec,
-        wire: WireProtocol,
-        owner: Origin,
-    ) {
-        if wire == WireProtocol::Exec && restart.policy != RestartPolicy::Permanent {
-            let place = self.spots.find(owner, "restart");
-            let message = "`policy` goes with processes that live on, not with `protocol: exec`";
+    pub(super) fn exec_has_nobody_to(&mut self, key: &str, wire: WireProtocol, owner: Origin) {
+        if wire == WireProtocol::Exec {
+            let place = self.spots.find(owner, key);
+            let what = if key == "restart" { "policy" } else { key };
+            let message =
+                format!("`{what}` goes with processes that live on, not with `protocol: exec`");
             self.push(
                 Problem::error(codes::EXCLUSIVE, place, message)
                     .hint("remove it: each message has a process of its own anyway"),
@@ -162,5 +167,59 @@ impl Reading {
         let problem = misshapen(key, wanted, node);
         self.push(Problem { code: codes::VALUE, ..problem });
         None
+    }
+
+    /// `workers:`, a number or the limits of one.
+    pub(super) fn workers(&mut self, key: &str, node: &Node) -> Option<PoolSpec> {
+        let pool = |min, max, backlog: Option<NonZeroU32>, cool_down: Option<Duration>| PoolSpec {
+            min,
+            max,
+            backlog: backlog.unwrap_or(DEFAULT_BACKLOG),
+            cool_down: cool_down.unwrap_or(DEFAULT_COOL_DOWN),
+        };
+        let place = node.origin;
+        let Value::Map(_) = node.value else {
+            let workers = self.count(key, node, MOST_WORKERS)?;
+            return Some(pool(workers, workers, None, None));
+        };
+        let mut fields = self.fields(key, place, node.clone())?;
+        let min = fields.read("min", self, |r, key, node| r.count(key, node, MOST_WORKERS));
+        let max = fields.read("max", self, |r, key, node| r.count(key, node, MOST_WORKERS));
+        let backlog = fields.read("backlog", self, |r, key, node| {
+            let backlog = r.whole(key, node, 1..=i64::from(u32::MAX))?;
+            NonZeroU32::new(u32::try_from(backlog).ok()?)
+        });
+        let cool_down = fields.read("cool_down", self, Self::duration);
+        fields.finish(self, &[]);
+        let Some(max) = max else {
+            if !self.noted(place, "max") {
+                self.push(
+                    Problem::error(codes::MISSING, place, "`workers` has no `max`")
+                        .hint("write `workers: { min: 1, max: 8, backlog: 100 }`, or a number"),
+                );
+            }
+            return None;
+        };
+        let min = min.unwrap_or(NonZeroU16::MIN);
+        if min > max {
+            let place = self.spots.find(place, "min");
+            self.push(Problem::error(codes::VALUE, place, "`min` is more than `max`"));
+        }
+        Some(pool(min, max, backlog, cool_down))
+    }
+
+    /// `recycle:`.
+    pub(super) fn recycle(&mut self, key: &str, node: &Node) -> Option<RecycleSpec> {
+        let mut fields = self.fields(key, node.origin, node.clone())?;
+        let messages = fields.read("messages", self, |r, key, node| {
+            let messages = r.whole(key, node, 1..=i64::from(u32::MAX))?;
+            NonZeroU32::new(u32::try_from(messages).ok()?)
+        });
+        let age = fields.read("age", self, Self::duration);
+        let idle = fields.read("idle", self, Self::duration);
+        let memory =
+            fields.read("memory", self, |r, key, node| r.size(key, node, 1 << 20..=u64::MAX));
+        fields.finish(self, &[]);
+        Some(RecycleSpec { messages, age, idle, memory })
     }
 }

@@ -221,7 +221,7 @@ pub(super) fn retry_queues(
     origin: Origin,
     derived: &mut std::collections::BTreeMap<QueueName, Queue>,
 ) {
-    for delay in &retry.delays {
+    for delay in &retry.distinct_delays() {
         // A name that is too long is reported when the consumer is proven.
         let Ok(name) = QueueName::new(RetrySpec::queue_name(&queue.name, *delay)) else {
             continue;

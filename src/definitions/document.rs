@@ -6,7 +6,15 @@ use regex::Regex;
 use serde_json::{Map, Value, json};
 
 /// The sections that describe something in a vhost.
-pub(super) const IN_VHOSTS: &[&str] = &["exchanges", "queues", "bindings", "policies"];
+const IN_VHOSTS: &[&str] = &[
+    "exchanges",
+    "queues",
+    "bindings",
+    "policies",
+    "permissions",
+    "topic_permissions",
+    "parameters",
+];
 
 /// Keys of a document that say what it is rather than what should exist.
 const ABOUT: &[&str] = &[
@@ -27,7 +35,7 @@ const ABOUT: &[&str] = &[
 ];
 
 /// Sections that definitions have.
-pub(super) const SECTIONS: &[&str] = &[
+const SECTIONS: &[&str] = &[
     "users",
     "vhosts",
     "permissions",
@@ -38,7 +46,11 @@ pub(super) const SECTIONS: &[&str] = &[
     "exchanges",
     "queues",
     "bindings",
+    "operator_policies",
 ];
+
+/// What the names of the global parameters begin with in which stacks note what they own.
+pub(super) const LEDGERS: &str = "warrener.";
 
 /// Why a text is no definitions document.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -143,16 +155,12 @@ impl Document {
             .map(|(key, _)| key.as_str())
     }
 
-    /// Puts these exchanges in the place of those that the document has of a vhost. From RabbitMQ
-    /// 4.3.3 on definitions lack the internal ones, which the listing of exchanges has.
-    pub fn set_exchanges(&mut self, vhost: &str, listed: &[Value]) {
+    /// Puts these exchanges in the place of those that the document has. From RabbitMQ 4.3.3 on
+    /// definitions lack the internal ones, which the listing of exchanges has.
+    pub fn set_exchanges(&mut self, listed: &[Value]) {
         const KEYS: [&str; 7] =
             ["name", "vhost", "type", "durable", "auto_delete", "internal", "arguments"];
-        let elsewhere = |entry: &Value| entry.get("vhost").is_some_and(|name| name != vhost);
-        let mut entries = match self.fields.remove("exchanges") {
-            Some(Value::Array(entries)) => entries.into_iter().filter(elsewhere).collect(),
-            _ => Vec::new(),
-        };
+        let mut entries = Vec::new();
         for exchange in listed.iter().filter_map(Value::as_object) {
             let name = exchange.get("name").and_then(Value::as_str).unwrap_or_default();
             if name.is_empty() || name.starts_with("amq.") {
@@ -161,55 +169,76 @@ impl Document {
             let kept = KEYS
                 .iter()
                 .filter_map(|key| Some(((*key).to_owned(), exchange.get(*key)?.clone())));
-            let mut entry: Map<_, _> = kept.collect();
-            entry.insert("vhost".into(), vhost.into());
-            entries.push(Value::Object(entry));
+            entries.push(Value::Object(kept.collect()));
         }
         self.fields.insert("exchanges".into(), Value::Array(entries));
     }
 
-    /// The document with a vhost in every entry, as `rabbitmqctl import_definitions` takes it, and
-    /// without what comes and goes by itself. With `select`, only queues and exchanges with such
-    /// names, what leads to them, and the policies that reach one of them.
-    pub fn into_json(mut self, vhost: &str, select: Option<&Regex>) -> Value {
+    /// The document as `rabbitmqctl import_definitions` takes it, without what comes and goes by
+    /// itself. `vhost` is put into the entries of a document about one vhost, which lack it. With
+    /// `select`, only queues and exchanges with such names, what leads to them, and the policies
+    /// that reach one of them.
+    pub fn into_json(mut self, vhost: Option<&str>, select: Option<&Regex>) -> Value {
+        if let Some(vhost) = vhost {
+            for section in IN_VHOSTS {
+                let entries = self.fields.get_mut(*section).and_then(Value::as_array_mut);
+                for entry in entries.into_iter().flatten().filter_map(Value::as_object_mut) {
+                    entry.insert("vhost".into(), vhost.into());
+                }
+            }
+            self.fields.insert("vhosts".into(), json!([self.vhost_entry(vhost)]));
+        }
         let selected = |name: &str| {
             let own = name.is_empty() || name.starts_with("amq.");
             !own && select.is_none_or(|select| select.is_match(name))
         };
-        let text = |entry: &Map<String, Value>, key: &str| {
-            entry.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
-        };
         self.retain("queues", |entry| {
-            selected(&text(entry, "name")) && entry.get("exclusive") != Some(&Value::Bool(true))
+            selected(text(entry, "name")) && entry.get("exclusive") != Some(&Value::Bool(true))
         });
-        self.retain("exchanges", |entry| selected(&text(entry, "name")));
-        let names = |section| -> BTreeSet<String> {
-            self.entries(section).map(|entry| text(entry, "name")).collect()
+        self.retain("exchanges", |entry| selected(text(entry, "name")));
+        self.retain("global_parameters", |entry| !text(entry, "name").starts_with(LEDGERS));
+        let names = |section| -> BTreeSet<(String, String)> {
+            let entries = self.entries(section);
+            entries.map(|entry| (text(entry, "vhost").into(), text(entry, "name").into())).collect()
         };
         let (queues, exchanges) = (names("queues"), names("exchanges"));
         self.retain("bindings", |entry| {
-            let (source, destination) = (text(entry, "source"), text(entry, "destination"));
-            let known = |name: &String| exchanges.contains(name) || name.starts_with("amq.");
-            let leads = match text(entry, "destination_type").as_str() {
-                "exchange" => known(&destination),
-                _ => queues.contains(&destination),
+            let place = |key| (text(entry, "vhost").to_owned(), text(entry, key).to_owned());
+            let known = |key| exchanges.contains(&place(key)) || place(key).1.starts_with("amq.");
+            let leads = match text(entry, "destination_type") {
+                "exchange" => known("destination"),
+                _ => queues.contains(&place("destination")),
             };
-            leads && !source.is_empty() && (known(&source) || select.is_some())
+            leads && !text(entry, "source").is_empty() && (known("source") || select.is_some())
         });
-        self.retain("policies", |entry| match Regex::new(&text(entry, "pattern")) {
-            Ok(pattern) if select.is_some() => {
-                queues.iter().chain(&exchanges).any(|name| pattern.is_match(name))
-            }
-            _ => true,
-        });
-        for section in IN_VHOSTS {
-            let entries = self.fields.get_mut(*section).and_then(Value::as_array_mut);
-            for entry in entries.into_iter().flatten().filter_map(Value::as_object_mut) {
-                entry.insert("vhost".into(), vhost.into());
-            }
+        if select.is_some() {
+            self.retain("policies", |entry| match Regex::new(text(entry, "pattern")) {
+                Ok(pattern) => queues
+                    .iter()
+                    .chain(&exchanges)
+                    .any(|(vhost, name)| vhost == text(entry, "vhost") && pattern.is_match(name)),
+                Err(_) => true,
+            });
         }
-        self.fields.insert("vhosts".into(), json!([{ "name": vhost }]));
         Value::Object(self.fields)
+    }
+
+    /// What a document about one vhost says of it.
+    fn vhost_entry(&self, vhost: &str) -> Value {
+        const KEYS: [&str; 4] = ["description", "tags", "metadata", "default_queue_type"];
+        let said = KEYS.iter().filter_map(|key| {
+            let value = self.fields.get(*key).filter(|value| !value.is_null())?;
+            Some(((*key).to_owned(), value.clone()))
+        });
+        let mut entry: Map<_, _> = said.collect();
+        entry.insert("name".into(), vhost.into());
+        Value::Object(entry)
+    }
+
+    /// What the document says at its top of the one vhost that it is about.
+    pub(super) fn about_vhost(&self) -> Option<&Map<String, Value>> {
+        let about = ["limits", "metadata", "tags"].iter().any(|key| self.fields.contains_key(*key));
+        about.then_some(&self.fields)
     }
 
     fn retain(&mut self, section: &str, keep: impl Fn(&Map<String, Value>) -> bool) {
@@ -217,4 +246,8 @@ impl Document {
             entries.retain(|entry| entry.as_object().is_some_and(&keep));
         }
     }
+}
+
+fn text<'a>(entry: &'a Map<String, Value>, key: &str) -> &'a str {
+    entry.get(key).and_then(Value::as_str).unwrap_or_default()
 }

@@ -29,6 +29,8 @@ pub(super) enum Aside {
     Exclusive,
     /// A queue of a type that a plugin brings.
     Type(String),
+    /// A queue without any type: of the default type of its vhost where it is created.
+    Untyped,
     /// A plugin made it for itself.
     Internal,
 }
@@ -83,7 +85,7 @@ pub(super) fn is_key(text: &str) -> bool {
 }
 
 /// A name that is a key in a file.
-fn key_name<'t, T>(
+pub(super) fn key_name<'t, T>(
     text: &'t str,
     new: impl FnOnce(&'t str) -> Result<T, BadName>,
 ) -> Result<T, Unread> {
@@ -127,9 +129,10 @@ pub(super) fn queue(entry: &Map<String, Value>, vhost: &VhostName) -> Result<Rea
     let mut fields = Fields::new(entry);
     let name = key_name(fields.needed("name")?, QueueName::new)?;
     let (mut arguments, illegible) = arguments(&fields.table("arguments")?);
-    let told = fields.text("type")?.unwrap_or("classic");
+    let told = fields.text("type")?;
+    let untyped = told.is_none() && !arguments.contains_key("x-queue-type");
     let word = match arguments.remove("x-queue-type") {
-        None => told.to_owned(),
+        None => told.unwrap_or("classic").to_owned(),
         Some(ArgValue::Str(word)) => word,
         Some(other) => other.to_string(),
     };
@@ -139,7 +142,7 @@ pub(super) fn queue(entry: &Map<String, Value>, vhost: &VhostName) -> Result<Rea
     let aside = match kind {
         _ if fields.flag("exclusive", false)? => Some(Aside::Exclusive),
         _ if arguments.contains_key("x-internal-purpose") => Some(Aside::Internal),
-        Some(_) => None,
+        Some(_) => untyped.then_some(Aside::Untyped),
         None => Some(Aside::Type(word)),
     };
     let queue = Queue {
@@ -237,7 +240,7 @@ fn spellable_key(key: &str) -> bool {
     (1..=255).contains(&key.len()) && is_key(key)
 }
 
-fn spellable(value: &ArgValue) -> bool {
+pub(super) fn spellable(value: &ArgValue) -> bool {
     match value {
         ArgValue::List(values) => values.iter().all(spellable),
         ArgValue::Map(values) => values.iter().all(|(key, value)| is_key(key) && spellable(value)),

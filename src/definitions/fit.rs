@@ -10,7 +10,7 @@ use super::load::Load;
 use super::note::Reason;
 use crate::model::{
     ArgValue, Arguments, Destination, Exchange, ExchangeName, ExchangeType, OnRemove, Origin,
-    PolicyIndex, Queue, QueueName, QueueType, RetrySpec, TopologyParts, VhostName,
+    Policy, PolicyIndex, Queue, QueueName, QueueType, RetrySpec, Setting, TopologyParts, VhostName,
 };
 
 impl Load {
@@ -31,21 +31,23 @@ impl Load {
     /// something leads is somebody else's.
     fn retries(&mut self) {
         let names = ends(&self.parts);
-        let by_binding = self.parts.bindings.iter().map(|binding| binding.destination.clone());
+        let by_binding = self.parts.bindings.iter();
+        let by_binding = by_binding.map(|it| (it.vhost.clone(), it.destination.clone()));
         let by_dead_letter = self.parts.queues.iter().filter_map(|queue| {
             let key = queue.arguments.get("x-dead-letter-routing-key")?.as_str()?;
-            Some(Destination::Queue(QueueName::new(key).ok()?))
+            Some((queue.vhost.clone(), Destination::Queue(QueueName::new(key).ok()?)))
         });
         // Each retry queue leads to the queue that it is for, which is none itself.
         let led_to: BTreeSet<_> = by_binding.chain(by_dead_letter).collect();
         let (retries, queues) =
             std::mem::take(&mut self.parts.queues).into_iter().partition::<Vec<_>, _>(|queue| {
-                is_retry(queue, &names) && !led_to.contains(&Destination::Queue(queue.name.clone()))
+                is_retry(queue, &names) && !led_to.contains(&place_of(queue))
             });
         self.parts.queues = queues;
         for queue in retries {
-            self.note(Reason::Retry, format!("queue `{}`", queue.name), "");
-            self.passing.insert(Destination::Queue(queue.name));
+            let what = self.at(&queue.vhost, format!("queue `{}`", queue.name));
+            self.note(Reason::Retry, what, "");
+            self.passing.insert(place_of(&queue));
         }
     }
 
@@ -56,34 +58,38 @@ impl Load {
         parts.queues.retain(|queue| select.is_match(queue.name.as_str()));
         parts.exchanges.retain(|exchange| select.is_match(exchange.name.as_str()));
         parts.bindings.retain(|binding| select.is_match(binding.destination.name()));
-        let names: Vec<_> = parts
-            .queues
-            .iter()
-            .map(|queue| queue.name.as_str())
-            .chain(parts.exchanges.iter().map(|exchange| exchange.name.as_str()))
-            .collect();
-        parts.policies.retain(|policy| match Regex::new(&policy.pattern) {
-            Ok(pattern) => names.iter().any(|name| pattern.is_match(name)),
+        let selected = ends(parts);
+        let reaches = |policy: &Policy| match Regex::new(&policy.pattern) {
+            Ok(pattern) => selected
+                .iter()
+                .any(|(vhost, end)| *vhost == policy.vhost && pattern.is_match(end.name())),
             // What cannot be judged may reach one of them.
             Err(_) => true,
+        };
+        parts.policies.retain(reaches);
+        parts.settings.retain(|setting| match setting {
+            Setting::OperatorPolicy(policy) => reaches(policy),
+            Setting::Vhost(vhost) => vhost.name != self.home,
+            _ => false,
         });
     }
 
     /// Takes out bindings without both ends. What exists beyond the selection is named.
     fn dangling(&mut self, all: &Ends, declared: &mut Ends) {
         for binding in std::mem::take(&mut self.parts.bindings) {
-            let ends = [Destination::Exchange(binding.source.clone()), binding.destination.clone()];
+            let ends = [Destination::Exchange(binding.source.clone()), binding.destination.clone()]
+                .map(|end| (binding.vhost.clone(), end));
             match ends.iter().find(|end| !has(declared, end)) {
                 None => self.parts.bindings.push(binding),
                 // What comes and goes takes its bindings with it.
                 Some(_) if ends.iter().any(|end| self.passing.contains(end)) => {}
                 Some(_) if ends.iter().all(|end| has(declared, end) || has(all, end)) => {
-                    for end in ends {
-                        self.beyond(&end, declared);
+                    for end in &ends {
+                        self.beyond(end, declared);
                     }
                     self.parts.bindings.push(binding);
                 }
-                Some(end) => {
+                Some((_, end)) => {
                     let what = format!(
                         "the binding of {} `{}` to exchange `{}` with key `{}`",
                         binding.destination.kind(),
@@ -92,7 +98,7 @@ impl Load {
                         binding.routing_key
                     );
                     let about = format!("there is no {} `{}`", end.kind(), end.name());
-                    self.note(Reason::Dangling, what, about);
+                    self.note(Reason::Dangling, self.at(&binding.vhost, what), about);
                 }
             }
         }
@@ -110,10 +116,10 @@ impl Load {
             } else {
                 Destination::Exchange(target.exchange)
             };
-            Some((queue.name.clone(), end))
+            Some((queue.name.clone(), (queue.vhost.clone(), end)))
         });
         for (queue, end) in targets.collect::<Vec<_>>() {
-            if has(declared, &end) || !entries::is_key(end.name()) {
+            if has(declared, &end) || !entries::is_key(end.1.name()) {
                 continue;
             }
             if has(all, &end) {
@@ -121,49 +127,59 @@ impl Load {
                 continue;
             }
             let about = format!("queue `{queue}` dead-letters to it, and it was not there");
-            self.note(Reason::Target, format!("{} `{}`", end.kind(), end.name()), about);
+            self.note(Reason::Target, self.shown(&end), about);
             let words = format!("was not there, though queue {queue} dead-letters to it");
-            self.declare(&end, true, &words);
+            self.declare(&end, true, words);
             declared.insert(end);
         }
     }
 
     /// Names something that exists beyond the selection.
-    fn beyond(&mut self, end: &Destination, declared: &mut Ends) {
+    fn beyond(&mut self, end: &End, declared: &mut Ends) {
         if !has(declared, end) {
-            self.note(Reason::Beyond, format!("{} `{}`", end.kind(), end.name()), "");
-            self.declare(end, false, "not selected, but something here refers to it");
+            self.note(Reason::Beyond, self.shown(end), "");
+            self.declare(end, false, "not selected, but something here refers to it".into());
             declared.insert(end.clone());
         }
     }
 
-    fn declare(&mut self, end: &Destination, managed: bool, words: &str) {
+    fn shown(&self, (vhost, end): &End) -> String {
+        self.at(vhost, format!("{} `{}`", end.kind(), end.name()))
+    }
+
+    fn declare(&mut self, (vhost, end): &End, managed: bool, words: String) {
         let section = match end {
             Destination::Queue(name) => {
-                self.parts.queues.push(plain_queue(&self.vhost, name, managed));
+                self.parts.queues.push(plain_queue(vhost, name, managed));
                 "queues"
             }
             Destination::Exchange(name) => {
-                self.parts.exchanges.push(fanout(&self.vhost, name, managed));
+                self.parts.exchanges.push(fanout(vhost, name, managed));
                 "exchanges"
             }
         };
-        self.comment(section, end.name(), words);
+        self.comments.insert((section, vhost.clone(), end.name().to_owned()), words);
     }
 }
 
-/// Queues and exchanges by name.
-type Ends = BTreeSet<Destination>;
+/// A queue or exchange of a vhost.
+pub(super) type End = (VhostName, Destination);
 
-fn ends(parts: &TopologyParts) -> Ends {
-    let queues = parts.queues.iter().map(|queue| Destination::Queue(queue.name.clone()));
-    let exchanges =
-        parts.exchanges.iter().map(|exchange| Destination::Exchange(exchange.name.clone()));
-    queues.chain(exchanges).collect()
+/// Queues and exchanges.
+pub(super) type Ends = BTreeSet<End>;
+
+fn place_of(queue: &Queue) -> End {
+    (queue.vhost.clone(), Destination::Queue(queue.name.clone()))
 }
 
-fn has(ends: &Ends, end: &Destination) -> bool {
-    ends.contains(end) || matches!(end, Destination::Exchange(name) if name.is_reserved())
+fn ends(parts: &TopologyParts) -> Ends {
+    let exchanges = parts.exchanges.iter();
+    let exchanges = exchanges.map(|it| (it.vhost.clone(), Destination::Exchange(it.name.clone())));
+    parts.queues.iter().map(place_of).chain(exchanges).collect()
+}
+
+fn has(ends: &Ends, end: &End) -> bool {
+    ends.contains(end) || matches!(&end.1, Destination::Exchange(name) if name.is_reserved())
 }
 
 /// Whether Warrener made this queue for the retries of a consumer.
@@ -174,7 +190,7 @@ fn is_retry(queue: &Queue, names: &Ends) -> bool {
     let Some(back) = text("x-dead-letter-routing-key") else { return false };
     let Ok(back) = QueueName::new(back) else { return false };
     text("x-dead-letter-exchange") == Some("")
-        && names.contains(&Destination::Queue(back.clone()))
+        && names.contains(&(queue.vhost.clone(), Destination::Queue(back.clone())))
         && RetrySpec::queue_name(&back, Duration::from_millis(millis)) == queue.name.as_str()
 }
 

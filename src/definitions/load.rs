@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use super::carry::{Place, Purpose};
-use super::document::{Document, SECTIONS};
+use super::document::Document;
 use super::entries::{self, Aside, Read, Unread};
+use super::fit::Ends;
 use super::note::{Note, Reason};
 use crate::model::{
     ArgValue, Arguments, Binding, Destination, Exchange, ExchangeName, Policy, Queue, QueueType,
-    RoutingKey, TopologyParts, VhostName,
+    RoutingKey, SettingId, TopologyParts, VhostName,
 };
 
 /// What the policy keys of mirrored queues begin with.
@@ -19,20 +20,24 @@ const MIRRORING: &str = "ha-";
 /// What stands above a resource that is only named.
 const UNSPELLED: &str = "no file can spell all of its arguments";
 
-/// The sections that are carried over.
-const CARRIED: &[&str] = &["exchanges", "queues", "bindings", "policies", "vhosts"];
-
 /// What has been read so far.
 pub(super) struct Load {
+    /// The vhost of the file's address.
+    pub(super) home: VhostName,
+    /// The vhost that is being read.
     pub(super) vhost: VhostName,
     /// The vhost of entries that name none.
     default: String,
     pub(super) purpose: Purpose,
     pub(super) parts: TopologyParts,
     /// Queues and exchanges that are not declared, because they come and go by themselves.
-    pub(super) passing: BTreeSet<Destination>,
+    pub(super) passing: Ends,
     pub(super) comments: BTreeMap<Place, String>,
     pub(super) notes: Vec<Note>,
+    /// The version of the broker that wrote the document.
+    pub(super) version: Option<String>,
+    /// The settings so far.
+    pub(super) settled: BTreeSet<SettingId>,
     /// How many entries of a section have a key that means nothing here.
     strange: BTreeMap<(&'static str, String), usize>,
     /// Whether the broker still mirrors queues.
@@ -40,15 +45,18 @@ pub(super) struct Load {
 }
 
 impl Load {
-    pub(super) fn new(vhost: VhostName, default: &str, purpose: Purpose) -> Self {
+    pub(super) fn new(home: VhostName, default: &str, purpose: Purpose) -> Self {
         Self {
-            vhost,
+            vhost: home.clone(),
+            home,
             default: default.to_owned(),
             purpose,
             parts: TopologyParts::default(),
             passing: BTreeSet::new(),
             comments: BTreeMap::new(),
             notes: Vec::new(),
+            version: None,
+            settled: BTreeSet::new(),
             strange: BTreeMap::new(),
             mirrors: false,
         }
@@ -64,19 +72,27 @@ impl Load {
     }
 
     /// Puts words above a resource in the file.
-    pub(super) fn comment(&mut self, section: &'static str, name: &str, words: &str) {
+    fn comment(&mut self, section: &'static str, name: &str, words: &str) {
         self.comments.insert((section, self.vhost.clone(), name.to_owned()), words.to_owned());
     }
 
-    /// Reads all of it.
-    pub(super) fn read(&mut self, document: &Document) {
+    /// Reads all of it or, with `only`, the home vhost.
+    pub(super) fn read(&mut self, document: &Document, only: bool) {
         let old = document.version().is_some_and(|version| version.starts_with("3."));
         self.mirrors = old && self.purpose == Purpose::AsItIs;
-        self.top(document);
-        self.exchanges(document);
-        self.queues(document);
-        self.bindings(document);
-        self.policies(document);
+        self.version = document.version().map(str::to_owned);
+        for key in document.strange_keys() {
+            self.note(Reason::Section, format!("`{}`", key.escape_debug()), "");
+        }
+        let vhosts = self.vhosts(document, only);
+        for vhost in &vhosts {
+            self.vhost = vhost.clone();
+            self.exchanges(document);
+            self.queues(document);
+            self.bindings(document);
+            self.policies(document);
+        }
+        self.settings(document, &vhosts, only);
         for ((section, key), count) in std::mem::take(&mut self.strange) {
             let entries = entries_of(count);
             let what = format!("the key `{}` of {entries} of `{section}`", key.escape_debug());
@@ -84,22 +100,41 @@ impl Load {
         }
     }
 
-    /// What stands at the top, the sections that files do not have, and other vhosts.
-    fn top(&mut self, document: &Document) {
-        for key in document.strange_keys() {
-            self.note(Reason::Section, format!("`{}`", key.escape_debug()), "");
-        }
-        for section in SECTIONS.iter().filter(|section| !CARRIED.contains(section)) {
-            let count = document.entries(section).count();
-            if count > 0 {
-                let what = format!("`{section}` with {}", entries_of(count));
-                self.note(Reason::Section, what, "");
+    /// The vhosts to read.
+    fn vhosts(&mut self, document: &Document, only: bool) -> BTreeSet<VhostName> {
+        let mut vhosts = BTreeSet::from([self.home.clone()]);
+        for name in document.vhosts(&self.default) {
+            let what = || format!("vhost `{}`", name.escape_debug());
+            match VhostName::new(&name) {
+                Ok(vhost) if vhost == self.home => {}
+                _ if only => self.note(Reason::OtherVhost, what(), ""),
+                Ok(vhost) if entries::is_key(&name) => drop(vhosts.insert(vhost)),
+                Ok(_) => self.note(Reason::Name, what(), ""),
+                Err(fault) => self.note(Reason::Name, what(), fault.to_string()),
             }
         }
-        let mut others = document.vhosts(&self.default);
-        others.remove(self.vhost.as_str());
-        for vhost in others {
-            self.note(Reason::OtherVhost, format!("vhost `{}`", vhost.escape_debug()), "");
+        vhosts
+    }
+
+    /// How something is called in notes, with its vhost where that is not the home.
+    pub(super) fn title(&self, kind: &str, entry: &Map<String, Value>) -> String {
+        self.at(&self.vhost, entries::title(kind, entry))
+    }
+
+    /// A title with its vhost, where that is not the home.
+    pub(super) fn at(&self, vhost: &VhostName, title: String) -> String {
+        if *vhost == self.home { title } else { format!("{title} in vhost `{vhost}`") }
+    }
+
+    /// Whether an entry is in the vhost that is being read.
+    pub(super) fn is_here(&self, entry: &Map<String, Value>) -> bool {
+        entry.get("vhost").and_then(Value::as_str).unwrap_or(&self.default) == self.vhost.as_str()
+    }
+
+    /// Counts the keys that mean nothing here.
+    pub(super) fn strange(&mut self, section: &'static str, keys: Vec<String>) {
+        for key in keys {
+            *self.strange.entry((section, key)).or_default() += 1;
         }
     }
 
@@ -113,21 +148,24 @@ impl Load {
         mut keep: impl FnMut(&mut Self, Read<T>, String),
     ) {
         for entry in document.entries(section) {
-            let vhost = entry.get("vhost").and_then(Value::as_str).unwrap_or(&self.default);
-            if vhost != self.vhost.as_str() {
+            if !self.is_here(entry) {
                 continue;
             }
-            let title = entries::title(kind, entry);
+            let title = self.title(kind, entry);
             match read(entry, &self.vhost) {
                 Ok(mut found) => {
-                    for key in std::mem::take(&mut found.strange) {
-                        *self.strange.entry((section, key)).or_default() += 1;
-                    }
+                    let strange = std::mem::take(&mut found.strange);
+                    self.strange(section, strange);
                     keep(self, found, title);
                 }
                 Err(unread) => self.notes.push(unread.note(title)),
             }
         }
+    }
+
+    /// Notes that something comes and goes by itself.
+    fn passes(&mut self, end: Destination) {
+        self.passing.insert((self.vhost.clone(), end));
     }
 
     fn exchanges(&mut self, document: &Document) {
@@ -138,7 +176,7 @@ impl Load {
             if name.is_reserved() {
                 load.note(Reason::Own, title, "");
             } else if aside.is_some() {
-                load.passing.insert(Destination::Exchange(name));
+                load.passes(Destination::Exchange(name));
                 load.note(Reason::Own, title, "");
             } else if !seen.insert(name) {
                 load.note(Reason::Twice, title, "");
@@ -153,24 +191,29 @@ impl Load {
 
     fn queues(&mut self, document: &Document) {
         let mut seen = BTreeSet::new();
+        // What exists without a type is classic, whatever the default has become since.
+        let default_type = match self.purpose {
+            Purpose::Anywhere => self.default_queue_type(document),
+            Purpose::AsItIs => None,
+        };
         self.section(document, "queues", "queue", entries::queue, |load, read, title| {
             let Read { resource: queue, illegible, aside, .. } = read;
             let name = queue.name.clone();
             match aside {
                 _ if name.is_reserved() => {
-                    load.passing.insert(Destination::Queue(name));
+                    load.passes(Destination::Queue(name));
                     load.note(Reason::Passing, title, "");
                 }
                 Some(Aside::Exclusive) => {
-                    load.passing.insert(Destination::Queue(name));
+                    load.passes(Destination::Queue(name));
                     load.note(Reason::Passing, title, "");
                 }
                 Some(Aside::Internal) => {
-                    load.passing.insert(Destination::Queue(name));
+                    load.passes(Destination::Queue(name));
                     load.note(Reason::Own, title, "");
                 }
                 _ if !seen.insert(name) => load.note(Reason::Twice, title, ""),
-                Some(Aside::Type(word)) => {
+                Some(Aside::Type(ref word)) => {
                     let about = format!("its type is `{}`", word.escape_debug());
                     if load.purpose == Purpose::AsItIs {
                         load.comment("queues", queue.name.as_str(), &about);
@@ -180,8 +223,13 @@ impl Load {
                         load.note(Reason::QueueType, title, about);
                     }
                 }
-                None if load.spells(&title, &illegible) => load.parts.queues.push(queue),
-                None => {
+                Some(Aside::Untyped) | None if load.spells(&title, &illegible) => {
+                    // Brokers give the default type only to queues that any type can be.
+                    let open = aside.is_some() && queue.durable && !queue.auto_delete;
+                    let kind = default_type.filter(|_| open).unwrap_or(queue.kind);
+                    load.parts.queues.push(Queue { kind, ..queue });
+                }
+                Some(Aside::Untyped) | None => {
                     load.comment("queues", queue.name.as_str(), UNSPELLED);
                     load.parts.queues.push(named_queue(queue));
                 }
@@ -225,7 +273,7 @@ impl Load {
     }
 
     /// Takes out what mirrors queues. False where nothing else was in it.
-    fn without_mirroring(&mut self, policy: &mut Policy, title: &str) -> bool {
+    pub(super) fn without_mirroring(&mut self, policy: &mut Policy, title: &str) -> bool {
         if self.mirrors {
             return true;
         }
@@ -249,7 +297,7 @@ impl Load {
 
     /// Whether the resource can be written out. Says what cannot: arguments are then left out, or
     /// the whole resource is only named.
-    fn spells(&mut self, title: &str, illegible: &[String]) -> bool {
+    pub(super) fn spells(&mut self, title: &str, illegible: &[String]) -> bool {
         if illegible.is_empty() {
             return true;
         }

@@ -9,7 +9,8 @@ use super::carry::{Place, Purpose};
 use super::load::{named_exchange, named_queue};
 use super::note::{Note, Reason};
 use crate::model::{
-    Arguments, Origin, PolicyIndex, Problem, Spots, Topology, TopologyParts, codes, prove as proof,
+    Arguments, Origin, PolicyIndex, Problem, Setting, Spots, Topology, TopologyParts, codes,
+    prove as proof,
 };
 
 /// The kinds of parts, as sources of origins.
@@ -17,8 +18,9 @@ const EXCHANGE: u32 = 0;
 const QUEUE: u32 = 1;
 const BINDING: u32 = 2;
 const POLICY: u32 = 3;
+const SETTING: u32 = 4;
 /// The source of origins of single arguments.
-const ARGUMENT: u32 = 4;
+const ARGUMENT: u32 = 5;
 
 /// The arguments that say where a queue dead-letters to.
 const DEAD_LETTER: [&str; 2] = ["x-dead-letter-exchange", "x-dead-letter-routing-key"];
@@ -74,7 +76,22 @@ fn number(parts: &mut TopologyParts) -> (Spots, Vec<(u32, usize, String)>) {
     for (index, policy) in parts.policies.iter_mut().enumerate() {
         policy.origin = origin(POLICY, index);
     }
+    for (index, setting) in parts.settings.iter_mut().enumerate() {
+        place(setting, origin(SETTING, index));
+    }
     (spots, arguments)
+}
+
+fn place(setting: &mut Setting, origin: Origin) {
+    match setting {
+        Setting::Vhost(it) => it.origin = origin,
+        Setting::User(it) => it.origin = origin,
+        Setting::Permission(it) => it.origin = origin,
+        Setting::TopicPermission(it) => it.origin = origin,
+        Setting::OperatorPolicy(it) => it.origin = origin,
+        Setting::GlobalParameter(it) => it.origin = origin,
+        Setting::Parameter(it) => it.origin = origin,
+    }
 }
 
 struct Mending<'a> {
@@ -121,6 +138,17 @@ impl Mending<'_> {
                 let what = format!("the binding of `{to}` to exchange `{from}`");
                 self.note(Reason::Dangling, what, problem);
                 self.gone.insert((BINDING, index));
+            }
+            SETTING => {
+                let setting = &self.parts.settings[index];
+                let reason = match problem.code {
+                    codes::PATTERN => Reason::Pattern,
+                    _ => Reason::Form,
+                };
+                let kind = setting.kind().as_str().replace('_', " ");
+                let what = format!("{kind} `{}`", setting.id());
+                self.note(reason, what, problem);
+                self.gone.insert((SETTING, index));
             }
             _ => {
                 let name = &self.parts.policies[index].name;
@@ -182,8 +210,10 @@ impl Mending<'_> {
     fn policy_of(&mut self, index: usize, problem: &Problem) {
         let policies = self.parts.policies.clone();
         let policies = PolicyIndex::new(&policies);
-        let first = policies.matching(&self.parts.queues[index]).next().map(|policy| &policy.name);
-        let at = self.parts.policies.iter().position(|policy| Some(&policy.name) == first);
+        let first = policies.matching(&self.parts.queues[index]).next();
+        let at = self.parts.policies.iter().position(|policy| {
+            first.is_some_and(|first| first.name == policy.name && first.vhost == policy.vhost)
+        });
         let Some(at) = at else { return };
         let name = self.parts.policies[at].name.clone();
         if self.purpose == Purpose::AsItIs {
@@ -224,6 +254,7 @@ impl Mending<'_> {
         keep(QUEUE, &mut self.parts.queues, &self.gone);
         keep(BINDING, &mut self.parts.bindings, &self.gone);
         keep(POLICY, &mut self.parts.policies, &self.gone);
+        keep(SETTING, &mut self.parts.settings, &self.gone);
         self.parts
     }
 }

@@ -17,6 +17,8 @@ mod json;
 mod load;
 mod mend;
 mod note;
+mod secrets;
+mod settings;
 mod yaml;
 
 #[cfg(test)]
@@ -26,4 +28,5 @@ pub use carry::{Carried, Purpose, Wish, carry};
 pub use document::{BadDocument, Document};
 pub use json::definitions;
 pub use note::{Note, Reason, Weight};
+pub use secrets::Secrets;
 pub use yaml::Sheet;

@@ -11,6 +11,8 @@ pub enum Weight {
     Changed,
     /// It was not there, and something else needs it.
     Added,
+    /// The file has a variable in its place.
+    Variable,
     /// It is not in the file and need not be: the broker or Warrener makes it by itself.
     Needless,
 }
@@ -22,6 +24,7 @@ impl Weight {
             Self::LeftOut => "left out",
             Self::Changed => "changed",
             Self::Added => "added",
+            Self::Variable => "variable",
             Self::Needless => "not needed",
         }
     }
@@ -30,9 +33,9 @@ impl Weight {
 /// Why something does not come along as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
-    /// It belongs to another vhost than the one that was asked for.
+    /// It is outside of the vhost that was asked for.
     OtherVhost,
-    /// A section, or a kind of parameter, that files do not have.
+    /// A section that files do not have.
     Section,
     /// A key that means nothing here.
     Key,
@@ -68,11 +71,15 @@ pub enum Reason {
     Passing,
     /// A retry queue of Warrener.
     Retry,
+    /// Where Warrener notes what a stack owns.
+    Ledger,
+    /// A secret: the file has a variable in its place.
+    Secret,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::OtherVhost,
         Self::Section,
         Self::Key,
@@ -92,13 +99,14 @@ impl Reason {
         Self::Own,
         Self::Passing,
         Self::Retry,
+        Self::Ledger,
+        Self::Secret,
     ];
 
     /// How much it matters.
     pub fn weight(self) -> Weight {
         match self {
-            Self::OtherVhost
-            | Self::Section
+            Self::Section
             | Self::Key
             | Self::Form
             | Self::Name
@@ -112,15 +120,18 @@ impl Reason {
             | Self::Cycle => Weight::LeftOut,
             Self::Unmanaged => Weight::Changed,
             Self::Target | Self::Beyond => Weight::Added,
-            Self::Own | Self::Passing | Self::Retry => Weight::Needless,
+            Self::Secret => Weight::Variable,
+            Self::OtherVhost | Self::Own | Self::Passing | Self::Retry | Self::Ledger => {
+                Weight::Needless
+            }
         }
     }
 
     /// The reason in words, where a note says no more.
     fn why(self) -> &'static str {
         match self {
-            Self::OtherVhost => "one vhost is carried over at a time",
-            Self::Section => "files of this version do not have it",
+            Self::OtherVhost => "it is not selected",
+            Self::Section => "files do not have it",
             Self::Key => "it means nothing here",
             Self::Form => "it is not of the form that definitions have",
             Self::Name => "no file can spell its name",
@@ -138,14 +149,15 @@ impl Reason {
             Self::Own => "the broker makes it by itself",
             Self::Passing => "it goes with its client",
             Self::Retry => "the `retry` of a consumer brings it",
+            Self::Ledger => "Warrener notes there what a stack owns",
+            Self::Secret => "a password stood there",
         }
     }
 
     /// The mend; `None` where nothing has to be done.
     pub fn hint(self) -> Option<&'static str> {
         Some(match self {
-            Self::OtherVhost => "run this again for that vhost: `--vhost NAME`",
-            Self::Section => "set it by hand where it is needed: files of this version cannot",
+            Self::Section => "set it by hand where it is needed",
             Self::Key => "remove it from the definitions if nobody needs it",
             Self::Form => "mend the entry in the definitions and run this again",
             Self::Name => {
@@ -167,7 +179,13 @@ impl Reason {
             }
             Self::Unmanaged => "write it out and remove `manage: false` to have it managed",
             Self::Target => "bind a queue to it, or give the queue another `dead_letter`",
-            Self::Beyond | Self::Own | Self::Passing | Self::Retry => return None,
+            Self::Secret => "set these variables for the commands that use the file",
+            Self::Beyond
+            | Self::OtherVhost
+            | Self::Own
+            | Self::Passing
+            | Self::Retry
+            | Self::Ledger => return None,
         })
     }
 }

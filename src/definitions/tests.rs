@@ -1,10 +1,12 @@
 //! Shapes of documents, and what becomes of them.
 
 mod properties;
+mod settings;
 mod shapes;
 
 use std::path::Path;
 
+use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::{Carried, Document, Purpose, Sheet, Wish, carry};
@@ -13,6 +15,19 @@ use crate::model::{StackName, Topology};
 
 /// No variable and no file.
 struct Nothing;
+
+/// The variables for the secrets of what was carried over.
+struct Known<'a>(&'a Carried);
+
+impl Environment for Known<'_> {
+    fn variable(&self, name: &str) -> Result<Option<String>, String> {
+        Ok(self.0.secrets.variable(name).map(|secret| secret.expose_secret().to_owned()))
+    }
+
+    fn file(&self, _: &Path) -> Result<String, String> {
+        Err("there are no files".into())
+    }
+}
 
 impl Environment for Nothing {
     fn variable(&self, _: &str) -> Result<Option<String>, String> {
@@ -25,8 +40,8 @@ impl Environment for Nothing {
 }
 
 /// Reads a text as the commands do.
-fn read(text: &str) -> Topology {
-    let mut loader = Loader::new(&Nothing);
+fn read(text: &str, environment: &dyn Environment) -> Topology {
+    let mut loader = Loader::new(environment);
     loader.add("stack.yaml", text, Path::new("/stack"));
     match loader.finish() {
         Ok(resolved) => resolved.desired.topology,
@@ -44,9 +59,9 @@ fn written(carried: &Carried) -> String {
 /// Carries JSON over and demands that the file reads back the same.
 fn carried(document: &Value, purpose: Purpose) -> Carried {
     let document = Document::new(document.clone()).expect("definitions");
-    let wish = Wish { vhost: None, select: None, purpose };
+    let wish = Wish { vhost: None, select: None, secrets: false, purpose };
     let carried = carry(&document, &wish).expect("a vhost");
-    assert_eq!(read(&written(&carried)), carried.topology);
+    assert_eq!(read(&written(&carried), &Known(&carried)), carried.topology);
     carried
 }
 

@@ -3,12 +3,14 @@
 //! The pipe is drained always, whatever comes: a child must never block because nobody reads what
 //! it complains about. A flood is cut in lines a second, and what is cut is counted.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::model::ConsumerName;
+use crate::process::Exit;
 use crate::protocol::excerpt;
 use crate::telemetry::{CHILD_TARGET, ConsumerMeter};
 
@@ -73,24 +75,61 @@ impl SharedValve {
     }
 }
 
+/// Lines that are kept of what a child wrote last.
+const LAST_LINES: usize = 5;
+
+/// Bytes that are kept of each of them.
+const LAST_LINE: usize = 180;
+
+/// What a child wrote last to its standard error: often why it ended. A clone is the same lines.
+#[derive(Clone, Default)]
+pub(super) struct LastLines(Arc<Mutex<VecDeque<Vec<u8>>>>);
+
+impl LastLines {
+    fn push(&self, line: &[u8]) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept =
+            if lines.len() == LAST_LINES { lines.pop_front() } else { None }.unwrap_or_default();
+        kept.clear();
+        kept.extend_from_slice(&line[..line.len().min(LAST_LINE)]);
+        lines.push_back(kept);
+    }
+
+    /// All of them, in one line.
+    pub(super) fn text(&self) -> String {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().map(|line| excerpt(line)).collect::<Vec<_>>().join(" | ")
+    }
+}
+
+/// How a child has ended, with its last lines.
+pub(super) fn ended_with(exit: Exit, words: &str) -> String {
+    if words.is_empty() { exit.to_string() } else { format!("{exit}: {words}") }
+}
+
 /// Writes one line of a child to the log, in the consumer's name.
 pub(super) fn child_line(consumer: &ConsumerName, worker: u16, stream: &str, line: &[u8]) {
     tracing::info!(target: CHILD_TARGET, %consumer, worker, stream, "{}", excerpt(line));
 }
 
-/// Drains a source, where there is one, to its end. `stream` is what it is called in the log.
+/// Drains a source, where there is one, to its end. `stream` is what it is called in the log; `last`
+/// has its last lines.
 pub(super) async fn drain(
     source: Option<impl AsyncRead + Unpin>,
     stream: &'static str,
     worker: u16,
     meter: ConsumerMeter,
+    last: LastLines,
 ) {
     let Some(mut source) = source else { return };
     let mut valve = Valve::new();
     let mut write = |line: &[u8]| {
         let line = line.trim_ascii_end();
         if line.is_empty() {
-        } else if valve.admits() {
+            return;
+        }
+        last.push(line);
+        if valve.admits() {
             child_line(meter.name(), worker, stream, line);
         } else {
             meter.log_lines_dropped(1);

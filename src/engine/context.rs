@@ -58,9 +58,9 @@ impl Context {
     pub(super) fn route_of(&self, spec: &ConsumerSpec) -> DeadLetterRoute {
         let queue = self.topology.queue(&spec.vhost, &spec.queue);
         match queue.and_then(crate::model::Queue::dead_letter) {
-            Some(target) => DeadLetterRoute::Publish(target),
-            None if spec.dead_letters => DeadLetterRoute::ByBroker,
-            None => DeadLetterRoute::Nowhere,
+            Some(target) if !spec.dead_letter_by_broker => DeadLetterRoute::Publish(target),
+            _ if spec.dead_letters => DeadLetterRoute::ByBroker,
+            _ => DeadLetterRoute::Nowhere,
         }
     }
 

@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use rustix::io::ioctl_fionread;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::unix::pipe;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::child_log::{self, Valve};
+use super::child_log::{self, LastLines, Valve};
 use super::desk::Desk;
 use super::hush::Hush;
 use crate::model::{ConsumerName, ConsumerSpec, StopSignal};
@@ -20,6 +21,9 @@ use crate::telemetry::{CHILD_TARGET, ConsumerMeter};
 /// Bytes that wait to be written to the child. More messages are encoded when there is room: what
 /// is not encoded need not be held twice.
 const OUT_BUFFER: usize = 256 * 1024;
+
+/// Most bytes that a pipe holds: where it holds more, they count as read.
+const PIPE: u64 = 64 * 1024;
 
 /// Bytes read from the child at once.
 const IN_BUFFER: usize = 64 * 1024;
@@ -43,9 +47,11 @@ pub(super) struct Conversation {
     encoder: Encoder,
     out: Vec<u8>,
     written: usize,
-    /// Messages that are not wholly written, in order, each with where it ends in all that was
-    /// ever to be written. An answer to one of them is an answer to nothing that was said.
-    unwritten: VecDeque<(DeliveryId, u64)>,
+    /// Messages that are not wholly written, in order. An answer to one of them is an answer to
+    /// nothing that was said.
+    unwritten: VecDeque<Piece>,
+    /// Messages that are written and may still lie in the pipe, in order.
+    piped: VecDeque<Piece>,
     /// Bytes written in all.
     told: u64,
     decoder: Decoder,
@@ -63,8 +69,25 @@ pub(super) struct Conversation {
     errors: Valve,
     words: Valve,
     stderr: AbortOnDropHandle<()>,
+    last_lines: LastLines,
     /// What is on stdout, where answers have a pipe of their own.
     words_on_stdout: AbortOnDropHandle<()>,
+}
+
+/// Where a message is in all that was ever to be written.
+#[derive(Clone, Copy)]
+struct Piece {
+    id: DeliveryId,
+    begin: u64,
+    end: u64,
+}
+
+/// How a child has ended.
+pub(super) struct Ending {
+    /// The messages of which it has read nothing, in order.
+    pub(super) unseen: Vec<DeliveryId>,
+    /// What it wrote last to its standard error; empty where it wrote nothing.
+    pub(super) words: String,
 }
 
 /// What a child has said about itself, once.
@@ -100,18 +123,26 @@ impl Conversation {
         slot: u16,
         meter: &ConsumerMeter,
     ) -> Self {
-        let stderr = child_log::drain(child.stderr.take(), "stderr", slot, meter.clone());
+        let last_lines = LastLines::default();
+        let stderr = child_log::drain(
+            child.stderr.take(),
+            "stderr",
+            slot,
+            meter.clone(),
+            last_lines.clone(),
+        );
         let stdout = child.stdout.take();
         // Where answers have a pipe of their own, what is on stdout is words.
         let (answers, words) = match child.replies.take() {
             Some(replies) => (Some(replies), stdout),
             None => (stdout, None),
         };
-        let words = child_log::drain(words, "stdout", slot, meter.clone());
+        let words = child_log::drain(words, "stdout", slot, meter.clone(), LastLines::default());
         Self {
             stdin: child.stdin.take(),
             stdout: answers,
             stderr: AbortOnDropHandle::new(tokio::spawn(stderr)),
+            last_lines,
             words_on_stdout: AbortOnDropHandle::new(tokio::spawn(words)),
             child,
             slot,
@@ -119,6 +150,7 @@ impl Conversation {
             out: Vec::new(),
             written: 0,
             unwritten: VecDeque::new(),
+            piped: VecDeque::new(),
             told: 0,
             decoder: Decoder::new(spec.max_reply.get() as usize),
             buffer: vec![0; IN_BUFFER],
@@ -191,8 +223,11 @@ impl Conversation {
         }
         self.written += count;
         self.told += count as u64;
-        while self.unwritten.front().is_some_and(|(_, end)| *end <= self.told) {
-            self.unwritten.pop_front();
+        while self.unwritten.front().is_some_and(|piece| piece.end <= self.told) {
+            self.piped.extend(self.unwritten.pop_front());
+        }
+        while self.piped.front().is_some_and(|piece| piece.end + PIPE <= self.told) {
+            self.piped.pop_front();
         }
         if self.written == self.out.len() {
             self.out.clear();
@@ -210,11 +245,17 @@ impl Conversation {
         self.stdin.is_some() && self.out.len() - self.written < OUT_BUFFER
     }
 
+    /// How many messages it has not had yet, or not all of.
+    pub(super) fn unwritten(&self) -> usize {
+        self.unwritten.len()
+    }
+
     /// Puts a message into the buffer. It is written when the child takes it.
     pub(super) fn hand_over(&mut self, envelope: &Envelope<'_>) -> Result<(), Unencodable> {
+        let begin = self.told + (self.out.len() - self.written) as u64;
         self.encoder.encode(envelope, &mut self.out)?;
         let end = self.told + (self.out.len() - self.written) as u64;
-        self.unwritten.push_back((envelope.id, end));
+        self.unwritten.push_back(Piece { id: envelope.id, begin, end });
         self.hush.begins();
         Ok(())
     }
@@ -222,17 +263,17 @@ impl Conversation {
     /// Messages that were handed over and of which the child, whose input is closed, has at most a
     /// part.
     pub(super) fn take_unwritten(&mut self) -> Vec<DeliveryId> {
-        self.unwritten.drain(..).map(|(id, _)| id).collect()
+        self.unwritten.drain(..).map(|piece| piece.id).collect()
     }
 
     /// Messages that were handed over and of which the child has had nothing; they will not be
     /// written. The next one to be written stays: it may be there in part.
     pub(super) fn take_unbegun(&mut self) -> Vec<DeliveryId> {
-        let Some((begun, end)) = self.unwritten.pop_front() else { return Vec::new() };
-        let left = usize::try_from(end - self.told).unwrap_or(usize::MAX);
+        let Some(begun) = self.unwritten.pop_front() else { return Vec::new() };
+        let left = usize::try_from(begun.end - self.told).unwrap_or(usize::MAX);
         self.out.truncate(self.written.saturating_add(left));
         let unbegun = self.take_unwritten();
-        self.unwritten.push_back((begun, end));
+        self.unwritten.push_back(begun);
         unbegun
     }
 
@@ -279,7 +320,7 @@ impl Conversation {
             ..
         } = self;
         let (worker, consumer) = (*slot, desk.spec.name.clone());
-        let unread = unwritten.front().map(|(id, _)| *id);
+        let unread = unwritten.front().map(|piece| piece.id);
         let mut replace = false;
         let mut strike = |what: &dyn std::fmt::Display, desk: &Desk, strikes: &mut u32| {
             desk.meter.protocol_error();
@@ -330,8 +371,18 @@ impl Conversation {
         replace
     }
 
+    /// Messages of which the child has read nothing, in order. What lies in the pipe is counted
+    /// where the system says how much that is; a child that has closed its input may have read all.
+    fn unseen(&self) -> Vec<DeliveryId> {
+        let lying = self.stdin.as_ref().map_or(0, |stdin| ioctl_fionread(stdin).unwrap_or(0));
+        let read = self.told - lying.min(self.told);
+        let pieces = self.piped.iter().chain(&self.unwritten);
+        pieces.filter(|piece| piece.begin >= read).map(|piece| piece.id).collect()
+    }
+
     /// What a child that has ended said before: its answers stand.
-    pub(super) async fn last_words(mut self, desk: &mut Desk) {
+    pub(super) async fn last_words(mut self, desk: &mut Desk) -> Ending {
+        let unseen = self.unseen();
         let until = tokio::time::Instant::now() + LAST_WORDS;
         while let Some(stdout) = &mut self.stdout {
             match tokio::time::timeout_at(until, stdout.read(&mut self.buffer)).await {
@@ -351,6 +402,7 @@ impl Conversation {
                 child_log::child_line(&consumer, worker, "stdout", text);
             }
         });
+        Ending { unseen, words: self.last_lines.text() }
     }
 }
 

@@ -21,7 +21,7 @@ use crate::model::{ConsumerSpec, Delivery, Epoch};
 use crate::protocol::{
     Answer, DeliveryId, Envelope, Ledger, Lost, Reply, SettleOp, Settlement, Target, Verdict,
 };
-use crate::supervise::{Backoff, DeadLetterRoute, Wish, failed_tries, first_address};
+use crate::supervise::{Backoff, DeadLetterRoute, Pace, Suspects, Telling, Wish, first_address};
 use crate::telemetry::{ConsumerMeter, Outcome, Reason, WorkerMeter};
 
 /// Pauses before a message is given back for which there is no retry policy and no target.
@@ -40,6 +40,8 @@ pub(super) struct Kept {
     pub(super) delivery: Delivery,
     /// Which try this is, from 1.
     pub(super) attempt: u32,
+    /// How many children have died over it before.
+    pub(super) crashes: u32,
     /// Until when the child has asked for more time.
     pub(super) extended: Option<Instant>,
 }
@@ -82,8 +84,14 @@ pub(super) struct Desk {
     pub(super) meter: ConsumerMeter,
     /// Delivered, and not yet taken by the worker; in the order of their tags.
     pub(super) waiting: VecDeque<Delivery>,
+    /// What a child has had that is gone, for the next one: before all that waits.
+    pub(super) parked: VecDeque<DeliveryId>,
+    /// Which messages are tried alone.
+    pub(super) suspects: Suspects<DeliveryId>,
     /// Whether messages are wanted.
     pub(super) wanted: bool,
+    /// Whether what is here goes back: no child of this worker will have it.
+    pub(super) returning: bool,
     pub(super) context: Context,
     pub(super) route: DeadLetterRoute,
     pub(super) shown: WorkerMeter,
@@ -94,6 +102,8 @@ pub(super) struct Desk {
     pub(super) subscribing: Option<Pending<Result<Subscription, SubscribeError>>>,
     /// The broker's answer to a pause, while it is awaited.
     pub(super) pausing: Option<Pausing>,
+    /// How often it was asked for messages.
+    pub(super) times_opened: u64,
     pub(super) refusals: Backoff,
     pub(super) failures: Backoff,
     pub(super) outcomes: FuturesUnordered<Pending<Settled>>,
@@ -103,9 +113,13 @@ pub(super) struct Desk {
     pub(super) failed_lines: Valve,
     /// For failed messages that cannot be moved on, which may be every one of them.
     pub(super) unmoved_lines: SharedValve,
+    pace: Pace,
+    /// Until when decisions gather, while any do.
+    gathering: Option<Pin<Box<tokio::time::Sleep>>>,
     ops: Vec<SettleOp>,
     answered: Vec<(DeliveryId, Kept)>,
-    front: Option<(DeliveryId, Instant)>,
+    /// The oldest message of the child, and since when it is that.
+    pub(super) front: Option<(DeliveryId, Instant)>,
     /// Since when the child has been working on what it answers next.
     busy_since: Instant,
     /// Why the queue cannot be consumed, as logged last.
@@ -125,17 +139,23 @@ impl Desk {
         Self {
             route: context.route_of(&spec),
             shown,
+            pace: Pace::new(spec.prefetch.get()),
+            gathering: None,
             spec,
             meter,
             slot,
             waiting: VecDeque::new(),
+            parked: VecDeque::new(),
+            suspects: Suspects::default(),
             wanted: false,
+            returning: false,
             context,
             ledger: Ledger::new(),
             epoch: Epoch(0),
             subscription: None,
             subscribing: None,
             pausing: None,
+            times_opened: 0,
             refusals: Backoff::new(SUBSCRIBE_PAUSE.0, SUBSCRIBE_PAUSE.1),
             failures: Backoff::new(REQUEUE_PAUSE.0, REQUEUE_PAUSE.1),
             outcomes: FuturesUnordered::new(),
@@ -164,15 +184,13 @@ impl Desk {
 
     /// Whether nothing is left that the child or a confirm still has to decide.
     pub(super) fn is_clear(&self) -> bool {
-        let held = self.ledger.held();
-        let under_way = self.outcomes.len() + self.outputs.len() + self.waiting.len();
-        held.unanswered == 0 && under_way == 0
+        self.ledger.held().unanswered == 0 && self.outcomes.is_empty() && self.outputs.is_empty()
     }
 
     /// Waits until something has come: messages in `waiting`, a channel won or lost, a confirm.
     /// Cancel-safe.
     pub(super) async fn turn(&mut self) {
-        let Self { subscription, subscribing, pausing, outcomes, outputs, .. } = self;
+        let Self { subscription, subscribing, pausing, outcomes, outputs, gathering, .. } = self;
         tokio::select! {
             biased;
             Some((id, settlement, outcome)) = outcomes.next(), if !outcomes.is_empty() => {
@@ -195,6 +213,9 @@ impl Desk {
             {
                 self.take_in(incoming);
             }
+            () = async { gathering.as_mut().expect("guarded").await }, if gathering.is_some() => {
+                self.flush();
+            }
             // Nothing can come: the worker's other events go on.
             else => std::future::pending().await,
         }
@@ -203,10 +224,8 @@ impl Desk {
     /// Enters a waiting message into the ledger as handed over now.
     pub(super) fn book(&mut self, delivery: Delivery) -> Option<DeliveryId> {
         let redelivered = delivery.redelivered;
-        let most = self.spec.retry.as_ref().map_or(0, |retry| retry.delays.len());
-        let most = u32::try_from(most).unwrap_or(u32::MAX);
-        let attempt = failed_tries(&delivery.properties, most).saturating_add(1);
-        let kept = Kept { attempt, extended: None, delivery };
+        let (attempt, crashes) = self.record_of(&delivery);
+        let kept = Kept { attempt, crashes, extended: None, delivery };
         match self.ledger.deliver(kept.delivery.tag, kept) {
             Ok(id) => {
                 self.meter.received(redelivered);
@@ -243,7 +262,7 @@ impl Desk {
         too_large
     }
 
-    /// Takes the child's answer in. `Extend` is done here too. Call [`Desk::flush`] after a run of
+    /// Takes the child's answer in. `Extend` is done here too. Call [`Desk::tell`] after a run of
     /// answers. `unread` is the first message of which the child has not had all: it can have no
     /// answer to that one or to any after it.
     pub(super) fn answer(&mut self, reply: &Reply, unread: Option<DeliveryId>) -> Answer {
@@ -346,8 +365,10 @@ impl Desk {
         }
     }
 
-    /// The child is gone: everything that it held goes back to the queue.
+    /// Everything that is not settled goes back to the queue.
     pub(super) fn release(&mut self) {
+        self.parked.clear();
+        self.suspects.forget();
         let mut held = std::mem::take(&mut self.answered);
         self.ledger.abandon(&mut held);
         for (id, _) in held.drain(..) {
@@ -356,7 +377,7 @@ impl Desk {
             }
         }
         self.answered = held;
-        self.flush();
+        self.give_back();
     }
 
     /// The message that has been with the child for longest, and when its time is over. The clock
@@ -374,15 +395,42 @@ impl Desk {
         Some((id, extended.map_or(due, |until| until.max(due))))
     }
 
-    /// Waits until it is known what became of every failed message.
+    /// The time of the oldest message begins anew.
+    pub(super) fn restart_clock(&mut self, now: Instant) {
+        if let Some((_, since)) = &mut self.front {
+            *since = now;
+        }
+    }
+
+    /// Waits until it is known what became of every failed message, and the broker has been told.
     pub(super) async fn confirmed(&mut self) {
-        while !self.outcomes.is_empty() {
+        let unsaid = |desk: &Self| desk.subscribing.is_some() && desk.ledger.held().unflushed > 0;
+        while !self.outcomes.is_empty() || unsaid(self) {
             self.turn().await;
+        }
+    }
+
+    /// How many messages the child has not answered.
+    pub(super) fn unanswered(&self) -> usize {
+        self.ledger.held().unanswered
+    }
+
+    /// Tells the broker what has been decided, unless more of it is about to gather.
+    pub(super) fn tell(&mut self) {
+        let held = self.ledger.held();
+        match self.pace.tell(held.unflushed, held.unanswered, Instant::now()) {
+            Telling::Nothing => self.show_in_flight(),
+            Telling::Now => self.flush(),
+            Telling::At(at) => {
+                let timer = || Box::pin(tokio::time::sleep_until(at.into()));
+                self.gathering.get_or_insert_with(timer);
+            }
         }
     }
 
     /// Tells the broker what has been decided.
     pub(super) fn flush(&mut self) {
+        self.gathering = None;
         self.show_in_flight();
         // Where the channel is busy subscribing anew, the ledger keeps what is decided until then.
         let Some(subscription) = &self.subscription else { return };
@@ -398,13 +446,13 @@ impl Desk {
 
     /// Counts what went with the channel. What was decided is counted as settled already.
     pub(super) fn lost(&self, lost: Lost) {
-        self.meter.lost_to_channel((lost.unanswered + lost.resolving) as u64);
+        self.meter.lost_to_channel((lost.unanswered + lost.parked + lost.resolving) as u64);
         self.show_in_flight();
     }
 
     fn show_in_flight(&self) {
         let held = self.ledger.held();
-        self.shown.set_in_flight(held.unanswered + held.resolving);
+        self.shown.set_in_flight(held.unanswered + held.parked + held.resolving);
     }
 
     /// Ends the channel. Whatever is unsettled on it goes back to its queue.

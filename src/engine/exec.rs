@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Context;
+use super::child_log::ended_with;
 use super::crew::{News, Reins, Reporter};
 use super::desk::{Desk, shown_deadline};
 use super::exec_pipes::{ExecPipes, Stdout};
+use super::worker::STALL;
 use crate::model::{ConsumerSpec, Delivery, ExitVerdict, duration_label};
 use crate::process::{Child, Exit, SpawnRequest, check_startable};
 use crate::protocol::{DeliveryId, Encoder, Output, exec_environment};
@@ -30,8 +32,9 @@ pub(super) struct ExecWorker {
 
 /// How the process of one message came to its end.
 enum End {
-    /// By itself, or by the signal of a stop; with what it wrote to its standard output.
-    Exited(Exit, Stdout),
+    /// By itself, or by the signal of a stop; with what it wrote to its standard output, and last to
+    /// its standard error.
+    Exited(Exit, Stdout, String),
     /// By us, because its time was over.
     Overdue,
     /// It never began.
@@ -73,6 +76,9 @@ impl ExecWorker {
         let mut broken = None;
         while broken.is_none() && !self.reins.ends() {
             self.desk.flush();
+            if self.desk.wanted && !self.desk.consuming() {
+                self.desk.open();
+            }
             if self.reins.paused.has_changed().unwrap_or(false) {
                 self.pause_or_resume();
             }
@@ -93,6 +99,7 @@ impl ExecWorker {
             }
         }
         self.desk.pause();
+        self.desk.give_back();
         // Confirms that are under way come, or time out, by themselves.
         while !self.desk.is_clear() && !self.reins.kill.is_cancelled() {
             tokio::select! {
@@ -109,6 +116,7 @@ impl ExecWorker {
     fn pause_or_resume(&mut self) {
         if *self.reins.paused.borrow_and_update() {
             self.desk.pause();
+            self.desk.give_back();
         } else {
             self.desk.open();
         }
@@ -142,7 +150,7 @@ impl ExecWorker {
         let end = self.execute(id).await;
         self.desk.shown().set_pid(None);
         match end {
-            End::Exited(exit, stdout) => self.judge(id, exit, stdout),
+            End::Exited(exit, stdout, words) => self.judge(id, exit, stdout, &words),
             End::Overdue => {
                 let limit = duration_label(self.spec.timeout.unwrap_or_default());
                 let why = format!("no end within {limit}");
@@ -160,7 +168,7 @@ impl ExecWorker {
         Ok(())
     }
 
-    fn judge(&mut self, id: DeliveryId, exit: Exit, stdout: Stdout) {
+    fn judge(&mut self, id: DeliveryId, exit: Exit, stdout: Stdout, words: &str) {
         let codes = &self.spec.exit_codes;
         let verdict = match exit {
             Exit::Code(code) => {
@@ -173,6 +181,9 @@ impl ExecWorker {
         let verdict = verdict.unwrap_or(codes.default);
         if stopped || verdict != ExitVerdict::Ack {
             stdout.log(&self.spec.name, self.slot);
+            if !stopped && verdict == ExitVerdict::Nack && matches!(exit, Exit::Signal(_)) {
+                return self.desk.crashed(id, 1, &ended_with(exit, words));
+            }
             return self.refuse(id, verdict, stopped, &why);
         }
         match stdout {
@@ -220,16 +231,16 @@ impl ExecWorker {
         let pipes =
             ExecPipes::serve(&mut child, &self.spec, self.slot, &self.desk.meter, body, metadata);
         let ended = self.wait(&mut child, deadline).await;
-        let stdout = pipes.ended().await;
+        let (stdout, words) = pipes.ended().await;
         match ended {
-            Some(exit) => End::Exited(exit, stdout),
+            Some(exit) => End::Exited(exit, stdout, words),
             None => End::Overdue,
         }
     }
 
     /// Waits for the end, and brings it about when it is time; nothing where the time of the
     /// message was over.
-    async fn wait(&mut self, child: &mut Child, deadline: Option<Instant>) -> Option<Exit> {
+    async fn wait(&mut self, child: &mut Child, mut deadline: Option<Instant>) -> Option<Exit> {
         let (mut overdue, mut stopping, mut asked, mut killed) = (false, false, false, false);
         // When the next harder word is due: first the signal, then the end.
         let mut limit = deadline;
@@ -256,7 +267,14 @@ impl ExecWorker {
                 }
                 () = self.desk.turn() => {}
                 () = timer, if !killed => {
-                    overdue |= deadline.is_some_and(|deadline| deadline <= Instant::now());
+                    let now = Instant::now();
+                    if !asked && !stopping && deadline.is_some_and(|at| now.duration_since(at) > STALL) {
+                        // The machine stood still, and the process with it: it has its time again.
+                        deadline = self.spec.timeout.map(|timeout| now + timeout);
+                        limit = deadline;
+                        continue;
+                    }
+                    overdue |= deadline.is_some_and(|deadline| deadline <= now);
                     if asked {
                         killed = true;
                         let _ = child.kill_group();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::child_log;
+use super::child_log::{self, LastLines};
 use crate::model::{ConsumerName, ConsumerSpec};
 use crate::process::{Child, ChildInput, ChildOutput};
 use crate::telemetry::ConsumerMeter;
@@ -40,6 +40,7 @@ pub(super) struct ExecPipes {
     _feeding: [AbortOnDropHandle<()>; 2],
     stderr: AbortOnDropHandle<()>,
     stdout: AbortOnDropHandle<Stdout>,
+    last_lines: LastLines,
     /// Whether the standard output is a reply, which must be whole.
     is_reply: bool,
 }
@@ -55,14 +56,16 @@ impl ExecPipes {
         body: Vec<u8>,
         metadata: Vec<u8>,
     ) -> Self {
-        let log = |source, stream| child_log::drain(source, stream, worker, meter.clone());
+        let last_lines = LastLines::default();
+        let log =
+            |source, stream, last| child_log::drain(source, stream, worker, meter.clone(), last);
         let (stderr, stdout) = (child.stderr.take(), child.stdout.take());
         let stdout = match stdout {
             Some(stdout) if spec.reply_from_stdout => {
                 tokio::spawn(collect(stdout, spec.max_reply.get() as usize))
             }
             stdout => {
-                let log = log(stdout, "stdout");
+                let log = log(stdout, "stdout", LastLines::default());
                 tokio::spawn(async move {
                     log.await;
                     Stdout::Log
@@ -75,23 +78,26 @@ impl ExecPipes {
                 tokio::spawn(feed(child.metadata.take(), metadata)),
             ]
             .map(AbortOnDropHandle::new),
-            stderr: AbortOnDropHandle::new(tokio::spawn(log(stderr, "stderr"))),
+            stderr: AbortOnDropHandle::new(tokio::spawn(log(stderr, "stderr", last_lines.clone()))),
             stdout: AbortOnDropHandle::new(stdout),
+            last_lines,
             is_reply: spec.reply_from_stdout,
         }
     }
 
-    /// What the process, which has ended, wrote to its standard output.
-    pub(super) async fn ended(self) -> Stdout {
+    /// What the process, which has ended, wrote to its standard output, and its last lines on
+    /// standard error.
+    pub(super) async fn ended(self) -> (Stdout, String) {
         let stdout = tokio::time::timeout(LAST_WORDS, self.stdout).await;
         let _ = tokio::time::timeout(LAST_WORDS, self.stderr).await;
-        match stdout {
+        let stdout = match stdout {
             Ok(Ok(stdout)) => stdout,
             _ if !self.is_reply => Stdout::Log,
             _ => Stdout::Unusable(
                 "its standard output has not ended with it: another process holds it open".into(),
             ),
-        }
+        };
+        (stdout, self.last_lines.text())
     }
 }
 

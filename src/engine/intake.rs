@@ -13,14 +13,24 @@ const BATCH: usize = 256;
 const LOST_PAUSE: Duration = Duration::from_millis(200);
 
 impl Desk {
-    /// Asks for messages from now on, on this channel and on every later one.
+    /// Asks for messages from now on, on this channel and on every later one; but first those are
+    /// worked off that are here. The broker counts a prefetch for each time that it is asked, so
+    /// asking before that could pile up any number.
     pub(super) fn open(&mut self) {
         self.wanted = true;
+        self.returning = false;
         // At the end of a pause it is looked whether messages are wanted again.
         if self.consuming() || self.subscribing.is_some() || self.pausing.is_some() {
             return;
         }
-        let tag = format!("warrener.{}.{}", self.spec.name, self.slot);
+        let tried = self.suspects.trial().is_some();
+        if tried || !self.parked.is_empty() || !self.waiting.is_empty() {
+            return;
+        }
+        // Never the same twice: a quorum queue takes a consumer of the tag of one that still has
+        // messages for that one, and counts deliveries on from there.
+        self.times_opened += 1;
+        let tag = format!("warrener.{}.{}.{}", self.spec.name, self.slot, self.times_opened);
         let subscription = self.subscription.take();
         let (link, spec) = (self.context.link.clone(), self.spec.clone());
         self.subscribing = Some(Box::pin(async move {
@@ -38,16 +48,25 @@ impl Desk {
         }));
     }
 
-    /// Asks for no more messages. What was delivered and not taken goes back, and so does what is
-    /// still under way, when it comes.
+    /// Asks for no more messages. What was delivered stays, and so does what is still under way,
+    /// when it comes.
     pub(super) fn pause(&mut self) {
         self.wanted = false;
-        if self.subscribing.take().is_some() {
-            // The channel, if there was one already, went with the attempt.
-            self.channel_lost("given up while subscribing");
+        if self.ledger.epoch().is_none() {
+            self.subscribing = None;
         }
+        // An attempt on a channel that has messages goes on: the channel would be lost with it.
         if let Some(pausing) = self.subscription.as_mut().and_then(Subscription::pause) {
             self.pausing = Some(pausing);
+        }
+    }
+
+    /// What no child has goes back, and so does what is still under way, when it comes.
+    pub(super) fn give_back(&mut self) {
+        self.returning = true;
+        for id in std::mem::take(&mut self.parked) {
+            self.suspects.cleared(id);
+            self.release_one(id);
         }
         self.give_back_waiting();
     }
@@ -58,7 +77,7 @@ impl Desk {
                 self.waiting.extend(subscription.paused());
                 if self.wanted {
                     self.open();
-                } else {
+                } else if self.returning {
                     self.give_back_waiting();
                 }
             }
@@ -70,7 +89,7 @@ impl Desk {
         }
     }
 
-    pub(super) fn give_back_waiting(&mut self) {
+    fn give_back_waiting(&mut self) {
         while let Some(delivery) = self.waiting.pop_front() {
             if let Some(id) = self.book(delivery) {
                 self.release_one(id);
@@ -89,6 +108,9 @@ impl Desk {
                     self.ledger.open(self.epoch);
                 }
                 self.subscription = Some(subscription);
+                if !self.wanted {
+                    self.pause();
+                }
                 tracing::debug!(consumer = %self.spec.name, worker = self.slot, "consuming");
             }
             Err(error) => {
@@ -154,7 +176,7 @@ impl Desk {
                 next = self.subscription.as_mut().and_then(Subscription::try_next);
             }
         }
-        if !self.wanted {
+        if self.returning {
             self.give_back_waiting();
         }
     }
@@ -169,6 +191,8 @@ impl Desk {
         tracing::debug!(consumer = %self.spec.name, worker = self.slot, %why, "channel lost");
         // Never shown to anybody, so not counted as received either.
         self.waiting.clear();
+        self.parked.clear();
+        self.suspects.forget();
         let lost = self.ledger.close();
         self.lost(lost);
     }

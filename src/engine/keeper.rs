@@ -32,6 +32,13 @@ pub(super) struct FleetOutcome {
     pub(super) rolled_back: Vec<(ConsumerName, String)>,
 }
 
+impl FleetOutcome {
+    /// Whether some of it was given up for a later change.
+    pub(super) fn is_superseded(&self) -> bool {
+        self.superseded > 0
+    }
+}
+
 impl fmt::Display for FleetOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts = [
@@ -104,7 +111,7 @@ impl Keeper {
     }
 
     /// Brings the crews to a fleet, and returns when they know what to do: what becomes of it comes
-    /// from [`Keeper::concluded`], under that name. Where the links in `hands` are others than
+    /// from [`Keeper::concluded`], under that name and the number that this gives. Where the links in `hands` are others than
     /// before, even those that are equal are replaced.
     pub(super) async fn follow(
         &mut self,
@@ -112,7 +119,7 @@ impl Keeper {
         hands: &Arc<Hands>,
         name: String,
         links: bool,
-    ) {
+    ) -> u64 {
         while self.leaving.try_join_next().is_some() {}
         self.last_change += 1;
         let change = self.last_change;
@@ -161,6 +168,7 @@ impl Keeper {
             }
         }
         self.changes.insert(change, Change { name, open, outcome });
+        change
     }
 
     async fn replace(&mut self, spec: &ConsumerSpec, hands: &Arc<Hands>, change: u64) {
@@ -176,14 +184,15 @@ impl Keeper {
         }));
     }
 
-    /// Waits until everything about a change is known: its name, and what became of it. Cancel-safe.
-    pub(super) async fn concluded(&mut self) -> (String, FleetOutcome) {
+    /// Waits until everything about a change is known: its number, its name, and what became of it.
+    /// Cancel-safe.
+    pub(super) async fn concluded(&mut self) -> (u64, String, FleetOutcome) {
         loop {
             let over = self.changes.iter().find(|(_, change)| change.open == 0);
             if let Some(number) = over.map(|(number, _)| *number)
                 && let Some(change) = self.changes.remove(&number)
             {
-                return (change.name, change.outcome);
+                return (number, change.name, change.outcome);
             }
             match self.rollouts.next().await {
                 Some(concluded) => self.conclude(concluded),

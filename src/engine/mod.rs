@@ -58,10 +58,13 @@ mod intake;
 mod keeper;
 mod output;
 mod reconcile;
+mod requests;
 mod run;
 mod seat;
+mod trials;
 mod worker;
 
 pub use context::Context;
 pub use crew::{CrewOrder, CrewRequest};
+pub use requests::{EngineRequest, ReloadOutcome};
 pub use run::{Command, Engine, Loader, Options, Outcome};

@@ -72,7 +72,7 @@ async fn publish_all(publisher: &Publisher, publications: Vec<Publication>) -> R
             format!("exchange `{exchange}` with key `{key}`")
         };
         let Content { body, properties } = content;
-        let message = Outgoing { exchange, routing_key, properties, body };
+        let message = Outgoing { exchange, routing_key, properties, body, grows: false };
         publisher
             .publish(message)
             .await

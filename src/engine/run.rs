@@ -14,6 +14,7 @@ use super::context::Hands;
 use super::crew::CrewRequest;
 use super::keeper::{FleetOutcome, Keeper};
 use super::reconcile::{Reconciled, Shortfall};
+use super::requests::{EngineRequest, ReloadOutcome, Waiting};
 use super::seat::Seat;
 use crate::broker::amqp::{Link, LinkPool, Publisher};
 use crate::files::{LoadError, Loaded, Watched, Watcher};
@@ -55,8 +56,8 @@ pub struct Options {
     pub watch: bool,
     /// Whether nothing else in this process starts processes, see [`Spawner::start`].
     pub alone: bool,
-    /// What persons want of single consumers; `None` where nobody can say anything.
-    pub orders: Option<mpsc::Receiver<CrewRequest>>,
+    /// What others ask; `None` where nobody can ask anything.
+    pub requests: Option<mpsc::Receiver<EngineRequest>>,
 }
 
 /// How others steer a running engine.
@@ -114,6 +115,8 @@ pub struct Engine {
     waiting_since: Option<Instant>,
     /// The differences that were left, as logged last.
     left: String,
+    /// Those who have asked for a reload.
+    waiting: Waiting,
 }
 
 impl Engine {
@@ -145,6 +148,7 @@ impl Engine {
             paused: false,
             waiting_since: None,
             left: String::new(),
+            waiting: Waiting::default(),
         };
         engine.serve(&mut watcher).await;
         engine.stop().await;
@@ -170,6 +174,8 @@ impl Engine {
                         soon.reset();
                         late.reset();
                         self.waiting_for.clear();
+                        let stack = next.desired.stack.as_str();
+                        self.options.registry.in_force(stack, next.digest.as_str());
                         self.current = Some(next);
                     }
                     Progress::Refused => {}
@@ -181,22 +187,28 @@ impl Engine {
                 }
             }
             let (asked, seat) = (&mut self.asked.1, &mut self.seat);
-            let orders = &mut self.options.orders;
+            let requests = &mut self.options.requests;
             tokio::select! {
                 biased;
                 () = drain.cancelled() => return,
                 () = reload.notified() => self.load(watcher),
-                (what, outcome) = self.keeper.concluded() => self.report(&what, &outcome),
+                (number, what, outcome) = self.keeper.concluded() => {
+                    self.report(number, &what, &outcome);
+                }
                 request = async {
-                    match orders {
-                        Some(orders) => orders.recv().await,
+                    match requests {
+                        Some(requests) => requests.recv().await,
                         None => std::future::pending().await,
                     }
                 } => match request {
-                    Some(CrewRequest { consumer, order, known }) => {
+                    Some(EngineRequest::Crew(CrewRequest { consumer, order, known })) => {
                         let _ = known.send(self.keeper.order(&consumer, order).await);
                     }
-                    None => self.options.orders = None,
+                    Some(EngineRequest::Reload(answer)) => {
+                        self.waiting.join(answer);
+                        self.load(watcher);
+                    }
+                    None => self.options.requests = None,
                 },
                 () = async {
                     match watcher {
@@ -233,6 +245,7 @@ impl Engine {
                     detail = text,
                     "the files cannot be used; everything goes on as it is"
                 );
+                self.waiting.tell(&ReloadOutcome::Rejected { problems: text.clone() });
                 self.options.registry.reload_failed(text);
             }
             Ok(loaded) => {
@@ -241,6 +254,11 @@ impl Engine {
                 if before.is_some_and(|before| before.desired == loaded.desired) {
                     tracing::info!("the files say the same as before");
                     self.options.registry.reload_succeeded("nothing changed");
+                    let why = self.waiting_for.clone();
+                    self.waiting.tell(&match self.pending {
+                        Some(_) => ReloadOutcome::Waiting { why },
+                        None => ReloadOutcome::Unchanged,
+                    });
                 } else {
                     self.pending = Some(loaded);
                 }
@@ -258,11 +276,15 @@ impl Engine {
                 if self.waiting_for != why {
                     let hint = hint.as_deref();
                     tracing::warn!(hint, "waiting for the broker: {why}");
-                    self.waiting_for = why;
+                    self.waiting_for.clone_from(&why);
                 }
+                self.waiting.tell(&ReloadOutcome::Waiting { why });
                 return Progress::Later { refused };
             }
-            Err(Shortfall::Elsewhere) => return Progress::Later { refused: false },
+            Err(error @ Shortfall::Elsewhere) => {
+                self.waiting.tell(&ReloadOutcome::Waiting { why: error.to_string() });
+                return Progress::Later { refused: false };
+            }
             Err(Shortfall::Refused(why)) if first => {
                 // Consumers whose queues are there can work while a person looks at the rest.
                 tracing::error!(detail = why, "the broker is not as the files say");
@@ -270,6 +292,7 @@ impl Engine {
             }
             Err(Shortfall::Refused(why)) => {
                 tracing::error!(detail = why, "the change is refused; everything goes on as it is");
+                self.waiting.tell(&ReloadOutcome::Refused { why: why.clone() });
                 self.options.registry.reload_failed(why);
                 self.go_on().await;
                 return Progress::Refused;
@@ -278,12 +301,13 @@ impl Engine {
         self.paused = false;
         let renewed = self.link(&next.desired);
         let what = if first { "started" } else { "reloaded" };
-        self.follow(&next.desired, renewed, format!("{what}: {topology}")).await;
+        let change = self.follow(&next.desired, renewed, format!("{what}: {topology}")).await;
+        self.waiting.changing(change);
         Progress::Done
     }
 
     /// Says what became of a start or a reload, once it is known of every consumer.
-    fn report(&self, what: &str, outcome: &FleetOutcome) {
+    fn report(&mut self, change: u64, what: &str, outcome: &FleetOutcome) {
         for (name, why) in &outcome.refused {
             tracing::error!(consumer = %name, "the new version did not come up, the old one stays: {why}");
         }
@@ -291,6 +315,7 @@ impl Engine {
             tracing::error!(consumer = %name, "the new version is rolled back: {why}");
         }
         let said = format!("{what}; {outcome}");
+        self.waiting.concluded(change, &said, outcome);
         tracing::info!("{said}");
         if outcome.refused.is_empty() && outcome.rolled_back.is_empty() {
             self.options.registry.reload_succeeded(said);
@@ -353,7 +378,7 @@ impl Engine {
         self.links.replace(links).is_some()
     }
 
-    async fn follow(&mut self, desired: &Desired, renewed: bool, what: String) {
+    async fn follow(&mut self, desired: &Desired, renewed: bool, what: String) -> u64 {
         let links = self.links.as_ref().expect("linked before");
         let hands = Arc::new(Hands {
             links: links.number,
@@ -364,7 +389,7 @@ impl Engine {
             topology: Arc::new(desired.topology.clone()),
             reconcile: self.asked.0.clone(),
         });
-        self.keeper.follow(&desired.fleet, &hands, what, renewed).await;
+        self.keeper.follow(&desired.fleet, &hands, what, renewed).await
     }
 
     async fn stop(mut self) {

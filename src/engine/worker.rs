@@ -3,19 +3,26 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
+
 use super::Context;
-use super::conversation::{Conversation, Talk, Wishes};
+use super::child_log::ended_with;
+use super::conversation::{Conversation, Ending, Talk, Wishes};
 use super::crew::{News, Reins, Reporter};
 use super::desk::{Desk, shown_deadline};
 use super::hush;
-use crate::model::{ConsumerSpec, Delivery, duration_label};
+use crate::model::{ConsumerSpec, duration_label};
 use crate::process::{Exit, SpawnRequest, check_startable};
-use crate::supervise::{Effect, Event, Lifecycle, State, Wish};
+use crate::protocol::DeliveryId;
+use crate::supervise::{Effect, Event, Lifecycle, PAUSE, Pace, State, Wish};
 use crate::telemetry::{Reason, RestartReason, WorkerMeter, WorkerState};
 
 /// How long a worker that is over waits for confirms that are under way: without them a message
 /// that was moved on would be in two places.
 const CONFIRM_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A timer that is noticed so late tells of a machine that stood still, not of a slow child.
+pub(super) const STALL: Duration = Duration::from_secs(1);
 
 pub(super) struct Worker {
     spec: Arc<ConsumerSpec>,
@@ -78,7 +85,7 @@ impl Worker {
     pub(super) async fn run(mut self) {
         loop {
             self.feed();
-            self.desk.flush();
+            self.desk.tell();
             if !self.ready
                 && matches!(self.lifecycle.state(), State::Running { .. })
                 && (self.desk.consuming() || *self.reins.paused.borrow())
@@ -118,8 +125,25 @@ impl Worker {
         self.desk.close().await;
     }
 
-    /// Waits for the next thing to happen. Cancel-safe in every branch.
+    /// Waits for the next thing to happen. While the child has plenty to do, it is not woken up for
+    /// each thing by itself: what has come of them after a pause is dealt with at once.
     async fn next(&mut self) -> Happening {
+        if self.may_rest() {
+            if let Some(happening) = self.wait().now_or_never() {
+                return happening;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        self.wait().await
+    }
+
+    fn may_rest(&self) -> bool {
+        let unwritten = self.child.as_ref().map_or(0, Conversation::unwritten);
+        Pace::may_rest(self.desk.unanswered().saturating_sub(unwritten))
+    }
+
+    /// Cancel-safe in every branch.
+    async fn wait(&mut self) -> Happening {
         let now = Instant::now();
         let overdue = self.desk.overdue_at(now).map(|(_, at)| at);
         let replacing =
@@ -158,6 +182,7 @@ impl Worker {
     fn pause_or_resume(&mut self) {
         if *self.reins.paused.borrow_and_update() {
             self.desk.pause();
+            self.desk.give_back();
         } else if matches!(self.lifecycle.state(), State::Running { .. }) {
             self.desk.open();
         }
@@ -169,13 +194,15 @@ impl Worker {
             return;
         }
         while self.child.as_ref().is_some_and(Conversation::has_room) {
-            let Some(delivery) = self.desk.waiting.pop_front() else { return };
-            self.hand_over(delivery);
+            let Some(id) = self.desk.next_for_child() else { break };
+            self.hand_over(id);
+        }
+        if self.desk.wanted && !self.desk.consuming() {
+            self.desk.open();
         }
     }
 
-    fn hand_over(&mut self, delivery: Delivery) {
-        let Some(id) = self.desk.book(delivery) else { return };
+    fn hand_over(&mut self, id: DeliveryId) {
         if self.desk.refuses_size(id) {
             return;
         }
@@ -217,9 +244,7 @@ impl Worker {
     async fn recycle(&mut self) {
         let Some(child) = &mut self.child else { return };
         let (earned, unread) = (child.has_answered(), child.take_unbegun());
-        for id in unread {
-            self.desk.release_one(id);
-        }
+        self.desk.keep_for_next(unread);
         let (consumer, worker) = (&self.spec.name, self.slot);
         tracing::info!(%consumer, worker, "it asks to be replaced, and is when it has answered what it has");
         self.replaced = Some(RestartReason::Recycle);
@@ -229,9 +254,7 @@ impl Worker {
     /// The child has closed its input: what it has not had goes to another.
     async fn deaf(&mut self) {
         let unread = self.child.as_mut().map(Conversation::take_unwritten).unwrap_or_default();
-        for id in unread {
-            self.desk.release_one(id);
-        }
+        self.desk.keep_for_next(unread);
         if matches!(self.lifecycle.state(), State::Running { .. }) {
             let (consumer, worker) = (&self.spec.name, self.slot);
             tracing::info!(%consumer, worker, "it has closed its input: it is replaced when it has answered what it has");
@@ -241,9 +264,10 @@ impl Worker {
     }
 
     async fn exited(&mut self, exit: Exit) {
-        if let Some(child) = self.child.take() {
-            child.last_words(&mut self.desk).await;
-        }
+        let ending = match self.child.take() {
+            Some(child) => Some(child.last_words(&mut self.desk).await),
+            None => None,
+        };
         self.desk.shown().set_pid(None);
         let clean = exit == Exit::Code(0)
             && self.desk.is_clear()
@@ -252,6 +276,16 @@ impl Worker {
             Exit::Code(_) => RestartReason::Exit,
             Exit::Signal(_) => RestartReason::Signal,
         });
+        if let Some(Ending { unseen, words }) = ending
+            && !self.lifecycle.finishing()
+        {
+            let ours = matches!(reason, RestartReason::Timeout | RestartReason::NotReady);
+            let why = match reason {
+                RestartReason::Protocol => "it broke the protocol".to_owned(),
+                _ => ended_with(exit, &words),
+            };
+            self.desk.child_gone((!ours).then_some(&why), &unseen);
+        }
         self.on(Event::Exited { clean }).await;
         let (consumer, worker) = (&self.spec.name, self.slot);
         if let State::Waiting { until } = self.lifecycle.state() {
@@ -288,6 +322,12 @@ impl Worker {
                 State::Running { .. } | State::Recycling | State::Draining { .. }
             )
         {
+            if now.duration_since(at) > STALL {
+                // Who stood still with us could not answer; it has its time again.
+                tracing::warn!(consumer = %self.spec.name, worker = self.slot, %id, "this machine stood still: the time of the message begins anew");
+                self.desk.restart_clock(now);
+                return;
+            }
             let timeout = duration_label(self.spec.timeout.unwrap_or_default());
             let silent = self.child.as_ref().is_some_and(|child| !child.has_answered());
             let hint = silent.then_some(
@@ -329,6 +369,7 @@ impl Worker {
                             child.close_input();
                         }
                     }
+                    Effect::Return => self.desk.give_back(),
                     Effect::Signal => self.signal(false),
                     Effect::Kill => self.signal(true),
                     Effect::Release => self.desk.release(),

@@ -20,7 +20,8 @@ use super::watched::Watched;
 
 /// So long must nothing happen before a look: a save is often several steps.
 const QUIET: Duration = Duration::from_millis(150);
-/// So long at most is a look put off while things go on happening.
+/// So long at most is a look put off while things go on happening, in the same folder perhaps but
+/// to other files.
 const LONGEST: Duration = Duration::from_secs(1);
 /// How often to look without any event, because some file systems never tell.
 const RESCAN: Duration = Duration::from_secs(10);
@@ -41,6 +42,8 @@ pub struct Watcher {
     /// When the first event came that has not led to a look yet. It stands here and not on the
     /// stack of `changed`, which may be dropped at any await.
     pending: Option<Instant>,
+    /// What was there at the last look while events went on, and since when it is that.
+    glimpse: Option<(BTreeMap<Watched, Hash>, Instant)>,
     next_look: Instant,
 }
 
@@ -68,6 +71,7 @@ impl Watcher {
             arms,
             signal,
             pending: None,
+            glimpse: None,
             next_look: Instant::now(),
         };
         watcher.set_watched(watched);
@@ -98,9 +102,9 @@ impl Watcher {
     }
 
     /// Waits until the content of a watched path differs from what it was when this last returned,
-    /// or when the path was named. Comes about 150 ms after the last write, and after a second at
-    /// the latest however busy the writers are: the files may be half-written then, and it returns
-    /// again when they are complete.
+    /// or when the path was named. Comes about 150 ms after the last write, and a little over a
+    /// second after the first where others are busy in the same folder. While the content itself
+    /// goes on changing it does not return: half of a file may be valid and mean something else.
     ///
     /// Nothing is lost when the returned future is dropped before it is ready.
     pub async fn changed(&mut self) {
@@ -112,30 +116,46 @@ impl Watcher {
                 }
             }
             let first = *self.pending.get_or_insert_with(Instant::now);
-            self.quiet(first + LONGEST).await;
-
-            let (arms, watched) = (Arc::clone(&self.arms), Arc::clone(&self.watched));
-            let found = tokio::task::spawn_blocking(move || look(&arms, &watched)).await;
-            self.pending = None;
-            self.next_look = Instant::now() + self.interval();
+            let quiet = self.quiet(first + LONGEST).await;
             // It fails only where the runtime is ending, and everyone who waits with it.
-            if let Ok(found) = found
-                && found != self.seen
-            {
+            let Some(found) = self.look().await else { continue };
+            let now = Instant::now();
+            if !quiet && found != self.seen {
+                let since = match &self.glimpse {
+                    Some((glimpse, since)) if *glimpse == found => *since,
+                    _ => now,
+                };
+                self.glimpse = Some((found.clone(), since));
+                if now < since + QUIET {
+                    sleep_until(since + QUIET).await;
+                    continue;
+                }
+            }
+            self.glimpse = None;
+            self.pending = None;
+            self.next_look = now + self.interval();
+            if found != self.seen {
                 self.seen = found;
                 return;
             }
         }
     }
 
-    /// Waits for a pause of [`QUIET`] between events, or until `latest`.
-    async fn quiet(&self, latest: Instant) {
+    /// Reads what is watched.
+    async fn look(&self) -> Option<BTreeMap<Watched, Hash>> {
+        let (arms, watched) = (Arc::clone(&self.arms), Arc::clone(&self.watched));
+        tokio::task::spawn_blocking(move || look(&arms, &watched)).await.ok()
+    }
+
+    /// Waits for a pause of [`QUIET`] between events, or until `latest`; whether there was one.
+    async fn quiet(&self, latest: Instant) -> bool {
         while Instant::now() < latest {
-            let pause = latest.min(Instant::now() + QUIET);
+            let pause = Instant::now() + QUIET;
             if timeout_at(pause, self.signal.happened.notified()).await.is_err() {
-                return;
+                return true;
             }
         }
+        false
     }
 
     fn interval(&self) -> Duration {

@@ -63,7 +63,7 @@ codes! {
     // What should run.
     STREAM_RETRY = "E0401", "a retry on a stream", "A stream keeps its messages; none can be taken out to wait elsewhere.";
     DROPS = "E0402", "rejected messages would vanish", "The queue dead-letters nowhere, so what a consumer rejects would be gone.";
-    TIMEOUT = "E0403", "longer than the broker waits", "After 30 minutes without an ack the broker takes all messages of the channel back.";
+    TIMEOUT = "E0403", "longer than the broker waits", "After 30 minutes without an ack, or what the queue or its policy says, the broker takes all messages of the channel back.";
     PROTOCOL = "E0404", "of another protocol", "The key means nothing in the protocol of this consumer.";
     RETRY_NAME = "E0405", "the name of a retry queue", "Warrener declares this queue itself, for the retries of a consumer.";
     // Advice.

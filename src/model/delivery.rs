@@ -45,6 +45,8 @@ pub struct Delivery {
 pub mod headers {
     /// How many tries have failed; absent on a message that was never tried.
     pub const ATTEMPT: &str = "warrener-attempt";
+    /// How many children have died over the message; absent where none has.
+    pub const CRASHES: &str = "warrener-crashes";
     /// The queue on which the message failed first.
     pub const FIRST_QUEUE: &str = "warrener-first-queue";
     /// Why it failed: a short closed word such as `rejected` or `timeout`.
@@ -67,4 +69,7 @@ pub mod headers {
     pub const MOVED_EXPIRATION: &str = "warrener-moved-expiration";
     /// Its `delivery_mode`, likewise.
     pub const MOVED_DELIVERY_MODE: &str = "warrener-moved-delivery-mode";
+    /// How often a quorum queue has had the message back, which it writes itself. Published again,
+    /// the message would carry a count that is no longer true.
+    pub const DELIVERY_COUNT: &str = "x-delivery-count";
 }

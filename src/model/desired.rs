@@ -7,7 +7,7 @@ use amq_protocol::uri::AMQPUri;
 use percent_encoding::{AsciiSet, utf8_percent_encode};
 use secrecy::SecretString;
 
-use super::{Fleet, StackName, Topology, VhostName};
+use super::{Fleet, StackName, TlsFiles, Topology, VhostName};
 
 /// What a vhost has escaped in an address.
 const VHOST: &AsciiSet =
@@ -19,6 +19,8 @@ pub struct Endpoint {
     /// Scheme, credentials, host, port, vhost and the parameters of the query. An IPv6 host is
     /// without its brackets.
     pub uri: AMQPUri,
+    /// What TLS needs, where the scheme is `amqps`.
+    pub tls: TlsFiles,
 }
 
 impl Endpoint {
@@ -61,6 +63,8 @@ pub enum Management {
         user: String,
         /// The password.
         password: SecretString,
+        /// What TLS needs, where the scheme is `https`.
+        tls: TlsFiles,
         /// Whether the file gives it; one that only follows from the endpoint may be absent.
         explicit: bool,
     },
@@ -72,10 +76,16 @@ impl PartialEq for Management {
         match (self, other) {
             (Self::Off, Self::Off) => true,
             (
-                Self::At { url, user, password, explicit },
-                Self::At { url: url2, user: user2, password: password2, explicit: explicit2 },
+                Self::At { url, user, password, tls, explicit },
+                Self::At {
+                    url: url2,
+                    user: user2,
+                    password: password2,
+                    tls: tls2,
+                    explicit: explicit2,
+                },
             ) => {
-                (url, user, explicit) == (url2, user2, explicit2)
+                (url, user, tls, explicit) == (url2, user2, tls2, explicit2)
                     && password.expose_secret() == password2.expose_secret()
             }
             _ => false,

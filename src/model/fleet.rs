@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Arguments, Confinement, ConsumerName, Origin, Problem, QueueName, QueueType, Spots, Topology,
-    VhostName, fleet_proof,
+    Arguments, Confinement, ConsumerName, Origin, Problem, QueueName, QueueType, RetrySpec, Spots,
+    Topology, VhostName, fleet_proof,
 };
 
 /// What to execute.
@@ -104,14 +104,6 @@ impl Default for ExitCodes {
     }
 }
 
-/// Delayed retries of failed messages.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RetrySpec {
-    /// The pause before the second try, the third, and so on; then dead-letter. Never empty. Each
-    /// distinct delay is one permanent queue, see [`RetrySpec::queue_name`].
-    pub delays: Vec<Duration>,
-}
-
 /// Which workers are started again when their process has ended by itself; the words of OTP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RestartPolicy {
@@ -197,6 +189,39 @@ impl Default for CanarySpec {
     }
 }
 
+/// Workers whose number follows the queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolSpec {
+    /// Never fewer.
+    pub min: NonZeroU16,
+    /// Never more; not below `min`.
+    pub max: NonZeroU16,
+    /// Waiting messages for which there is one worker.
+    pub backlog: NonZeroU32,
+    /// For how long fewer workers must have sufficed before some go.
+    pub cool_down: Duration,
+}
+
+/// When a worker has done its share and another takes its place; each limit by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecycleSpec {
+    /// Messages.
+    pub messages: Option<NonZeroU32>,
+    /// Time since its process was started.
+    pub age: Option<Duration>,
+    /// Time without a message, after it has had one.
+    pub idle: Option<Duration>,
+    /// Bytes of memory, its descendants included.
+    pub memory: Option<u64>,
+}
+
+impl RecycleSpec {
+    /// Whether there is any limit.
+    pub fn is_wanted(&self) -> bool {
+        *self != Self::default()
+    }
+}
+
 /// The first signal of a stop, after end of input has not sufficed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StopSignal {
@@ -261,14 +286,22 @@ pub struct ConsumerSpec {
     /// With `exec`: whether the child finds everything about its message but the body on its
     /// descriptor 3.
     pub metadata: bool,
-    /// Worker processes; with `exec`, processes at once.
+    /// Worker processes; with `exec`, processes at once. The least of them where they scale.
     pub workers: NonZeroU16,
+    /// How their number follows the queue, if it does.
+    pub pool: Option<PoolSpec>,
+    /// When one is replaced.
+    pub recycle: RecycleSpec,
     /// Messages in flight, per worker.
     pub prefetch: NonZeroU16,
     /// How long one message may take; `None` for no limit of ours.
     pub timeout: Option<Duration>,
-    /// Delayed retries, if any.
+    /// Retries, if any.
     pub retry: Option<RetrySpec>,
+    /// After how many children that died over it a message is dead-lettered.
+    pub max_crashes: NonZeroU32,
+    /// Whether the broker does the dead-lettering, which leaves a message as it is, without a reason.
+    pub dead_letter_by_broker: bool,
     /// Whether a rejected message may vanish where the queue dead-letters nowhere.
     pub discard: bool,
     /// Meaning of exit codes, for `exec`.
@@ -293,13 +326,6 @@ pub struct ConsumerSpec {
     pub arguments: Arguments,
     /// Where it was declared.
     pub origin: Origin,
-}
-
-impl RetrySpec {
-    /// The queue in which a message of `queue` waits for `delay`: `orders.retry.30s`.
-    pub fn queue_name(queue: &QueueName, delay: Duration) -> String {
-        format!("{queue}.retry.{}", super::duration_label(delay))
-    }
 }
 
 /// The consumers that should run, each on a queue that the topology has.

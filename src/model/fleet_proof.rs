@@ -12,8 +12,8 @@ use super::{
 /// After how long without an ack the broker takes messages back: `consumer_timeout`, by default.
 pub const BROKER_ACK_TIMEOUT: Duration = Duration::from_mins(30);
 
-/// The first timeout that is too long: the broker looks once a minute, so a minute is kept.
-const TOO_LONG: Duration = Duration::from_mins(29);
+/// How much shorter than that a timeout has to be: the broker looks once a minute.
+const MARGIN: Duration = Duration::from_mins(1);
 
 /// Proves a topology and its consumers together, so that the problems of both come out at once.
 /// With the places of single values for the problems to point at.
@@ -42,7 +42,8 @@ pub(super) fn run(
             consumer.queue_type = queue.kind;
             consumer.dead_letters =
                 queue.kind != QueueType::Stream && policies.dead_letter(queue).is_some();
-            check(&consumer, topology, spots, &mut problems);
+            let limit = policies.consumer_timeout(queue).unwrap_or(BROKER_ACK_TIMEOUT);
+            check(&consumer, topology, limit, spots, &mut problems);
         } else {
             let place = spots.find(consumer.origin, "queue");
             let what = Destination::Queue(consumer.queue.clone());
@@ -68,21 +69,39 @@ pub(super) fn run(
     (Fleet { consumers: proven }, problems)
 }
 
-fn check(consumer: &ConsumerSpec, topology: &Topology, spots: &Spots, problems: &mut Vec<Problem>) {
+fn check(
+    consumer: &ConsumerSpec,
+    topology: &Topology,
+    limit: Duration,
+    spots: &Spots,
+    problems: &mut Vec<Problem>,
+) {
     let (name, queue) = (&consumer.name, &consumer.queue);
     let at = |part: &str| -> Origin { spots.find(consumer.origin, part) };
     if let Some(timeout) = consumer.timeout
-        && timeout >= TOO_LONG
+        && timeout >= limit.saturating_sub(MARGIN)
     {
         let message = format!("consumer `{name}` may take {} a message", duration_label(timeout));
-        let longest = duration_label(TOO_LONG);
-        problems.push(
-            Problem::error(codes::TIMEOUT, at("timeout"), message)
-                .label("the broker takes messages back after 30m")
-                .hint(format!("keep it under {longest}, or split the work into smaller messages")),
-        );
+        let longest = duration_label(limit.saturating_sub(MARGIN));
+        let limit = duration_label(limit);
+        let problem = Problem::error(codes::TIMEOUT, at("timeout"), message)
+            .label(format!("the broker takes messages back after {limit}"));
+        problems.push(problem.hint(if longest == "0ms" {
+            "it looks once a minute: give the queue a `consumer-timeout` of some minutes".into()
+        } else {
+            format!("keep it under {longest}, or split the work into smaller messages")
+        }));
     }
     if consumer.queue_type == QueueType::Stream {
+        if consumer.pool.is_some() {
+            let message =
+                format!("consumer `{name}` scales with a backlog, but `{queue}` is a stream");
+            problems.push(
+                Problem::error(codes::EXCLUSIVE, at("workers"), message)
+                    .label("nothing waits in a stream: each worker reads all of it")
+                    .hint("give a number: `workers: 1`"),
+            );
+        }
         if consumer.retry.is_some() {
             let message = format!("consumer `{name}` retries, but `{queue}` is a stream");
             problems.push(
@@ -121,12 +140,8 @@ fn retries(
     place: Origin,
     problems: &mut Vec<Problem>,
 ) {
-    if retry.delays.is_empty() {
-        let message = format!("consumer `{}` retries without a delay", consumer.name);
-        problems.push(Problem::error(codes::MISSING, place, message));
-    }
-    for delay in &retry.delays {
-        let text = RetrySpec::queue_name(&consumer.queue, *delay);
+    for delay in retry.distinct_delays() {
+        let text = RetrySpec::queue_name(&consumer.queue, delay);
         match QueueName::new(&text) {
             Err(fault) => {
                 let message = format!("the retry queue `{text}` cannot be named so: {fault}");

@@ -21,11 +21,13 @@ mod place;
 mod policies;
 mod proof;
 mod resources;
+mod retry;
 mod routing;
 mod settings;
 mod settings_proof;
 mod spots;
 mod suggestions;
+mod tls;
 mod topology;
 mod vhosts;
 
@@ -40,9 +42,9 @@ pub use delivery::{Delivery, Epoch, headers};
 pub use desired::{BrokerSpec, Desired, Endpoint, Management, ReconcileMode, ReconcileSpec};
 pub use durations::{BadDuration, duration_label, parse_duration, stream_age};
 pub use fleet::{
-    BodyAs, CanarySpec, ConsumerSpec, Delimiter, ExitCodes, ExitVerdict, Fleet, Intensity, Program,
-    Replies, RestartPolicy, RestartSpec, RetrySpec, RolloutSpec, StopSignal, StopSpec,
-    WireProtocol,
+    BodyAs, CanarySpec, ConsumerSpec, Delimiter, ExitCodes, ExitVerdict, Fleet, Intensity,
+    PoolSpec, Program, RecycleSpec, Replies, RestartPolicy, RestartSpec, RolloutSpec, StopSignal,
+    StopSpec, WireProtocol,
 };
 pub use fleet_proof::{BROKER_ACK_TIMEOUT, prove};
 pub use names::{
@@ -56,10 +58,12 @@ pub use resources::{
     ApplyTo, Binding, DeadLetterTarget, Destination, Exchange, ExchangeType, OnConflict, OnRemove,
     Policy, Queue, QueueType,
 };
+pub use retry::{FailureClass, RetrySpec};
 pub use routing::{Router, RoutingFault};
 pub use settings::{Setting, SettingId, SettingKind, value_attributes};
 pub use settings_proof::LEDGERS;
 pub use spots::Spots;
 pub use suggestions::suggest;
+pub use tls::{TlsFiles, TlsIdentity};
 pub use topology::{Topology, TopologyParts};
 pub use vhosts::{BrokerLimits, USER_LIMITS, VHOST_LIMITS, Vhost};

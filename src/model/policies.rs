@@ -5,6 +5,8 @@
 //! pattern with one of those is taken to match nothing here, which errs towards asking for a
 //! dead-letter target that a policy already gives, never towards trusting one that is not there.
 
+use std::time::Duration;
+
 use regex::Regex;
 
 use super::{
@@ -95,6 +97,18 @@ impl<'a> PolicyIndex<'a> {
         };
         let name = exchange.arguments.get("alternate-exchange").or_else(by_policy)?;
         ExchangeName::new(name.as_str()?).ok()
+    }
+
+    /// After how long without an ack the broker takes the messages of a queue back, where its
+    /// argument or the policy that applies says so: the shorter of the two.
+    pub fn consumer_timeout(&self, queue: &Queue) -> Option<Duration> {
+        let policy = self.matching(queue).next();
+        let values = [
+            queue.arguments.get("x-consumer-timeout"),
+            policy.and_then(|policy| policy.definition.get("consumer-timeout")),
+        ];
+        let millis = values.into_iter().flatten().filter_map(ArgValue::as_int).min()?;
+        u64::try_from(millis).ok().map(Duration::from_millis)
     }
 
     /// Whether an argument or the policy that applies sets any of these, given without their `x-`.

@@ -20,6 +20,7 @@ pub struct Plan {
     pub(super) consent: Consent,
     pub(super) ownership: Option<Box<Ownership>>,
     pub(super) home: Option<VhostName>,
+    pub(super) notes: Vec<String>,
 }
 
 /// How many steps of each kind a plan has.
@@ -68,6 +69,7 @@ impl Plan {
             consent: Consent::default(),
             ownership: None,
             home: None,
+            notes: Vec::new(),
         }
     }
 
@@ -98,6 +100,11 @@ impl Plan {
     /// What the stack owns, no file declares any more, and stays; with the reasons.
     pub fn kept(&self) -> &[Kept] {
         &self.kept
+    }
+
+    /// What somebody should know who relies on what the files declare; no step is needed for it.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Why it is refused as a whole.

@@ -31,6 +31,8 @@ pub fn fleet_changes<'a>(
         Some(before) => {
             let resized = ConsumerSpec {
                 workers: spec.workers,
+                pool: spec.pool.clone(),
+                recycle: spec.recycle,
                 rollout: spec.rollout.clone(),
                 ..before.clone()
             };

@@ -37,6 +37,7 @@ impl<'a> Document<'a> {
             summary: plan.summary(),
             kept: plan.kept().iter().map(Stays::from).collect(),
             refused: plan.veto().map(|veto| veto.reason.as_str()),
+            notes: plan.notes(),
             undeclared,
         }
     }
@@ -50,6 +51,8 @@ struct Document<'a> {
     summary: Summary,
     kept: Vec<Stays>,
     refused: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    notes: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     undeclared: Option<Vec<Stranger>>,
 }

@@ -13,6 +13,7 @@ mod change;
 mod compare;
 mod diff;
 mod drift;
+mod effects;
 mod fleet;
 mod hold_vhosts;
 mod json;
@@ -28,11 +29,15 @@ mod settings;
 mod text;
 
 #[cfg(test)]
+mod convergence_tests;
+#[cfg(test)]
 mod memory_tests;
 #[cfg(test)]
 mod ownership_tests;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod settings_tests;
 #[cfg(test)]
 mod tests;
 
@@ -41,6 +46,7 @@ pub use change::{Action, Change, Difference, ORDER, PHASES, Target};
 pub use compare::{exchange_is_as_declared, queue_is_as_declared};
 pub use diff::diff;
 pub use drift::Drift;
+pub use effects::expected_policies;
 pub use fleet::{FleetChange, fleet_changes};
 pub use ledger::{Ledger, LedgerFault, LedgerRecord, Owner, Ownership, ResourceId};
 pub use migration::{

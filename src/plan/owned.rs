@@ -69,6 +69,7 @@ pub fn plan(
     plan.kept = pruned.kept;
     plan.veto = pruned.veto;
     plan.consent = consent;
+    plan.notes = super::effects::hidden_policies(topology, observed);
     plan.home.clone_from(&observed.home);
     plan.ownership = Some(Box::new(ownership.clone()));
     plan

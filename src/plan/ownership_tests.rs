@@ -1,43 +1,41 @@
-//! Who owns what, and what is deleted of it: case by case, and for every pair of topologies.
+//! Who owns what, and what is deleted of it, case by case.
 
 use insta::assert_snapshot;
-use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::memory_tests::{
     arguments, binding, build, empty_broker, exchange, perform, policy, queue, topology, vhost,
 };
-use super::properties::some_topology;
 use super::*;
 use crate::model::{
-    Binding, Destination, Exchange, ExchangeName, OnRemove, Queue, QueueName, QueueType, StackName,
+    Binding, Destination, Exchange, ExchangeName, OnRemove, QueueName, QueueType, StackName,
     Topology, TopologyParts, VhostName,
 };
 
 const PRUNE: Consent = Consent { prune: true, force: false, replace: false };
-const FORCE: Consent = Consent { prune: true, force: true, replace: false };
+pub(super) const FORCE: Consent = Consent { prune: true, force: true, replace: false };
 
-fn stack(name: &str) -> StackName {
+pub(super) fn stack(name: &str) -> StackName {
     StackName::new(name).expect("a name")
 }
 
 /// A broker in memory, and the ledger that one stack has on it.
-struct World {
-    observed: Observed,
-    ownership: Ownership,
+pub(super) struct World {
+    pub(super) observed: Observed,
+    pub(super) ownership: Ownership,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { observed: empty_broker(), ownership: Ownership::nobody(stack("shop")) }
     }
 
-    fn plan(&self, topology: &Topology, consent: Consent) -> Plan {
+    pub(super) fn plan(&self, topology: &Topology, consent: Consent) -> Plan {
         plan(topology, &self.observed, &self.ownership, consent)
     }
 
     /// Applies; leaves conflicts out.
-    fn apply(&mut self, topology: &Topology, consent: Consent) -> Plan {
+    pub(super) fn apply(&mut self, topology: &Topology, consent: Consent) -> Plan {
         let plan = self.plan(topology, consent);
         let plan = plan.without(|change| change.action == Action::Conflict);
         perform(&mut self.observed, &plan);
@@ -387,105 +385,4 @@ fn a_ledger_is_written_as_json() {
     let fault = |value: Value| LedgerRecord::from_json(&value).expect_err("no ledger").to_string();
     assert_snapshot!(fault(json!({"version": 2})), @"it has the form 2, and this version of warrener knows only 1");
     assert_snapshot!(fault(json!([])), @"it is no ledger: it has no `version`");
-}
-
-/// Every object of a broker.
-fn objects(observed: &Observed) -> Vec<ResourceId> {
-    let exchanges =
-        observed.exchanges.keys().map(|(v, n)| ResourceId::Exchange(v.clone(), n.clone()));
-    let queues = observed.queues.keys().map(|(v, n)| ResourceId::Queue(v.clone(), n.clone()));
-    let policies = observed
-        .policies
-        .iter()
-        .flatten()
-        .map(|((v, n), _)| ResourceId::Policy(v.clone(), n.clone()));
-    let bindings = observed.bindings.iter().flatten().cloned().map(ResourceId::Binding);
-    exchanges.chain(queues).chain(policies).chain(bindings).collect()
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
-
-    /// Apply A, apply B with prune: the broker is B, the plan for B is empty, and what a stranger
-    /// had is as it was.
-    #[test]
-    fn from_one_topology_to_another(a in some_topology(), b in some_topology(), stranger in some_topology()) {
-        let mut world = World::new();
-        // The stranger's names are others; its bindings may lead from and to ours.
-        let theirs = renamed(&stranger);
-        build(&mut world.observed, &theirs);
-        let before = world.observed.clone();
-        world.apply(&a, FORCE);
-        world.apply(&b, FORCE);
-        let again = world.plan(&b, FORCE);
-        prop_assert!(again.kept().is_empty());
-        prop_assert!(again.changes().iter().all(|change| change.action == Action::Conflict));
-        for object in objects(&before) {
-            prop_assert!(objects(&world.observed).contains(&object), "{} is gone", object);
-        }
-        // That they are as declared, but for conflicts, the empty plan says.
-        let mut expected = before.clone();
-        build(&mut expected, &b);
-        prop_assert_eq!(objects(&world.observed), objects(&expected));
-        // And all that is left to own is B.
-        prop_assert_eq!(&world.ownership.own, &Ledger::of(&b));
-    }
-
-    /// A kill after any number of steps, and a rerun, come to the same.
-    #[test]
-    fn an_interrupted_apply_converges(a in some_topology(), b in some_topology(), cut in 0..40_usize) {
-        let mut world = World::new();
-        world.apply(&a, FORCE);
-        let plan = world.plan(&b, FORCE).without(|change| change.action == Action::Conflict);
-        world.ownership.own = plan.ledger_claims().clone();
-        let some = plan.changes().iter().take(cut).cloned().collect::<Vec<_>>();
-        perform(&mut world.observed, &plan.without(|change| !some.contains(change)));
-        world.apply(&b, FORCE);
-        let mut straight = World::new();
-        straight.apply(&a, FORCE);
-        straight.apply(&b, FORCE);
-        prop_assert_eq!(world.observed, straight.observed);
-        prop_assert_eq!(world.ownership, straight.ownership);
-    }
-
-    /// Whatever a ledger holds comes back from its JSON.
-    #[test]
-    fn a_ledger_comes_back(topology in some_topology()) {
-        let record = LedgerRecord { stack: stack("s"), home: vhost(), ledger: Ledger::of(&topology) };
-        prop_assert_eq!(LedgerRecord::from_json(&record.to_json()), Ok(record));
-    }
-}
-
-/// The same under names that no other generated topology has.
-fn renamed(of: &Topology) -> Topology {
-    let exchange_name =
-        |name: &ExchangeName| ExchangeName::new(format!("their {name}")).expect("a name");
-    let queue_name = |name: &QueueName| QueueName::new(format!("their {name}")).expect("a name");
-    let parts = TopologyParts {
-        exchanges: of
-            .exchanges()
-            .map(|e| Exchange { name: exchange_name(&e.name), ..e.clone() })
-            .collect(),
-        queues: of.queues().map(|q| Queue { name: queue_name(&q.name), ..q.clone() }).collect(),
-        bindings: of
-            .bindings()
-            .map(|b| Binding {
-                source: exchange_name(&b.source),
-                destination: match &b.destination {
-                    Destination::Exchange(name) => Destination::Exchange(exchange_name(name)),
-                    Destination::Queue(name) => Destination::Queue(queue_name(name)),
-                },
-                ..b.clone()
-            })
-            .collect(),
-        policies: of
-            .policies()
-            .map(|p| crate::model::Policy {
-                name: crate::model::PolicyName::new(format!("their {}", p.name)).expect("a name"),
-                ..p.clone()
-            })
-            .collect(),
-        ..TopologyParts::default()
-    };
-    topology(parts)
 }

@@ -6,12 +6,13 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::memory_tests::{
-    arguments, binding, build, empty_broker, exchange, perform, policy, queue, topology,
+    arguments, binding, build, empty_broker, exchange, perform, policy, queue, topology, vhost,
 };
+use super::settings_tests::some_settings;
 use super::*;
 use crate::model::{
     ApplyTo, Binding, Destination, Exchange, ExchangeName, Policy, Queue, QueueType, Topology,
-    TopologyParts,
+    TopologyParts, VhostName,
 };
 
 fn value() -> impl Strategy<Value = Value> {
@@ -60,7 +61,8 @@ fn some_policy(name: String) -> impl Strategy<Value = Policy> {
     )
 }
 
-pub(super) fn some_topology() -> impl Strategy<Value = Topology> {
+/// What is in one vhost.
+fn some_parts(vhost: VhostName) -> impl Strategy<Value = TopologyParts> {
     // Few names, so that two topologies have many in common.
     let names = |prefix: &'static str| {
         prop::collection::btree_set(0..5_u8, 0..5).prop_map(move |set| {
@@ -77,7 +79,7 @@ pub(super) fn some_topology() -> impl Strategy<Value = Topology> {
         (any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<bool>(), value()),
         0..8,
     );
-    (exchanges, queues, policies, links).prop_map(|(exchanges, queues, policies, links)| {
+    (exchanges, queues, policies, links).prop_map(move |(exchanges, queues, policies, links)| {
         let mut bindings = BTreeMap::new();
         for (from, to, to_exchange, argument) in links {
             if exchanges.is_empty() {
@@ -93,14 +95,39 @@ pub(super) fn some_topology() -> impl Strategy<Value = Topology> {
             let bound = Binding { arguments: arguments([("h", argument)]), ..bound };
             bindings.insert(BindingKey::from(&bound), bound);
         }
-        topology(TopologyParts {
-            exchanges,
-            queues,
-            policies,
-            bindings: bindings.into_values().collect(),
+        let vhost = || vhost.clone();
+        let exchanges = exchanges.into_iter().map(|it| Exchange { vhost: vhost(), ..it });
+        let queues = queues.into_iter().map(|it| Queue { vhost: vhost(), ..it });
+        let policies = policies.into_iter().map(|it| Policy { vhost: vhost(), ..it });
+        let bindings = bindings.into_values().map(|it| Binding { vhost: vhost(), ..it });
+        TopologyParts {
+            exchanges: exchanges.collect(),
+            queues: queues.collect(),
+            policies: policies.collect(),
+            bindings: bindings.collect(),
             ..TopologyParts::default()
-        })
+        }
     })
+}
+
+/// Resources in the home vhost and in another one, and settings of every kind.
+pub(super) fn some_topology() -> impl Strategy<Value = Topology> {
+    let other = || VhostName::new("other").expect("a name");
+    (some_parts(vhost()), prop::option::of(some_parts(other())), some_settings(vhost(), other()))
+        .prop_map(|(mut parts, others, settings)| {
+            let (cluster, in_other): (Vec<_>, Vec<_>) = settings
+                .into_iter()
+                .partition(|setting| setting.vhost().is_none_or(|vhost| vhost.as_str() != "other"));
+            parts.settings = cluster;
+            if let Some(others) = others {
+                parts.exchanges.extend(others.exchanges);
+                parts.queues.extend(others.queues);
+                parts.policies.extend(others.policies);
+                parts.bindings.extend(others.bindings);
+                parts.settings.extend(in_other);
+            }
+            topology(parts)
+        })
 }
 
 proptest! {
@@ -124,7 +151,7 @@ proptest! {
         for change in plan.changes() {
             prop_assert_eq!(change.before.is_some(), matches!(change.action, Action::Update | Action::Conflict));
             if change.action == Action::Update {
-                prop_assert!(matches!(change.target, Target::Policy(_)));
+                prop_assert!(matches!(change.target, Target::Policy(_) | Target::Setting(_)));
             }
         }
         let plan = plan.without(|change| change.action == Action::Conflict);
@@ -147,7 +174,7 @@ proptest! {
         let phases: Vec<_> = plan
             .changes()
             .iter()
-            .map(|change| ["exchange", "policy", "queue", "binding"].iter().position(|kind| *kind == change.target.kind()))
+            .map(|change| ORDER.iter().position(|kind| *kind == change.target.kind()))
             .collect();
         prop_assert!(phases.is_sorted());
     }

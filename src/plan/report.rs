@@ -37,6 +37,8 @@ pub struct ApplyReport {
     pub changed: bool,
     /// Why the ledger of what the stack owns could not be brought up to date; `None` where it is.
     pub unwritten: Option<String>,
+    /// What somebody should know about what was done.
+    pub notes: Vec<String>,
     /// What a second look found.
     pub remaining: Remaining,
 }

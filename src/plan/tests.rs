@@ -328,6 +328,7 @@ fn a_report_says_what_was_not_done_and_why() {
         }],
         changed: true,
         unwritten: None,
+        notes: Vec::new(),
         remaining: Remaining::Plan(Box::new(
             plan.without(|change| !matches!(change.target, Target::Policy(_))),
         )),

@@ -94,6 +94,9 @@ fn body(text: &mut String, plan: &Plan, place: &dyn Fn(Origin) -> String, style:
         let _ = writeln!(text, "  hint: {}", gap.hint);
     }
     kept(text, plan);
+    for note in plan.notes() {
+        let _ = writeln!(text, "note: {note}");
+    }
     if let Some(elsewhere) = plan.ledger_elsewhere() {
         let _ = writeln!(text, "{elsewhere}");
     }
@@ -132,6 +135,9 @@ pub fn render_report(
         Remaining::Unseen(why) => {
             let _ = writeln!(text, "the broker was not looked at again: {why}");
         }
+    }
+    for note in &report.notes {
+        let _ = writeln!(text, "note: {note}");
     }
     if let Some(why) = &report.unwritten {
         let _ = writeln!(text, "the ledger of what the stack owns could not be written: {why}");

@@ -17,11 +17,13 @@ mod family;
 mod guardian;
 mod identity;
 mod limits;
+mod memory;
 mod prelude;
 mod program;
 mod spawner;
 
 pub use child::{Child, ChildInput, ChildOutput, Exit};
 pub use identity::NoAccount;
+pub use memory::resident;
 pub use program::{NotRunnable, check_startable, find_program};
 pub use spawner::{Fd3, SpawnError, SpawnRequest, Spawner};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::{ConsumerSpec, DeadLetterTarget};
+use crate::model::{ConsumerSpec, DeadLetterTarget, FailureClass};
 
 /// Where the messages go that a queue gives up on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,10 @@ pub enum Wish {
 pub struct Failure {
     /// Which try it was, from 1.
     pub attempt: u32,
+    /// How it failed.
+    pub class: FailureClass,
+    /// How many children have died over the message.
+    pub crashes: u32,
     /// What is wished for.
     pub wish: Wish,
 }
@@ -43,6 +47,8 @@ pub enum Disposition {
         /// One of the delays of the policy.
         delay: Duration,
     },
+    /// Publish it to the end of its own queue, then ack.
+    Again,
     /// Publish it to this target with the reason, then ack.
     DeadLetter {
         /// Where to.
@@ -68,18 +74,20 @@ pub enum Disposition {
 ///
 /// An asked-for delay takes the shortest tier that is not shorter, or the longest there is; it
 /// counts as a try like any other, so a child that always asks for more is not obeyed for ever.
+///
+/// A message over which children die is tried again even without a policy, for the fault may be
+/// elsewhere; but whatever the policy, `max_crashes` of them are enough.
 pub fn dispose(spec: &ConsumerSpec, route: &DeadLetterRoute, failure: Failure) -> Disposition {
-    let delays = spec.retry.as_ref().map_or(&[][..], |retry| &retry.delays);
-    let tier = (failure.attempt as usize).saturating_sub(1);
-    let next = match failure.wish {
-        Wish::Never => None,
-        Wish::Later => delays.get(tier),
-        Wish::After(wanted) => delays.get(tier).and_then(|_| {
-            delays.iter().filter(|delay| **delay >= wanted).min().or(delays.iter().max())
-        }),
+    let crash = failure.class == FailureClass::Crash;
+    let steps = spec.retry.as_ref().map(|retry| retry.steps(failure.class));
+    let next = match (failure.wish, steps) {
+        (Wish::Never, _) => None,
+        _ if crash && failure.crashes >= spec.max_crashes.get() => None,
+        (_, None) => crash.then_some(Disposition::Again),
+        (wish, Some(steps)) => next_step(steps, wish, failure.attempt.saturating_sub(1)),
     };
-    if let Some(delay) = next {
-        return Disposition::Retry { delay: *delay };
+    if let Some(next) = next {
+        return next;
     }
     let exhausted = failure.wish != Wish::Never;
     match route {
@@ -87,9 +95,32 @@ pub fn dispose(spec: &ConsumerSpec, route: &DeadLetterRoute, failure: Failure) -
             Disposition::DeadLetter { target: target.clone(), exhausted }
         }
         DeadLetterRoute::ByBroker => Disposition::RejectByBroker { exhausted },
-        DeadLetterRoute::Nowhere if spec.discard && (!exhausted || !delays.is_empty()) => {
+        DeadLetterRoute::Nowhere if spec.discard && (!exhausted || steps.is_some() || crash) => {
             Disposition::Discard { exhausted }
         }
         DeadLetterRoute::Nowhere => Disposition::Requeue,
     }
+}
+
+/// What the policy has for a message that has failed so often before.
+fn next_step(
+    (immediate, delays): (u32, &[Duration]),
+    wish: Wish,
+    failed: u32,
+) -> Option<Disposition> {
+    let tier = failed.checked_sub(immediate).map(|tier| tier as usize);
+    let wanted = match wish {
+        Wish::After(wanted) if !delays.is_empty() => wanted,
+        _ => {
+            return match tier {
+                None => Some(Disposition::Again),
+                Some(tier) => delays.get(tier).map(|delay| Disposition::Retry { delay: *delay }),
+            };
+        }
+    };
+    if tier.is_some_and(|tier| tier >= delays.len()) {
+        return None;
+    }
+    let fits = delays.iter().filter(|delay| **delay >= wanted).min().or(delays.iter().max());
+    fits.map(|delay| Disposition::Retry { delay: *delay })
 }

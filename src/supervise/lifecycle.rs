@@ -19,8 +19,8 @@
 //! Whether a child that has ended is followed by another is a matter of the restart policy. One that
 //! asked for it always is.
 //!
-//! "Stop now" leads to Killing from everywhere. Whatever the state, the exit of the child releases
-//! what it held.
+//! "Stop now" leads to Killing from everywhere. What a child held when it ended is kept for the
+//! next one; it is given back where there will be none, or where the next one cannot even start.
 
 use std::time::{Duration, Instant};
 
@@ -129,6 +129,8 @@ pub enum Effect {
     Signal,
     /// Kill the group.
     Kill,
+    /// Give back to the queue what no child has, now and whatever comes.
+    Return,
     /// Give everything unanswered back to the queue.
     Release,
     /// The worker is over.
@@ -204,7 +206,7 @@ impl Lifecycle {
 
     /// Takes an event; `chance` between 0 and 1 spreads the restarts.
     pub fn on(&mut self, event: Event, now: Instant, chance: f64) -> &'static [Effect] {
-        use Effect::{CloseInput, Consume, Finish, Kill, Pause, Signal, Spawn};
+        use Effect::{CloseInput, Consume, Finish, Kill, Pause, Return, Signal, Spawn};
         self.finishing |= matches!(event, Event::Retire | Event::Stop | Event::StopNow);
         let (state, effects): (State, &'static [Effect]) = match (self.state, event) {
             (State::Stopped, _) => return &[],
@@ -220,13 +222,13 @@ impl Lifecycle {
                 Some(limit) => (State::Warming { deadline: now + limit }, &[]),
                 None => (State::Running { since: now }, &[Consume]),
             },
-            (State::Starting, Event::CannotSpawn) => self.ended(now, chance, false),
-            (State::Starting, Event::Exited { clean }) => self.ended(now, chance, clean),
+            (State::Starting, Event::CannotSpawn) => self.not_begun(now, chance, false),
+            (State::Starting, Event::Exited { clean }) => self.not_begun(now, chance, clean),
             (State::Starting, _) => return &[],
 
             (State::Warming { .. }, Event::Ready) => (State::Running { since: now }, &[Consume]),
-            (State::Warming { .. }, Event::Exited { clean }) => self.ended(now, chance, clean),
-            (State::Warming { .. }, Event::Retire | Event::Stop) => (self.draining(now), &[]),
+            (State::Warming { .. }, Event::Exited { clean }) => self.not_begun(now, chance, clean),
+            (State::Warming { .. }, Event::Retire | Event::Stop) => (self.draining(now), &[Return]),
             (State::Warming { .. }, Event::StopNow) => (State::Killing, &[Kill]),
             (State::Warming { .. }, Event::Replace | Event::Deaf | Event::Recycle { .. }) => {
                 (State::Terminating { deadline: now + REPLACE_PATIENCE }, &[Signal])
@@ -240,8 +242,8 @@ impl Lifecycle {
                 self.lived(since, now);
                 self.ended(now, chance, clean)
             }
-            (State::Running { .. }, Event::Retire) => (State::Recycling, &[Pause]),
-            (State::Running { .. }, Event::Stop) => (self.draining(now), &[Pause]),
+            (State::Running { .. }, Event::Retire) => (State::Recycling, &[Pause, Return]),
+            (State::Running { .. }, Event::Stop) => (self.draining(now), &[Pause, Return]),
             (State::Running { since }, Event::Deaf) => {
                 self.lived(since, now);
                 (self.draining(now), &[Pause])
@@ -263,7 +265,8 @@ impl Lifecycle {
                 (State::Closing { deadline, end }, &[CloseInput])
             }
             (State::Recycling, Event::Exited { clean }) => self.ended(now, chance, clean),
-            (State::Recycling, Event::Stop) => (self.draining(now), &[]),
+            (State::Recycling, Event::Retire) => (State::Recycling, &[Return]),
+            (State::Recycling, Event::Stop) => (self.draining(now), &[Return]),
             (State::Recycling, Event::Replace) => {
                 self.recycled = None;
                 (State::Terminating { deadline: now + REPLACE_PATIENCE }, &[Signal])
@@ -274,14 +277,14 @@ impl Lifecycle {
             // It was on its way out already, as one that is to be replaced: now it has less time.
             (State::Draining { deadline, end }, Event::Stop) => {
                 let (sooner, last) = self.limits(now);
-                (State::Draining { deadline: deadline.min(sooner), end: end.min(last) }, &[])
+                (State::Draining { deadline: deadline.min(sooner), end: end.min(last) }, &[Return])
             }
             (State::Closing { deadline, end }, Event::Stop) => {
                 let (sooner, last) = self.limits(now);
-                (State::Closing { deadline: deadline.min(sooner), end: end.min(last) }, &[])
+                (State::Closing { deadline: deadline.min(sooner), end: end.min(last) }, &[Return])
             }
             (State::Terminating { deadline }, Event::Stop) => {
-                (State::Terminating { deadline: deadline.min(self.limits(now).1) }, &[])
+                (State::Terminating { deadline: deadline.min(self.limits(now).1) }, &[Return])
             }
             (State::Draining { deadline, end }, Event::Drained) => {
                 (State::Closing { deadline, end }, &[CloseInput])
@@ -341,7 +344,15 @@ impl Lifecycle {
             return (State::Stopped, &[Effect::Pause, Effect::Release, Effect::Finish]);
         }
         let until = if recycled == Some(true) { now } else { now + self.backoff.next(chance) };
-        (State::Waiting { until }, &[Effect::Pause, Effect::Release])
+        (State::Waiting { until }, &[Effect::Pause])
+    }
+
+    /// A child that never got so far as to take a message: others may do better.
+    fn not_begun(&mut self, now: Instant, chance: f64, clean: bool) -> (State, &'static [Effect]) {
+        match self.ended(now, chance, clean) {
+            (state @ State::Waiting { .. }, _) => (state, &[Effect::Pause, Effect::Release]),
+            stopped => stopped,
+        }
     }
 
     fn draining(&self, now: Instant) -> State {

@@ -9,8 +9,12 @@ mod canary;
 mod disposition;
 mod evidence;
 mod lifecycle;
+mod pace;
+mod pool;
 mod relocate;
 mod republish;
+mod suspects;
+mod wear;
 
 #[cfg(test)]
 mod tests;
@@ -20,5 +24,12 @@ pub use breaker::{Breaker, BreakerEffect, BreakerEvent, BreakerState};
 pub use canary::{Judgement, Sample, judge};
 pub use disposition::{DeadLetterRoute, Disposition, Failure, Wish, dispose};
 pub use lifecycle::{Effect, Event, Lifecycle, State};
+pub use pace::{PAUSE, Pace, Telling};
+pub use pool::{Load, Pool};
 pub use relocate::{packed, unpacked};
-pub use republish::{Epitaph, failed_tries, first_address, republished};
+pub use republish::{
+    Epitaph, failed_tries, first_address, recorded_crashes, republished, republished_bare,
+    suspicious,
+};
+pub use suspects::{Blame, Suspects};
+pub use wear::{Usage, Wear, worn};

@@ -15,7 +15,7 @@ use crate::model::{Delivery, headers};
 /// The properties to wait with.
 pub fn packed(delivery: &Delivery) -> BasicProperties {
     let old = &delivery.properties;
-    let mut table = old.headers().clone().unwrap_or_default();
+    let mut table = without(old.headers().clone().unwrap_or_default(), headers::DELIVERY_COUNT);
     let mut set = |name: &'static str, value: AMQPValue| {
         table.insert(name.into(), value);
     };
@@ -37,7 +37,7 @@ pub fn packed(delivery: &Delivery) -> BasicProperties {
 /// refuses.
 pub fn unpacked(delivery: &Delivery) -> BasicProperties {
     let old = &delivery.properties;
-    let mut table = old.headers().clone().unwrap_or_default();
+    let mut table = without(old.headers().clone().unwrap_or_default(), headers::DELIVERY_COUNT);
     let mut new = plain(old);
     let kept = |name| match header(old, name) {
         Some(AMQPValue::LongString(text)) => {

@@ -21,6 +21,8 @@ const MAX_ERROR: usize = 1024;
 pub struct Epitaph<'a> {
     /// Tries that have failed, this one among them.
     pub failed: u32,
+    /// Children that have died over the message.
+    pub crashes: u32,
     /// A short closed word.
     pub reason: &'a str,
     /// The child's words, if it had any.
@@ -36,7 +38,24 @@ pub struct Epitaph<'a> {
 /// How many tries of this message have failed before. A message that says nonsense, or more than
 /// its policy has tries, is believed as far as the policy goes.
 pub fn failed_tries(properties: &BasicProperties, most: u32) -> u32 {
-    let Some(value) = header(properties, headers::ATTEMPT) else { return 0 };
+    count(properties, headers::ATTEMPT).min(most)
+}
+
+/// How many children have died over this message. A message that says more than are allowed is
+/// believed as far as to have one more try.
+pub fn recorded_crashes(properties: &BasicProperties, allowed: u32) -> u32 {
+    count(properties, headers::CRASHES).min(allowed.saturating_sub(1))
+}
+
+/// Whether a message that comes from its queue is to be tried alone: children have died over it,
+/// or it has come back so often that whole supervisors may have.
+pub fn suspicious(properties: &BasicProperties, allowed: u32) -> bool {
+    count(properties, headers::CRASHES) > 0 || count(properties, headers::DELIVERY_COUNT) >= allowed
+}
+
+/// A header that is a number; 0 where there is none that makes sense.
+fn count(properties: &BasicProperties, name: &str) -> u32 {
+    let Some(value) = header(properties, name) else { return 0 };
     let count = match *value {
         AMQPValue::ShortShortInt(count) => i64::from(count),
         AMQPValue::ShortShortUInt(count) => i64::from(count),
@@ -47,7 +66,7 @@ pub fn failed_tries(properties: &BasicProperties, most: u32) -> u32 {
         AMQPValue::LongLongInt(count) => count,
         _ => 0,
     };
-    u32::try_from(count.max(0)).unwrap_or(u32::MAX).min(most)
+    u32::try_from(count.max(0)).unwrap_or(u32::MAX)
 }
 
 /// The exchange and routing key that the message was first published with. A message that comes
@@ -66,16 +85,17 @@ pub fn first_address(delivery: &Delivery) -> (&str, &str) {
 /// The properties to publish the message again with.
 pub fn republished(delivery: &Delivery, epitaph: &Epitaph<'_>) -> BasicProperties {
     let old = &delivery.properties;
-    let mut table = old.headers().clone().unwrap_or_default();
+    let mut table = harmless(old);
     let (exchange, routing_key) = first_address(delivery);
     let (exchange, routing_key) = (exchange.to_owned(), routing_key.to_owned());
-    for copies in ["CC", "BCC"] {
-        table = without(table, copies);
-    }
     let mut set = |name: &'static str, value: AMQPValue| {
         table.insert(name.into(), value);
     };
     set(headers::ATTEMPT, AMQPValue::LongInt(i32::try_from(epitaph.failed).unwrap_or(i32::MAX)));
+    if epitaph.crashes > 0 {
+        let crashes = i32::try_from(epitaph.crashes).unwrap_or(i32::MAX);
+        set(headers::CRASHES, AMQPValue::LongInt(crashes));
+    }
     set(headers::REASON, text(epitaph.reason));
     set(headers::ERROR, text(cut(epitaph.error.unwrap_or_default())));
     set(headers::CONSUMER, text(epitaph.consumer.as_str()));
@@ -91,7 +111,23 @@ pub fn republished(delivery: &Delivery, epitaph: &Epitaph<'_>) -> BasicPropertie
     if !table.inner().contains_key(headers::FIRST_QUEUE) {
         table.insert(headers::FIRST_QUEUE.into(), text(epitaph.queue.as_str()));
     }
+    with_table(old, table)
+}
 
+/// The same without a word of ours, for a message whose headers leave no room for any: it takes
+/// no more than it took on its way here.
+pub fn republished_bare(delivery: &Delivery) -> BasicProperties {
+    with_table(&delivery.properties, harmless(&delivery.properties))
+}
+
+/// The headers without those that would route more copies.
+fn harmless(old: &BasicProperties) -> FieldTable {
+    let table = old.headers().clone().unwrap_or_default();
+    ["CC", "BCC", headers::DELIVERY_COUNT].into_iter().fold(table, without)
+}
+
+/// The old properties, as far as they do no harm, with these headers.
+fn with_table(old: &BasicProperties, table: FieldTable) -> BasicProperties {
     plain(old).with_headers(table).with_delivery_mode(PERSISTENT)
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use super::status::{ConsumerState, ConsumerStatus, Settled, WorkerState, WorkerStatus};
+use super::status::{ConsumerState, ConsumerStatus, LastError, Settled, WorkerState, WorkerStatus};
 use super::times::{RANGES, Times};
 use super::words::{Outcome, Reason, RestartReason};
 use crate::model::ConsumerName;
@@ -32,6 +32,8 @@ struct Counters {
     protocol_errors: AtomicU64,
     restarts: [AtomicU64; RestartReason::ALL.len()],
     log_lines_dropped: AtomicU64,
+    scaled: Mutex<Option<u16>>,
+    last_error: Mutex<Option<LastError>>,
     state: Mutex<ConsumerState>,
     workers: Mutex<Vec<Weak<WorkerCells>>>,
 }
@@ -75,6 +77,8 @@ impl ConsumerMeter {
             protocol_errors: AtomicU64::default(),
             restarts: Default::default(),
             log_lines_dropped: AtomicU64::default(),
+            scaled: Mutex::default(),
+            last_error: Mutex::default(),
             state: Mutex::new(ConsumerState::Starting),
             workers: Mutex::default(),
         }))
@@ -131,8 +135,22 @@ impl ConsumerMeter {
         self.0.log_lines_dropped.fetch_add(lines, Relaxed);
     }
 
-    /// The consumer is now in this state.
+    /// Somebody wants so many workers, whatever the file says; `None` for what the file says.
+    pub fn set_scaled(&self, workers: Option<u16>) {
+        *lock(&self.0.scaled) = workers;
+    }
+
+    /// Something went wrong, with a message or with a process.
+    pub fn failed(&self, what: impl Into<String>) {
+        let at = jiff::Timestamp::now().to_string();
+        *lock(&self.0.last_error) = Some(LastError { at, what: what.into() });
+    }
+
+    /// The consumer is now in this state. Being down is a failure as well.
     pub fn set_state(&self, state: ConsumerState) {
+        if let ConsumerState::Down { why } = &state {
+            self.failed(why.clone());
+        }
         *lock(&self.0.state) = state;
     }
 
@@ -144,6 +162,7 @@ impl ConsumerMeter {
             slot,
             in_flight: AtomicU64::default(),
             messages: AtomicU64::default(),
+            before: AtomicU64::default(),
             failed: AtomicU64::default(),
             times: std::array::from_fn(|_| AtomicU64::default()),
             shown: Mutex::new((WorkerState::Starting, None)),
@@ -181,6 +200,8 @@ impl ConsumerMeter {
             protocol_errors: counters.protocol_errors.load(Relaxed),
             restarts: nonzero(RestartReason::ALL, &counters.restarts),
             log_lines_dropped: counters.log_lines_dropped.load(Relaxed),
+            scaled: *lock(&counters.scaled),
+            last_error: lock(&counters.last_error).clone(),
             workers,
         }
     }
@@ -209,6 +230,8 @@ struct WorkerCells {
     slot: u16,
     in_flight: AtomicU64,
     messages: AtomicU64,
+    /// How many of them there were before its child was started.
+    before: AtomicU64,
     failed: AtomicU64,
     times: [AtomicU64; RANGES],
     shown: Mutex<(WorkerState, Option<u32>)>,
@@ -231,6 +254,21 @@ impl WorkerMeter {
         one(&self.0.failed);
     }
 
+    /// Messages in the worker's ledger.
+    pub fn in_flight(&self) -> u64 {
+        self.0.in_flight.load(Relaxed)
+    }
+
+    /// The process id of its child, while there is one.
+    pub fn pid(&self) -> Option<u32> {
+        lock(&self.0.shown).1
+    }
+
+    /// How many messages are over with its child.
+    pub fn messages(&self) -> u64 {
+        self.0.messages.load(Relaxed).saturating_sub(self.0.before.load(Relaxed))
+    }
+
     /// What it has done so far.
     pub fn tally(&self) -> Tally {
         let cells = &*self.0;
@@ -249,6 +287,9 @@ impl WorkerMeter {
 
     /// Its child is this process, or there is none.
     pub fn set_pid(&self, pid: Option<u32>) {
+        if pid.is_some() {
+            self.0.before.store(self.0.messages.load(Relaxed), Relaxed);
+        }
         lock(&self.0.shown).1 = pid;
     }
 }

@@ -24,8 +24,8 @@ pub use meter::{ConsumerMeter, Tally, WorkerMeter};
 pub use registry::Registry;
 pub use screen::progress;
 pub use status::{
-    ConfigStatus, ConnectionState, ConsumerState, ConsumerStatus, Settled, Status, WorkerState,
-    WorkerStatus,
+    ConfigStatus, ConnectionState, ConsumerState, ConsumerStatus, InForce, LastError, Settled,
+    Status, WorkerState, WorkerStatus,
 };
 pub use times::{RANGES, Times};
 pub use topology::{Role, TopologyStatus};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::meter::ConsumerMeter;
-use super::status::{ConfigStatus, ConnectionState, Status};
+use super::status::{ConfigStatus, ConnectionState, InForce, Status};
 use super::topology::{Role, TopologyStatus};
 use super::words::ConnectionRole;
 use crate::model::ConsumerName;
@@ -57,12 +57,11 @@ impl Registry {
     /// The files were loaded, and this is what came of it.
     pub fn reload_succeeded(&self, message: impl Into<String>) {
         let now = jiff::Timestamp::now().to_string();
-        self.known().config = ConfigStatus {
-            last_reload_ok: Some(true),
-            message: message.into(),
-            last_reload_at: Some(now.clone()),
-            last_success_at: Some(now),
-        };
+        let config = &mut self.known().config;
+        config.last_reload_ok = Some(true);
+        config.message = message.into();
+        config.last_reload_at = Some(now.clone());
+        config.last_success_at = Some(now);
     }
 
     /// The files could not be used; what ran before runs on.
@@ -72,6 +71,13 @@ impl Registry {
         config.last_reload_ok = Some(false);
         config.message = message.into();
         config.last_reload_at = Some(now);
+    }
+
+    /// This version of the files is in force from now on.
+    pub fn in_force(&self, stack: impl Into<String>, digest: impl Into<String>) {
+        let since = jiff::Timestamp::now().to_string();
+        let in_force = InForce { stack: stack.into(), digest: digest.into(), since };
+        self.known().config.in_force = Some(in_force);
     }
 
     /// Who makes the broker as the files say.

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::topology::TopologyStatus;
 use super::words::{ConnectionRole, Reason, RestartReason};
 use crate::model::ConsumerName;
 
 /// What a consumer as a whole does.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum ConsumerState {
     /// Its first workers are on their way.
@@ -36,7 +36,7 @@ pub enum ConsumerState {
 }
 
 /// What one worker does.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum WorkerState {
     /// Its child or its channel is on its way.
@@ -56,7 +56,7 @@ pub enum WorkerState {
 }
 
 /// What a connection to the broker does.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum ConnectionState {
     /// It is being opened.
@@ -79,7 +79,7 @@ pub enum ConnectionState {
 }
 
 /// One worker.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerStatus {
     /// Its number among the workers of its consumer, from 0.
     pub slot: u16,
@@ -93,7 +93,7 @@ pub struct WorkerStatus {
 }
 
 /// Settled messages by what became of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settled {
     /// Done.
     pub acked: u64,
@@ -134,8 +134,17 @@ impl Settled {
     }
 }
 
+/// What went wrong last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastError {
+    /// When, RFC 3339 in UTC.
+    pub at: String,
+    /// What, for a person.
+    pub what: String,
+}
+
 /// One consumer. Counts are since the supervisor started.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsumerStatus {
     /// What it does.
     #[serde(flatten)]
@@ -158,6 +167,10 @@ pub struct ConsumerStatus {
     pub restarts: BTreeMap<RestartReason, u64>,
     /// Log lines of children that were not written, because there were too many.
     pub log_lines_dropped: u64,
+    /// How many workers somebody wants of it, where that is not what the file says.
+    pub scaled: Option<u16>,
+    /// What went wrong last, with a message or with a process.
+    pub last_error: Option<LastError>,
     /// Its workers, in the order they came.
     pub workers: Vec<WorkerStatus>,
 }
@@ -175,8 +188,19 @@ impl ConsumerStatus {
     }
 }
 
+/// The version of the files that is in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InForce {
+    /// The stack they describe.
+    pub stack: String,
+    /// A hash over all texts that were read, hexadecimal.
+    pub digest: String,
+    /// Since when, RFC 3339 in UTC.
+    pub since: String,
+}
+
 /// How the files stand.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigStatus {
     /// Whether the last attempt to load them succeeded; `None` before the first.
     pub last_reload_ok: Option<bool>,
@@ -186,10 +210,12 @@ pub struct ConfigStatus {
     pub last_reload_at: Option<String>,
     /// When the last successful attempt was, RFC 3339 in UTC.
     pub last_success_at: Option<String>,
+    /// What is in force; `None` before the first time.
+    pub in_force: Option<InForce>,
 }
 
 /// Everything a reader may know at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// Consumers by name.
     pub consumers: BTreeMap<ConsumerName, ConsumerStatus>,

@@ -1,9 +1,9 @@
 //! How the broker stands to the files, and this supervisor to others of the same stack.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Who makes the broker as the files say.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "role", rename_all = "snake_case")]
 pub enum Role {
     /// Not known yet, or nobody: the files say to leave the broker alone.
@@ -21,7 +21,7 @@ pub enum Role {
 }
 
 /// What the looks at the broker have come to.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TopologyStatus {
     /// Who applies.
     #[serde(flatten)]

@@ -1,105 +1,17 @@
 //! `import` and `export` against a real broker: what goes round comes back the same.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::{Command, Stdio};
+mod whole;
+mod yard;
+
+use std::os::unix::fs::MetadataExt;
 
 use insta::assert_snapshot;
 use reqwest::Method;
 use serde_json::{Value, json};
-use warrener::config::Environment;
-use warrener::model::Topology;
 
-use crate::reconcile::{api, get};
-use crate::support::broker::{Vhost, amqp_url, fresh_vhost, management_url, since};
-use crate::support::stack::Said;
-
-/// A folder, a vhost, and the program.
-struct Yard {
-    vhost: Vhost,
-    folder: tempfile::TempDir,
-}
-
-impl Yard {
-    fn new() -> Self {
-        Self { vhost: fresh_vhost(), folder: tempfile::tempdir().expect("a folder") }
-    }
-
-    /// Runs the program with the broker of this vhost in its environment.
-    fn run(&self, arguments: &[&str]) -> Said {
-        let output = Command::new(env!("CARGO_BIN_EXE_warrener"))
-            .args(arguments)
-            .current_dir(self.folder.path())
-            .env("AMQP_URL", amqp_url(&self.vhost))
-            .env("WARRENER_MANAGEMENT", management_url())
-            .env("WARRENER_STATE_DIR", self.folder.path().join("state"))
-            .stdin(Stdio::null())
-            .output()
-            .expect("the program runs");
-        let text = |bytes| {
-            let text = String::from_utf8(bytes).expect("text");
-            text.replace(self.vhost.name(), "VHOST").replace(&management_url(), "MANAGEMENT")
-        };
-        Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
-    }
-
-    fn read(&self, file: &str) -> String {
-        std::fs::read_to_string(self.folder.path().join(file)).expect("a file")
-    }
-
-    fn write(&self, file: &str, text: &str) {
-        std::fs::write(self.folder.path().join(file), text).expect("a file");
-    }
-
-    /// Imports a document of this folder of tests into a file that knows where the broker is.
-    fn import(&self, name: &str) -> Said {
-        let source =
-            format!("{}/tests/it/carry/definitions/{name}.json", env!("CARGO_MANIFEST_DIR"));
-        let said = self.run(&["import", &source, "--vhost", "/", "--stack", "test"]);
-        let management = format!("\nbroker:\n  management: {}\n", management_url());
-        self.write("stack.yaml", &said.out.replacen("\nbroker:\n", &management, 1));
-        said
-    }
-
-    /// Applies a file and demands that nothing is left to do.
-    fn settles(&self, file: &str) {
-        let applied = self.run(&["apply", file]);
-        assert_eq!(applied.code, Some(0), "{applied:?}\n{}", self.read(file));
-        self.is_settled(file);
-    }
-
-    fn is_settled(&self, file: &str) {
-        let again = self.run(&["plan", file]);
-        assert_eq!(
-            (again.code, again.out.as_str()),
-            (Some(0), "nothing to do: the broker is as the files say\n"),
-            "{again:?}\n{}",
-            self.read(file)
-        );
-    }
-
-    /// What a file says should exist.
-    fn topology(&self, file: &str) -> Topology {
-        let path = self.folder.path().join(file);
-        let environment = Known(BTreeMap::from([("AMQP_URL", amqp_url(&self.vhost))]));
-        match warrener::files::load_with(&[path], &environment) {
-            Ok(loaded) => loaded.desired.topology,
-            Err(error) => panic!("{}", error.render(false)),
-        }
-    }
-}
-
-struct Known(BTreeMap<&'static str, String>);
-
-impl Environment for Known {
-    fn variable(&self, name: &str) -> Result<Option<String>, String> {
-        Ok(self.0.get(name).cloned())
-    }
-
-    fn file(&self, _: &Path) -> Result<String, String> {
-        Err("there are no files".into())
-    }
-}
+use crate::reconcile::api;
+use crate::support::broker::since;
+use yard::{Yard, document};
 
 /// Import → check → apply → plan → export → plan; then as definitions, written from the broker and
 /// from the file, into empty vhosts.
@@ -115,29 +27,22 @@ fn goes_round(name: &str, adapt: impl Fn(&str) -> String) {
     let exported = yard.run(&["export", "--stack", "test", "-o", "again.yaml"]);
     assert_eq!(exported.code, Some(0), "{exported:?}\n{}", yard.read("again.yaml"));
     yard.is_settled("again.yaml");
-    assert_eq!(yard.topology("again.yaml"), yard.topology("stack.yaml"));
+    let (there, here) = (yard.topology("again.yaml"), yard.topology("stack.yaml"));
+    assert_eq!(yard.of_vhost(&there), yard.of_vhost(&here));
 
-    let from_broker = yard.run(&["export", "--definitions"]);
-    let from_file = yard.run(&["export", "--definitions", "stack.yaml"]);
-    for (definitions, way) in [(from_broker, "broker"), (from_file, "file")] {
-        assert_eq!(definitions.code, Some(0), "{way}: {definitions:?}");
+    for (arguments, file) in [
+        (&["export", "--definitions"][..], "again.yaml"),
+        (&["export", "--definitions", "stack.yaml"], "stack.yaml"),
+    ] {
+        let definitions = yard.run(arguments);
+        assert_eq!(definitions.code, Some(0), "{definitions:?}");
         let empty = Yard::new();
         let document = definitions.out.replace("VHOST", empty.vhost.name());
         let document: Value = serde_json::from_str(&document).expect("JSON");
         api(Method::POST, "definitions", Some(&document));
-        empty.write("stack.yaml", &yard.read("stack.yaml"));
-        empty.is_settled("stack.yaml");
-        assert_eq!(empty.vhost_has(), yard.vhost_has(), "{way}");
-    }
-}
-
-impl Yard {
-    /// How much there is, whoever declared it.
-    fn vhost_has(&self) -> [usize; 4] {
-        ["queues", "exchanges", "bindings", "policies"].map(|kind| {
-            let listed = get(&format!("{kind}/{}", self.vhost.name()));
-            listed.as_array().expect("a list").len()
-        })
+        empty.write(file, &yard.read(file).replace(yard.vhost.name(), empty.vhost.name()));
+        empty.is_settled(file);
+        assert_eq!(empty.vhost_has(), yard.vhost_has(), "{arguments:?}");
     }
 }
 
@@ -194,7 +99,7 @@ fn definitions_of_4_3_go_round() {
 #[test]
 fn what_does_not_come_along_is_listed() {
     let yard = Yard::new();
-    let said = yard.import("3.6");
+    let said = yard.run(&["import", &document("3.6"), "--stack", "test"]);
     assert_eq!(said.code, Some(3));
     assert_snapshot!(said.out, @r##"
     # From definitions of RabbitMQ 3.6.15, by `warrener import`.
@@ -202,6 +107,14 @@ fn what_does_not_come_along_is_listed() {
 
     broker:
       url: "${AMQP_URL:-amqp://guest:guest@localhost:5672/%2F}"
+
+    users:
+      legacy-app:
+        password_hash: "GqUhE1McM8o9cLCGyCZJOsBUhUvGkAXvW6epXCsFYXNVGE3+"
+        tags: [management, monitoring]
+
+    permissions:
+      legacy-app: { write: ".*", read: ".*" }
 
     exchanges:
       "*parcel": { type: fanout, alternate_exchange: parcel }
@@ -227,25 +140,37 @@ fn what_does_not_come_along_is_listed() {
         apply_to: queues
         priority: 5
         definition: { max-length: 50000, overflow: drop-head }
+
+    parameters:
+      shovel:
+        "parcels to the far side":
+          ack-mode: on-confirm
+          dest-queue: parcel.in
+          dest-uri: "amqp://mover:${PARCELS_TO_THE_FAR_SIDE_DEST_URI_PASSWORD}@127.0.0.1:1/%2f"
+          src-queue: parcel.in
+          src-uri: "amqp://"
     "##);
     assert_snapshot!(said.err, @r#"
-    left out: `global_parameters` with 1 entry: files of this version do not have it
-    left out: `parameters` with 1 entry: files of this version do not have it
-    left out: `permissions` with 1 entry: files of this version do not have it
-    left out: `users` with 1 entry: files of this version do not have it
-      hint: set it by hand where it is needed: files of this version cannot
     left out: the binding of queue `gone.since.2016` to exchange `parcel` with key `k`: there is no queue `gone.since.2016`
       hint: declare the missing end, with `manage: false` if somebody else makes it, and write the binding again
     left out: policy `ha-two`: it does nothing but mirror queues
       hint: for replicas make the queues quorum queues: `type: quorum`
     left out: `x-queue-mode` of queue `parcel.lazy`: queue `parcel.lazy` has the argument `x-queue-mode`, which brokers have retired
       hint: look at the queue before you apply
-    not needed: exchange `amq.rabbitmq.log`, exchange `amq.topic`: the broker makes it by itself
+    variable: `PARCELS_TO_THE_FAR_SIDE_DEST_URI_PASSWORD`: a password of parameter `shovel/parcels to the far side`
+      hint: set these variables for the commands that use the file
+    not needed: exchange `amq.rabbitmq.log`, exchange `amq.topic`, global parameter `cluster_name`: the broker makes it by itself
     not needed: queue `amq.gen-JzTY20BRgKO-HjmUJj0wLg`: it goes with its client
-    vhost `/`: 2 exchanges, 7 queues, 5 bindings, 1 policy; 7 left out
+    vhost `/`: 2 exchanges, 7 queues, 5 bindings, 1 policy, 1 user, 1 permission, 1 parameter; 3 left out
     "#);
-    // A secret in there is not repeated.
+    // A secret in there is not repeated, unless somebody asks for it.
     assert!(!said.out.contains("s3cret") && !said.err.contains("s3cret"));
+    let open =
+        yard.run(&["import", &document("3.6"), "--secrets", "--vhost", "/", "-o", "open.yaml"]);
+    assert!(yard.read("open.yaml").contains("amqp://mover:s3cret@127.0.0.1:1/%2f"), "{open:?}");
+    assert!(open.err.contains(", user `legacy-app`: it is not selected\n"), "{open:?}");
+    let mode = std::fs::metadata(yard.folder.path().join("open.yaml")).expect("a file").mode();
+    assert_eq!(mode & 0o777, 0o600);
 }
 
 #[test]

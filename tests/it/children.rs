@@ -24,6 +24,7 @@ fn program(line: &str) -> Command {
         .args(words)
         .env_remove("PYTHONUNBUFFERED")
         .env("LEDGER", "/dev/null")
+        .env("TRIES", "/dev/null")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -119,6 +120,9 @@ fn how_they_end() {
     assert_eq!(crashed.status.signal(), Some(11));
     assert_eq!(crashed.stdout, b"ack 1-0\n");
     assert_eq!(crashed.stderr, b"about to crash on crash me\n");
+
+    let poisoned = run("poison.py", &messages(&["poison it"]));
+    assert_eq!(poisoned.status.signal(), Some(11), "a real one, of its own making");
 
     let flooded = run("stderr_flood.py 2", &messages(&["a"]));
     assert!(flooded.stderr.len() > 2 << 20, "{} bytes", flooded.stderr.len());

@@ -61,7 +61,7 @@ exit "$verdict"
             "1: exhausted after 2, exit code 1",
             "3: rejected after 1, exit code 3",
             "5: rejected after 1, exit code 5",
-            "signal: exhausted after 2, signal 11 (SIGSEGV)",
+            "signal: crashed after 2, crash 2 of 3: signal 11 (SIGSEGV)",
         ]
     );
     let books = stop(&mut case);

@@ -291,3 +291,36 @@ async fn connections_that_end_in_the_middle_of_anything_are_made_again() {
     proxy.cut();
     nothing_is_lost(&mut case, MESSAGES).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changes_during_an_outage_is_checked_at_once_and_done_afterwards() {
+    let (mut case, proxy) = Case::behind_proxy("").await;
+    case.start(&ledger("0"));
+    case.supervisor.wait_for("started: topology");
+    case.send(&["0"]).await;
+    case.wait_handled(1);
+    let children = case.supervisor.children();
+    proxy.refuse(true);
+    proxy.cut();
+    case.supervisor.wait_for("connection lost role=consume");
+    let more = |key: &str| {
+        let worker = consumer("worker", "work", &ledger("0"));
+        let second = consumer("second", "more", &(ledger("0") + key));
+        format!(
+            "{QUEUES}  more: {{ dead_letter: {{ queue: dead }} }}\nconsumers:\n{worker}{second}"
+        )
+    };
+    case.write(&more("tyop: 1\n"));
+    case.supervisor.wait_for("there is no key `tyop` here");
+    case.write(&more(""));
+    case.supervisor.wait_for("waiting for the broker");
+    assert_eq!(case.logged("reloaded: "), 0);
+    proxy.refuse(false);
+    case.supervisor
+        .wait_for("reloaded: topology: 1 created, 0 updated; consumers: 1 started, 1 kept");
+    case.outside.publish("more", ["x".to_owned()]).await;
+    case.outside.wait_for_consumers("more", 1, PATIENCE).await;
+    case.outside.wait_for_depth("more", 0, PATIENCE).await;
+    assert!(children.iter().all(|pid| case.supervisor.children().contains(pid)));
+    case.stop(STOPPED);
+}

@@ -125,15 +125,18 @@ async fn one_whose_line_never_ends_is_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_child_held_when_it_ended_goes_back() {
-    for file in ["exits_holding.py", "half_answer.py"] {
-        let mut case = Case::run(&python(file)).await;
+async fn what_a_child_held_when_it_ended_has_failed() {
+    for (file, exit) in [("exits_holding.py", "exit code 0"), ("half_answer.py", "exit code 0")] {
+        let mut case = Case::run(&(python(file) + "max_crashes: 2\n")).await;
         case.send(&["a", "b"]).await;
-        wait_until("a third life", PATIENCE, || case.logged("worker[0]: started") >= 3);
+        case.outside.wait_for_depth("dead", 2, PATIENCE).await;
+        for dead in case.outside.take_all("dead").await {
+            assert_eq!(dead.header("warrener-reason"), "crashed", "{file}");
+            assert_eq!(dead.header("warrener-error"), format!("crash 2 of 2: {exit}"), "{file}");
+        }
         let books = case.stop(STOPPED);
-        case.outside.wait_for_depth("work", 2, PATIENCE).await;
-        assert_eq!(books.count("acked"), 0, "{file}");
-        assert_eq!(books.count("received"), books.count("released"), "{file}");
+        assert_eq!((books.count("acked"), books.count("released")), (0, 0), "{file}");
+        assert_eq!(books.count("dead_lettered"), 2, "{file}");
     }
 }
 
@@ -259,6 +262,18 @@ async fn one_that_never_reads_does_not_hold_up_a_stop() {
     let books = case.stop(STOPPED);
     assert_eq!(books.count("released"), 64);
     case.outside.wait_for_depth("work", 200, PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_never_reads_runs_out_of_time_and_is_replaced() {
+    let mut case = Case::run(&(python("never_reads.py") + "timeout: 500ms\nprefetch: 4\n")).await;
+    let bodies: Vec<String> = (0..4).map(|_| "x".repeat(1 << 20)).collect();
+    case.outside.publish("work", bodies).await;
+    case.outside.wait_for_depth("dead", 1, PATIENCE).await;
+    let dead = case.outside.take_all("dead").await;
+    assert_eq!(dead[0].header("warrener-reason"), "timeout");
+    wait_until("a second life", PATIENCE, || case.logged("worker[0]: started") >= 2);
+    case.stop(Duration::from_secs(15));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use warrener::engine::{Command, CrewOrder, CrewRequest, Engine, Options, Outcome};
+use warrener::engine::{Command, CrewOrder, CrewRequest, Engine, EngineRequest, Options, Outcome};
 use warrener::model::ConsumerName;
 use warrener::telemetry::{ConsumerState, ConsumerStatus, Registry};
 
@@ -20,7 +20,7 @@ struct Inside {
     outside: Outside,
     registry: Registry,
     command: Command,
-    orders: mpsc::Sender<CrewRequest>,
+    requests: mpsc::Sender<EngineRequest>,
     task: JoinHandle<Outcome>,
     _vhost: crate::support::broker::Vhost,
 }
@@ -32,26 +32,27 @@ impl Inside {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), &url, keys);
         let (registry, command) = (Registry::new(), Command::default());
-        let (orders, inbox) = mpsc::channel(1);
+        let (requests, inbox) = mpsc::channel(1);
         let files: Vec<PathBuf> = vec![folder.path().join("stack.yaml")];
         let options = Options {
             load: Box::new(move || warrener::files::load(&files)),
             registry: registry.clone(),
             watch: false,
             alone: false,
-            orders: Some(inbox),
+            requests: Some(inbox),
         };
         let outside = Outside::connect(&url).await;
         let (told, runtime) = (command.clone(), tokio::runtime::Handle::current());
         let task =
             tokio::task::spawn_blocking(move || runtime.block_on(Engine::run(options, told)));
-        Self { folder, url, outside, registry, command, orders, task, _vhost: vhost }
+        Self { folder, url, outside, registry, command, requests, task, _vhost: vhost }
     }
 
     async fn tell(&self, consumer: &str, order: CrewOrder) -> bool {
         let (known, answer) = oneshot::channel();
         let consumer = ConsumerName::new(consumer).unwrap();
-        self.orders.send(CrewRequest { consumer, order, known }).await.unwrap();
+        let request = CrewRequest { consumer, order, known };
+        self.requests.send(EngineRequest::Crew(request)).await.unwrap();
         answer.await.unwrap()
     }
 

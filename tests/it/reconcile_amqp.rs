@@ -7,7 +7,7 @@ use insta::assert_snapshot;
 use serde_json::json;
 use warrener::broker::management::{ManagementClient, ManagementError, Timeouts};
 use warrener::broker::{Scope, observe};
-use warrener::model::Management;
+use warrener::model::{Management, TlsFiles};
 
 use crate::support::broker::{management_url, since};
 use crate::support::stack::{Said, Stack};
@@ -177,6 +177,7 @@ async fn a_silent_port_costs_the_time_limit_and_no_more() {
         url: url.clone(),
         user: "guest".into(),
         password: "guest".to_owned().into(),
+        tls: TlsFiles::default(),
         explicit: false,
     };
     let client = ManagementClient::new(&management, Timeouts { connect: limit, whole: limit })

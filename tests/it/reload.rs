@@ -177,3 +177,45 @@ async fn a_conflict_with_the_broker_refuses_the_whole_change() {
     assert_eq!(supervisor.children(), before);
     assert_eq!(outside.depth("b").await, None, "part of a refused change was made");
 }
+
+/// What stands half written for a moment may be valid and mean something else: here, a consumer
+/// less.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_forty_saves_in_place_no_half_file_is_ever_in_force() {
+    let vhost = fresh_vhost();
+    let url = amqp_url(&vhost);
+    let mut supervisor = Supervisor::prepare();
+    let whole = stack(&url, &[("a", "0"), ("b", "0")]);
+    let half = whole.split("  b:\n    queue").next().expect("the file without its end").to_owned();
+    supervisor.write("stack.yaml", &whole);
+    supervisor.start();
+    supervisor.wait_for("started: topology");
+    let outside = Outside::connect(&url).await;
+    works(&supervisor, &outside, "a").await;
+    works(&supervisor, &outside, "b").await;
+    let before = supervisor.children();
+    let pause = |millis| std::thread::sleep(std::time::Duration::from_millis(millis));
+    let mut longest = std::time::Duration::ZERO;
+    for save in 0..40 {
+        let begun = std::time::Instant::now();
+        supervisor.write("stack.yaml", "");
+        supervisor.write("stack.yaml", &half);
+        pause(10);
+        supervisor.write("stack.yaml", &format!("{whole}# save {save}\n"));
+        longest = longest.max(begun.elapsed());
+        // From one after the other to each for itself.
+        pause(save * 5);
+    }
+    supervisor.wait_for("the files say the same as before");
+    works(&supervisor, &outside, "a").await;
+    works(&supervisor, &outside, "b").await;
+    // On a machine so busy that a save takes longer, half a file is what there was for that time.
+    if longest < std::time::Duration::from_millis(100) {
+        assert_eq!(supervisor.children(), before, "a process was touched");
+        let log = supervisor.log();
+        let read = log.contains("reloaded: ") || log.contains("cannot be used");
+        assert!(!read, "half a file was read");
+    }
+    supervisor.signal(Signal::SIGTERM);
+    assert!(supervisor.exited(PATIENCE).success());
+}

@@ -48,9 +48,11 @@ const ROOMS: &[(&str, &[(&str, &str)])] = &[
             ("process", "wiring"),
         ],
     ),
+    ("admin", &[("model", "names of consumers and stacks"), ("engine", "what it can be asked")]),
     (
         "cli",
         &[
+            ("admin", "front end"),
             ("model", "front end"),
             ("config", "front end"),
             ("definitions", "front end"),

@@ -3,17 +3,27 @@
 use std::ops::Deref;
 
 use futures_util::FutureExt;
-use lapin::Channel;
+use lapin::{Channel, Connection};
 
 /// A channel that is closed when it is dropped.
 ///
 /// lapin closes one when its last handle goes, but a call that is never answered keeps a handle for
 /// ever: a consumer whose confirmation got lost would then hold messages that nobody works on.
-pub struct OwnedChannel(Channel);
+pub struct OwnedChannel {
+    channel: Channel,
+    frame_max: u32,
+}
 
 impl OwnedChannel {
-    pub(crate) fn new(channel: Channel) -> Self {
-        Self(channel)
+    /// Opens one.
+    pub(crate) async fn open(connection: &Connection) -> lapin::Result<Self> {
+        let channel = connection.create_channel().await?;
+        Ok(Self { channel, frame_max: connection.configuration().frame_max() })
+    }
+
+    /// The largest frame that its connection takes, bytes with everything around the payload.
+    pub(super) fn frame_max(&self) -> u32 {
+        self.frame_max
     }
 }
 
@@ -21,15 +31,15 @@ impl Deref for OwnedChannel {
     type Target = Channel;
 
     fn deref(&self) -> &Channel {
-        &self.0
+        &self.channel
     }
 }
 
 impl Drop for OwnedChannel {
     fn drop(&mut self) {
-        if self.0.status().connected() {
+        if self.channel.status().connected() {
             // The first poll queues the frame; the answer matters to nobody.
-            let _ = self.0.close(200, "OK".into()).now_or_never();
+            let _ = self.channel.close(200, "OK".into()).now_or_never();
         }
     }
 }

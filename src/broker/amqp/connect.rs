@@ -11,6 +11,7 @@ use lapin::{AsyncTcpStream, Connection, ConnectionProperties, ErrorKind};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::broker::tls;
 use crate::model::Endpoint;
 use crate::telemetry::ConnectionRole;
 
@@ -114,6 +115,8 @@ pub async fn connect(
     name: &str,
 ) -> Result<Wire, ConnectError> {
     use ConnectErrorKind::Unreachable;
+    let tls = tls::for_amqp(&endpoint.tls)
+        .map_err(|why| ConnectError::new(endpoint, ConnectErrorKind::Tls, why))?;
     let authority = &endpoint.uri.authority;
     let dial = TcpStream::connect((authority.host.as_str(), authority.port));
     let stream = match timeout(DIAL_TIMEOUT, dial).await {
@@ -144,8 +147,7 @@ pub async fn connect(
             Ok(match uri.scheme {
                 lapin::uri::AMQPScheme::AMQP => stream,
                 lapin::uri::AMQPScheme::AMQPS => {
-                    let config = lapin::tcp::OwnedTLSConfig::default();
-                    stream.into_tls(&uri.authority.host, config.as_ref()).await?
+                    stream.into_tls(&uri.authority.host, tls.as_ref()).await?
                 }
             })
         },

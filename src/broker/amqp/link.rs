@@ -79,8 +79,8 @@ impl Link {
                 // The keeper has ended, so nothing will ever be up again; callers are cancelled.
                 Err(_) => return std::future::pending().await,
             };
-            match timeout(CALL_TIMEOUT, wire.connection.create_channel()).await {
-                Ok(Ok(channel)) => return OwnedChannel::new(channel),
+            match timeout(CALL_TIMEOUT, OwnedChannel::open(&wire.connection)).await {
+                Ok(Ok(channel)) => return channel,
                 Ok(Err(error)) => {
                     tracing::debug!(%error, "cannot open a channel");
                     wire.cut();

@@ -10,6 +10,7 @@
 //! - Consuming, publishing and topology each have connections of their own: an alarm makes the
 //!   broker stop reading from connections that publish, and acks must not wait behind that.
 
+mod backlog;
 mod channel;
 mod connect;
 mod link;
@@ -18,10 +19,11 @@ mod publisher;
 mod settle;
 mod subscription;
 
+pub use backlog::Backlog;
 pub use channel::OwnedChannel;
 pub use connect::{CALL_TIMEOUT, ConnectError, ConnectErrorKind, Wire, connect};
 pub use link::{Link, LinkState};
 pub use pool::LinkPool;
-pub use publisher::{Outgoing, PublishError, Publisher};
+pub use publisher::{Outgoing, PublishError, Publisher, encoded_size};
 pub(crate) use subscription::from_lapin;
 pub use subscription::{Incoming, Pausing, SubscribeError, Subscription};

@@ -5,11 +5,13 @@
 //! at a time there is nobody else it could belong to.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use amq_protocol::frame::WriteContext;
+use amq_protocol::protocol::basic::gen_properties;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::{BasicProperties, Channel, Confirmation};
+use lapin::{BasicProperties, Confirmation};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
@@ -26,6 +28,17 @@ const QUEUED_PER_LANE: usize = 64;
 /// unknown after that is given back to its queue, at the price of a possible duplicate.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The largest frame of a broker that is not told otherwise, bytes.
+const USUAL_FRAME: u32 = 128 << 10;
+
+/// What a content header takes besides the properties: type, channel, size and end of its frame;
+/// class, weight and size of the body in it.
+const AROUND: u64 = 8 + 12;
+
+/// What a broker may add to the headers of a message that expires: an entry of `x-death` and three
+/// headers more, with names of up to 255 bytes in them.
+const GROWTH: u64 = 2048;
+
 /// A message to publish.
 #[derive(Debug)]
 pub struct Outgoing {
@@ -37,6 +50,8 @@ pub struct Outgoing {
     pub properties: BasicProperties,
     /// The body.
     pub body: Vec<u8>,
+    /// Whether brokers will add to its headers on its way, as they do to what expires.
+    pub grows: bool,
 }
 
 /// Why a message is not known to have arrived.
@@ -48,6 +63,15 @@ pub enum PublishError {
     /// The broker could not store it.
     #[error("the broker refused to store it")]
     Nacked,
+    /// Properties travel in one frame, and the broker ends the connection for a larger one; so it
+    /// was not sent.
+    #[error("its properties and headers take {size} bytes, and the broker's frames hold {most}")]
+    TooLarge {
+        /// What they take.
+        size: u64,
+        /// What there is room for.
+        most: u64,
+    },
     /// Nobody knows: it may have arrived or not.
     #[error("its fate is unknown: {0}")]
     Unknown(String),
@@ -63,16 +87,27 @@ struct Job {
 pub struct Publisher {
     lanes: Arc<Vec<(mpsc::Sender<Job>, AbortOnDropHandle<()>)>>,
     next: Arc<AtomicUsize>,
+    /// The largest frame of the last connection.
+    frame_max: Arc<AtomicU32>,
 }
 
 impl Publisher {
     /// Starts the lanes on a link of role `publish`.
     pub fn start(link: &Arc<Link>) -> Self {
+        let frame_max = Arc::new(AtomicU32::new(USUAL_FRAME));
         let lane = |_| {
             let (tx, rx) = mpsc::channel(QUEUED_PER_LANE);
-            (tx, AbortOnDropHandle::new(tokio::spawn(run_lane(link.clone(), rx))))
+            let running = run_lane(link.clone(), frame_max.clone(), rx);
+            (tx, AbortOnDropHandle::new(tokio::spawn(running)))
         };
-        Self { lanes: Arc::new((0..LANES).map(lane).collect()), next: Arc::default() }
+        let lanes = Arc::new((0..LANES).map(lane).collect());
+        Self { lanes, next: Arc::default(), frame_max }
+    }
+
+    /// Whether the frame for its properties holds them, and what brokers will add. What has no room
+    /// is not published.
+    pub fn has_room(&self, message: &Outgoing) -> bool {
+        fits(message, self.frame_max.load(Ordering::Relaxed)).is_ok()
     }
 
     /// Publishes and waits for the confirm, at most 30 s in all.
@@ -92,7 +127,7 @@ impl Publisher {
     }
 }
 
-async fn run_lane(link: Arc<Link>, mut jobs: mpsc::Receiver<Job>) {
+async fn run_lane(link: Arc<Link>, frame_max: Arc<AtomicU32>, mut jobs: mpsc::Receiver<Job>) {
     let mut channel = None;
     while let Some(Job { message, mut outcome }) = jobs.recv().await {
         let work = async {
@@ -100,6 +135,7 @@ async fn run_lane(link: Arc<Link>, mut jobs: mpsc::Receiver<Job>) {
                 Some(channel) => channel,
                 None => confirmed_channel(&link).await?,
             };
+            frame_max.store(open.frame_max(), Ordering::Relaxed);
             let result = publish_on(&open, message).await;
             // After an unknown fate the next confirm on this channel could be the late one.
             if !matches!(result, Err(PublishError::Unknown(_))) {
@@ -126,7 +162,22 @@ async fn confirmed_channel(link: &Link) -> Result<OwnedChannel, PublishError> {
     Ok(channel)
 }
 
-async fn publish_on(channel: &Channel, message: Outgoing) -> Result<(), PublishError> {
+/// What the properties of a message take on the wire, bytes.
+pub fn encoded_size(properties: &BasicProperties) -> u64 {
+    // Writing to memory cannot fail.
+    gen_properties(properties)(WriteContext::from(Vec::new())).map_or(u64::MAX, |end| end.position)
+}
+
+/// Whether the properties fit the one frame they travel in.
+fn fits(message: &Outgoing, frame_max: u32) -> Result<(), PublishError> {
+    let room = if message.grows { GROWTH } else { 0 };
+    let most = u64::from(frame_max).saturating_sub(AROUND + room);
+    let size = encoded_size(&message.properties);
+    if size > most { Err(PublishError::TooLarge { size, most }) } else { Ok(()) }
+}
+
+async fn publish_on(channel: &OwnedChannel, message: Outgoing) -> Result<(), PublishError> {
+    fits(&message, channel.frame_max())?;
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
     let confirm = channel
         .basic_publish(

@@ -120,6 +120,7 @@ impl FeedLine {
             routing_key: self.routing_key,
             properties,
             body: self.body,
+            grows: false,
         }
     }
 }

@@ -35,7 +35,7 @@ impl FeedReport {
         match outcome {
             Ok(()) => self.confirmed += 1,
             Err(PublishError::Returned(_)) => self.unroutable += 1,
-            Err(error @ (PublishError::Nacked | PublishError::Unknown(_))) => {
+            Err(error) => {
                 self.failed += 1;
                 self.first_failure.get_or_insert_with(|| error.to_string());
             }

@@ -13,6 +13,7 @@ use super::error::ManagementError;
 use super::types::{
     BindingInfo, Definitions, ExchangeInfo, GlobalParameterInfo, Overview, PolicyInfo, QueueInfo,
 };
+use crate::broker::tls;
 use crate::model::{ArgValue, ExchangeName, Management, Policy, QueueName, VhostName};
 
 /// Everything but what RFC 3986 leaves unreserved: the vhost `/` becomes `%2F`.
@@ -49,9 +50,11 @@ impl ManagementClient {
         management: &Management,
         timeouts: Timeouts,
     ) -> Result<Option<Self>, ManagementError> {
-        let Management::At { url, user, password, .. } = management else { return Ok(None) };
+        let Management::At { url, user, password, tls, .. } = management else { return Ok(None) };
         let base = url.trim_end_matches('/').to_owned();
-        let http = reqwest::Client::builder()
+        let http = tls::for_http(tls, reqwest::Client::builder())
+            .map_err(|reason| ManagementError::Unreachable { url: base.clone(), reason })?;
+        let http = http
             .connect_timeout(timeouts.connect)
             .timeout(timeouts.whole)
             // Credentials go to the broker and to nobody whom it or the environment names instead.
@@ -81,19 +84,25 @@ impl ManagementClient {
         self.get(&format!("definitions/{}", segment(vhost)?), vhost_words(vhost)).await
     }
 
-    /// The same in the broker's own words, with its exchanges. Administrators only.
-    pub async fn definitions_json(&self, vhost: &VhostName) -> Result<Value, ManagementError> {
-        self.get(&format!("definitions/{}", segment(vhost)?), vhost_words(vhost)).await
+    /// Definitions in the broker's own words: of a vhost, or of the whole broker. Administrators
+    /// only.
+    pub async fn definitions_json(
+        &self,
+        vhost: Option<&VhostName>,
+    ) -> Result<Value, ManagementError> {
+        let (place, what) = within(vhost)?;
+        self.get(&format!("definitions{place}"), what).await
     }
 
-    /// What a vhost has of one kind, such as `queues`, in the broker's own words.
+    /// What a vhost, or the whole broker, has of one kind, such as `queues`, in the broker's own
+    /// words.
     pub async fn listing(
         &self,
         kind: &str,
-        vhost: &VhostName,
+        vhost: Option<&VhostName>,
     ) -> Result<Vec<Value>, ManagementError> {
-        let path = format!("{kind}/{}?disable_stats=true", segment(vhost)?);
-        self.get(&path, vhost_words(vhost)).await
+        let (place, what) = within(vhost)?;
+        self.get(&format!("{kind}{place}?disable_stats=true"), what).await
     }
 
     /// The exchanges of a vhost, internal ones and the broker's own among them.
@@ -177,6 +186,15 @@ impl ManagementClient {
     ) -> Result<Vec<BindingInfo>, ManagementError> {
         let path = format!("exchanges/{}/{}/bindings/{end}", segment(vhost)?, segment(name)?);
         self.get(&path, format!("exchange `{name}`")).await
+    }
+
+    /// The queues of a vhost, of each its name and the policy that holds for it.
+    pub async fn effective_policies(
+        &self,
+        vhost: &VhostName,
+    ) -> Result<Vec<QueueInfo>, ManagementError> {
+        let path = format!("queues/{}?disable_stats=true&columns=name,policy", segment(vhost)?);
+        self.get(&path, vhost_words(vhost)).await
     }
 
     /// The bindings of a vhost, those to the default exchange among them.
@@ -334,6 +352,14 @@ fn joined(path: &[String]) -> Result<String, ManagementError> {
 /// What a path leads to, for a message.
 fn words(path: &[String]) -> String {
     format!("`{}`", path.join("/"))
+}
+
+/// The end of a path that leads to a vhost or to all of them, and that in words.
+fn within(vhost: Option<&VhostName>) -> Result<(String, String), ManagementError> {
+    match vhost {
+        Some(vhost) => Ok((format!("/{}", segment(vhost)?), vhost_words(vhost))),
+        None => Ok((String::new(), "the broker".into())),
+    }
 }
 
 fn vhost_words(vhost: &VhostName) -> String {

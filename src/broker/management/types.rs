@@ -71,6 +71,8 @@ pub struct QueueInfo {
     pub arguments: Value,
     /// Messages, those that somebody holds among them, where they are asked for.
     pub messages: Option<u64>,
+    /// The policy that holds for it, where somebody asked.
+    pub policy: Option<String>,
 }
 
 /// A binding.

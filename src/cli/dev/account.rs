@@ -74,8 +74,8 @@ impl<'a> Inspector<'a> {
         let mut names = BTreeSet::new();
         for consumer in self.desired.fleet.consumers() {
             names.insert(consumer.queue.to_string());
-            let delays = consumer.retry.iter().flat_map(|retry| &retry.delays);
-            names.extend(delays.map(|delay| RetrySpec::queue_name(&consumer.queue, *delay)));
+            let delays = consumer.retry.iter().flat_map(RetrySpec::distinct_delays);
+            names.extend(delays.map(|delay| RetrySpec::queue_name(&consumer.queue, delay)));
         }
         let mut waiting = Vec::new();
         for name in names {

@@ -1,19 +1,11 @@
 //! What is drawn while it lasts.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::ledger::Account;
 use crate::telemetry;
-
-/// Something turning beside a text; to be finished by the caller.
-pub(super) fn spinner(text: &'static str) -> ProgressBar {
-    let spinner = telemetry::progress().add(ProgressBar::new_spinner().with_message(text));
-    spinner.enable_steady_tick(Duration::from_millis(100));
-    spinner
-}
 
 /// A bar for what is published and one for each queue.
 pub(super) struct Progress {

@@ -1,14 +1,14 @@
 //! Consumers: every key, every default, every refusal.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::Path;
 use std::time::Duration;
 
 use super::{check, check_all, desired};
 use crate::model::{
     ArgValue, BodyAs, CanarySpec, Confinement, ConsumerName, ConsumerSpec, Delimiter, ExitVerdict,
-    Intensity, Limits, Program, Queue, QueueType, Replies, RestartPolicy, RetrySpec, RolloutSpec,
-    StopSignal, WireProtocol,
+    FailureClass, Intensity, Limits, PoolSpec, Program, Queue, QueueType, RecycleSpec, Replies,
+    RestartPolicy, RetrySpec, RolloutSpec, StopSignal, WireProtocol,
 };
 
 fn consumer(text: &str, name: &str) -> ConsumerSpec {
@@ -27,6 +27,7 @@ fn defaults() {
     assert_eq!(spec.protocol, WireProtocol::Json { body_as: BodyAs::String });
     assert_eq!((spec.workers.get(), spec.prefetch.get()), (1, 64));
     assert_eq!(spec.timeout, Some(Duration::from_mins(25)));
+    assert_eq!(spec.max_crashes.get(), 3);
     assert_eq!((spec.max_message.get(), spec.max_reply.get()), (16 << 20, 1 << 20));
     assert_eq!(spec.cwd, Path::new("/stack"));
     assert_eq!(
@@ -52,7 +53,7 @@ fn every_key() {
     assert_eq!((spec.workers.get(), spec.prefetch.get()), (3, 2));
     assert_eq!(spec.timeout, Some(Duration::from_secs(90)));
     let delays = vec![Duration::from_secs(1), Duration::from_secs(90)];
-    assert_eq!(spec.retry, Some(RetrySpec { delays }));
+    assert_eq!(spec.retry, Some(RetrySpec { delays, ..RetrySpec::default() }));
     let codes = &spec.exit_codes;
     assert_eq!(codes.default, ExitVerdict::Requeue);
     assert_eq!(
@@ -323,6 +324,38 @@ fn the_same_consumer_in_two_files() {
 }
 
 #[test]
+fn kinds_of_failures_have_delays_of_their_own() {
+    let text = "stack: s\nqueues: { q: { dead_letter: { queue: d } }, d: }\nconsumers:\n  a: { queue: q, command: [x], max_crashes: 5, retry: { immediate: 2, \
+                on: { timeout: dead_letter, crash: [10s, 1m] } } }\n";
+    let desired = desired(text);
+    let spec = desired.fleet.consumers().next().unwrap();
+    assert_eq!(spec.max_crashes.get(), 5);
+    let retry = spec.retry.as_ref().unwrap();
+    let seconds = |count| Duration::from_secs(count);
+    assert_eq!(retry.steps(FailureClass::Nack), (2, &[][..]));
+    assert_eq!(retry.steps(FailureClass::Timeout), (0, &[][..]));
+    assert_eq!(retry.steps(FailureClass::Crash), (0, &[seconds(10), seconds(60)][..]));
+    let names: Vec<_> = desired.topology.queues().map(|queue| queue.name.to_string()).collect();
+    assert_eq!(names, ["d", "q", "q.retry.10s", "q.retry.1m"]);
+}
+
+#[test]
+fn bad_kinds_and_counts_are_refused() {
+    check(
+        "stack: s\nqueues: { q: { dead_letter: { queue: d } }, d: }\nconsumers:\n  c:\n    queue: q\n    \
+         command: [x]\n    max_crashes: 0\n    retry:\n      immediate: 101\n      on:\n        \
+         timeout: later\n        crsh: [10s]\n        nack: []\n",
+        &[
+            "E0106 a.yaml:7:18 `max_crashes`",
+            "E0106 a.yaml:9:18 `immediate`",
+            "E0101 a.yaml:11:18 `timeout` takes `dead_letter` or a list of delays, not `later`",
+            "E0102 a.yaml:12:9",
+            "E0106 a.yaml:13:15 `nack` is empty",
+        ],
+    );
+}
+
+#[test]
 fn a_policy_is_for_processes_that_live_on() {
     let text = |protocol: &str, policy: &str| {
         format!(
@@ -370,4 +403,76 @@ fn rollouts() {
             assert!(found.starts_with("E01"), "{key} {bad}: {found}");
         }
     }
+}
+
+#[test]
+fn a_timeout_stays_below_that_of_the_queue() {
+    let text = |queue: &str, policy: &str, timeout: &str| {
+        format!(
+            "stack: s\nqueues: {{ q: {{ arguments: {{ {queue} }} }} }}\npolicies:\n  \
+             p: {{ pattern: q, definition: {{ max-length: 9{policy} }} }}\nconsumers:\n  \
+             c: {{ queue: q, command: [x], discard: true, timeout: {timeout} }}\n"
+        )
+    };
+    desired(&text("x-consumer-timeout: 7200000", "", "1h"));
+    desired(&text("", ", consumer-timeout: 600000", "8m"));
+    check(&text("", ", consumer-timeout: 600000", "9m"), &["E0403 a.yaml:6:56"]);
+    let shorter = text("x-consumer-timeout: 7200000", ", consumer-timeout: 3600000", "1h");
+    check(&shorter, &["E0403 a.yaml:6:56"]);
+    check(&text("x-consumer-timeout: 60000", "", "1s"), &["E0403 a.yaml:6:56"]);
+}
+
+#[test]
+fn who_dead_letters_is_the_broker_or_warrener() {
+    let text = |value: &str| {
+        format!(
+            "stack: s\nqueues: {{ q: {{ dead_letter: {{ queue: d }} }}, d: }}\nconsumers:\n  \
+             c: {{ queue: q, command: [x], dead_letter: {value} }}\n"
+        )
+    };
+    assert!(consumer(&text("{ by: broker }"), "c").dead_letter_by_broker);
+    assert!(!consumer(&text("{ by: warrener }"), "c").dead_letter_by_broker);
+    check(&text("{ by: nobody }"), &["E0106 a.yaml:4:51"]);
+    check(&text("{}"), &["E0105 a.yaml:4:45"]);
+}
+
+#[test]
+fn workers_that_scale_and_are_recycled() {
+    let text = |keys: &str| {
+        format!(
+            "stack: s\nqueues: {{ q: }}\nconsumers:\n  c:\n    queue: q\n    command: [x]\n    \
+             discard: true\n    {keys}\n"
+        )
+    };
+    let spec = |keys: &str| consumer(&text(keys), "c");
+    let found = spec("workers: { min: 2, max: 9, backlog: 500, cool_down: 5m }");
+    let pool = PoolSpec {
+        min: NonZeroU16::new(2).unwrap(),
+        max: NonZeroU16::new(9).unwrap(),
+        backlog: NonZeroU32::new(500).unwrap(),
+        cool_down: Duration::from_mins(5),
+    };
+    assert_eq!((found.workers.get(), found.pool), (2, Some(pool)));
+    let least = spec("workers: { max: 3 }").pool.expect("scales");
+    assert_eq!((least.min.get(), least.backlog.get()), (1, 100));
+    assert_eq!(least.cool_down, Duration::from_mins(1));
+    // What cannot scale does not ask the queue.
+    assert_eq!(spec("workers: { min: 3, max: 3 }").pool, None);
+    check(&text("workers: { min: 3, max: 2 }"), &["E0106 a.yaml:8:21"]);
+    check(&text("workers: { min: 3 }"), &["E0105 a.yaml:8:14"]);
+    check(&text("workers: { max: 1025 }"), &["E0106 a.yaml:8:21"]);
+
+    assert_eq!(spec("enabled: true").recycle, RecycleSpec::default());
+    let every = "recycle: { messages: 5, age: 1h, idle: 2m, memory: 64MiB }";
+    let expected = RecycleSpec {
+        messages: NonZeroU32::new(5),
+        age: Some(Duration::from_hours(1)),
+        idle: Some(Duration::from_mins(2)),
+        memory: Some(64 << 20),
+    };
+    assert_eq!(spec(every).recycle, expected);
+    check(&text("recycle: { messages: 0 }"), &["E0106 a.yaml:8:26"]);
+    check(&text("recycle: { age: 1h }\n    protocol: exec"), &["E0111 a.yaml:8:14"]);
+    let stream = text("workers: { max: 2 }").replace("q: }", "q: { type: stream } }");
+    check(&stream, &["E0111 a.yaml:8:14"]);
 }

@@ -1,5 +1,7 @@
 //! Exchanges, queues, bindings, policies and the broker, as they come out.
 
+use std::path::Path;
+
 use super::{check, desired};
 use crate::model::{ApplyTo, ArgValue, Arguments, Management, OnRemove, QueueType, ReconcileMode};
 
@@ -147,6 +149,30 @@ fn broker_addresses() {
     );
     assert_eq!(management("{ management: \"https://m%40x:guest@h\" }"), "m@x https://h true");
     check("stack: s\nbroker: { management: ftp://h }\n", &["E0201 a.yaml:2:23"]);
+}
+
+#[test]
+fn files_for_tls() {
+    let text = |tls: &str| format!("stack: s\nbroker: {{ url: \"amqps://h/v\", tls: {tls} }}\n");
+    let broker = desired(&text("{ ca: /a/ca.pem, certificate: /a/me.pem, key: /a/me.key }")).broker;
+    let tls = &broker.endpoints[0].tls;
+    assert_eq!(tls.ca.as_deref(), Some(Path::new("/a/ca.pem")));
+    let identity = tls.identity.as_ref().expect("a certificate");
+    assert_eq!(identity.certificate, Path::new("/a/me.pem"));
+    assert_eq!(identity.key, Path::new("/a/me.key"));
+    assert!(matches!(&broker.management, Management::At { tls: same, .. } if same == tls));
+    check(
+        &text("{ ca: ca.pem, certificate: /me.pem, cert: /x }"),
+        &[
+            "E0105 a.yaml:2:31 `tls` has a `certificate` and no `key`",
+            "E0106 a.yaml:2:42 `ca` takes an absolute path, not `ca.pem`",
+            "E0102 a.yaml:2:72 there is no key `cert` here",
+        ],
+    );
+    check(
+        "stack: s\nbroker: { tls: { ca: /a } }\n",
+        &["E0111 a.yaml:2:11 `tls` means something only with"],
+    );
 }
 
 #[test]

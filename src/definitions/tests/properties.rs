@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::{Nothing, read};
+use super::{Known, Nothing, read, written};
 use crate::config::Loader;
 use crate::definitions::{Document, Note, Purpose, Weight, Wish, carry, definitions};
 use crate::model::StackName;
@@ -142,13 +142,39 @@ fn name() -> impl Strategy<Value = String> {
     ]
 }
 
+/// Mostly the home.
+fn vhosts() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["/", "/", "/", "second"])
+}
+
+/// What is neither queue nor exchange.
+fn settings() -> impl Strategy<Value = Value> {
+    let user = (name(), text(), text()).prop_map(|(name, hash, tags)| json!({"name": name, "password_hash": hash, "tags": tags, "limits": []}));
+    let permission = (vhosts(), name(), text(), text()).prop_map(|(vhost, user, write, read)| json!({"vhost": vhost, "user": user, "exchange": user, "configure": write, "write": write, "read": read}));
+    let uri = text().prop_map(|text| Value::from(format!("amqp://u:{text}@h/v"))).boxed();
+    let value = prop_oneof![
+        value(),
+        prop::collection::vec(prop_oneof![uri.clone(), value()], 0..3).prop_map(Value::from),
+        (uri, text(), value()).prop_map(|(uri, secret, other)| json!({"uri": uri, "secret": secret, "value": other, "manage": 1})),
+    ]
+    .boxed();
+    let component =
+        prop::sample::select(vec!["shovel", "operator_policy", "vhost-limits", "policy", "no"]);
+    let parameter = (vhosts(), component, name(), value.clone()).prop_map(|(vhost, component, name, value)| json!({"vhost": vhost, "component": component, "name": name, "value": value}));
+    let global = (name(), value).prop_map(|(name, value)| json!({"name": name, "value": value}));
+    let several = |of| prop::collection::vec(of, 0..3);
+    (several(user.boxed()), several(permission.boxed()), several(parameter.boxed()), several(global.boxed())).prop_map(
+        |(users, permissions, parameters, globals)| json!({"users": users, "permissions": permissions, "topic_permissions": permissions, "parameters": parameters, "global_parameters": globals}),
+    )
+}
+
 fn documents() -> impl Strategy<Value = Value> {
-    let exchange = (name(), prop::sample::select(vec!["topic", "fanout", "direct", "x-own"]), any::<[bool; 3]>(), arguments())
-        .prop_map(|(name, kind, flags, arguments)| json!({"name": name, "vhost": "/", "type": kind, "durable": flags[0], "auto_delete": flags[1], "internal": flags[2], "arguments": arguments}));
-    let queue = (name(), any::<[bool; 2]>(), arguments())
-        .prop_map(|(name, flags, arguments)| json!({"name": name, "vhost": "/", "durable": flags[0], "auto_delete": flags[1], "arguments": arguments}));
-    let binding = (name(), name(), any::<bool>(), text(), prop_oneof![2 => Just(json!({})), 1 => arguments()])
-        .prop_map(|(source, destination, exchange, key, arguments)| json!({"source": source, "vhost": "/", "destination": destination, "destination_type": if exchange { "exchange" } else { "queue" }, "routing_key": key, "arguments": arguments}));
+    let exchange = (vhosts(), name(), prop::sample::select(vec!["topic", "fanout", "direct", "x-own"]), any::<[bool; 3]>(), arguments())
+        .prop_map(|(vhost, name, kind, flags, arguments)| json!({"name": name, "vhost": vhost, "type": kind, "durable": flags[0], "auto_delete": flags[1], "internal": flags[2], "arguments": arguments}));
+    let queue = (vhosts(), name(), any::<[bool; 2]>(), arguments())
+        .prop_map(|(vhost, name, flags, arguments)| json!({"name": name, "vhost": vhost, "durable": flags[0], "auto_delete": flags[1], "arguments": arguments}));
+    let binding = (vhosts(), name(), name(), any::<bool>(), text(), prop_oneof![2 => Just(json!({})), 1 => arguments()])
+        .prop_map(|(vhost, source, destination, exchange, key, arguments)| json!({"source": source, "vhost": vhost, "destination": destination, "destination_type": if exchange { "exchange" } else { "queue" }, "routing_key": key, "arguments": arguments}));
     let definition = prop::collection::vec(
         prop_oneof![
             Just(("dead-letter-exchange".to_owned(), json!("q1"))),
@@ -160,16 +186,28 @@ fn documents() -> impl Strategy<Value = Value> {
         0..3,
     )
     .prop_map(|pairs| Value::Object(pairs.into_iter().collect::<Map<_, _>>()));
-    let policy = (name(), prop_oneof![Just(".*".to_owned()), text()], -3_i64..3, definition)
-        .prop_map(|(name, pattern, priority, definition)| json!({"vhost": "/", "name": name, "pattern": pattern, "apply-to": "all", "priority": priority, "definition": definition}));
+    let policy = (vhosts(), name(), prop_oneof![Just(".*".to_owned()), text()], -3_i64..3, definition)
+        .prop_map(|(vhost, name, pattern, priority, definition)| json!({"vhost": vhost, "name": name, "pattern": pattern, "apply-to": "all", "priority": priority, "definition": definition}));
     let several = |of| prop::collection::vec(of, 0..4);
-    (several(exchange.boxed()), several(queue.boxed()), several(binding.boxed()), several(policy.boxed())).prop_map(
-        |(exchanges, queues, bindings, policies)| json!({"rabbitmq_version": "3.10.8", "exchanges": exchanges, "queues": queues, "bindings": bindings, "policies": policies}),
+    (
+        several(exchange.boxed()),
+        several(queue.boxed()),
+        several(binding.boxed()),
+        several(policy.boxed()),
+        settings(),
     )
+        .prop_map(|(exchanges, queues, bindings, policies, mut document)| {
+            document["rabbitmq_version"] = json!("3.10.8");
+            document["exchanges"] = exchanges.into();
+            document["queues"] = queues.into();
+            document["bindings"] = bindings.into();
+            document["policies"] = policies.into();
+            document
+        })
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 100, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 64, ..ProptestConfig::default() })]
 
     /// What comes along is what the file says when it is read again, for either purpose; as
     /// definitions it comes along once more, whole.
@@ -177,16 +215,15 @@ proptest! {
     fn the_file_says_what_came_along(document in documents()) {
         let document = Document::new(document).expect("definitions");
         for purpose in [Purpose::Anywhere, Purpose::AsItIs] {
-            let wish = Wish { vhost: None, select: None, purpose };
+            let wish = Wish { vhost: None, select: None, secrets: false, purpose };
             let carried = carry(&document, &wish).expect("a vhost");
-            let stack = StackName::new("test").expect("a name");
-            let text = carried.sheet(&stack).text();
-            let again = read(&text);
+            let text = written(&carried);
+            let again = read(&text, &Known(&carried));
             prop_assert_eq!(&again, &carried.topology, "{}", text);
             if again.queues().all(|queue| queue.managed) && again.exchanges().all(|exchange| exchange.managed) {
                 let mut json = definitions(&again, &carried.vhost);
                 json["rabbitmq_version"] = json!("3.10.8");
-                let wish = Wish { vhost: Some(carried.vhost.as_str()), select: None, purpose };
+                let wish = Wish { vhost: None, select: None, secrets: false, purpose };
                 let back = carry(&Document::new(json).expect("definitions"), &wish).expect("a vhost");
                 let lost = |note: &&Note| note.reason.weight() == Weight::LeftOut;
                 prop_assert_eq!(back.notes.iter().find(lost), None);
@@ -198,7 +235,7 @@ proptest! {
     #[test]
     fn any_entries_give_a_file(entries in prop::collection::vec(prop_oneof![value(), arguments()], 0..5), section in prop::sample::select(vec!["queues", "exchanges", "bindings", "policies", "users", "vhosts"])) {
         let document = Document::new(json!({section: entries})).expect("definitions");
-        let wish = Wish { vhost: Some("/"), select: None, purpose: Purpose::Anywhere };
+        let wish = Wish { vhost: Some("/"), select: None, secrets: false, purpose: Purpose::Anywhere };
         let carried = carry(&document, &wish).expect("a vhost");
         let stack = StackName::new("test").expect("a name");
         let text = carried.sheet(&stack).text();

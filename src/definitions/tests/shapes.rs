@@ -264,6 +264,9 @@ fn misfits() -> Value {
 #[test]
 fn what_cannot_be_said_is_left_out_of_what_can() {
     assert_snapshot!(anywhere(&misfits()), @r#"
+    users:
+      guest: { password_hash: x, tags: [administrator] }
+
     exchanges:
       "null": { type: x-other }
 
@@ -274,9 +277,10 @@ fn what_cannot_be_said_is_left_out_of_what_can() {
       round: {}
       work: {}
 
-    left out: vhost `elsewhere`: one vhost is carried over at a time
-    left out: `bogus`: files of this version do not have it
-    left out: `users` with 1 entry: files of this version do not have it
+    vhosts:
+      elsewhere: { queues: { other: {} } }
+
+    left out: `bogus`: files do not have it
     left out: the key `colour` of 1 entry of `queues`: it means nothing here
     left out: exchange ``: it has no `name`
     left out: policy `odd`: it applies to `topics`
@@ -302,6 +306,9 @@ fn what_cannot_be_said_is_left_out_of_what_can() {
 #[test]
 fn what_exists_and_cannot_be_said_is_named() {
     assert_snapshot!(as_it_is(&misfits()), @r#"
+    users:
+      guest: { password_hash: x, tags: [administrator] }
+
     exchanges:
       # no file can spell all of its arguments
       "null": { type: x-other, manage: false }
@@ -319,9 +326,10 @@ fn what_exists_and_cannot_be_said_is_named() {
       round: { manage: false }
       work: {}
 
-    left out: vhost `elsewhere`: one vhost is carried over at a time
-    left out: `bogus`: files of this version do not have it
-    left out: `users` with 1 entry: files of this version do not have it
+    vhosts:
+      elsewhere: { queues: { other: {} } }
+
+    left out: `bogus`: files do not have it
     left out: the key `colour` of 1 entry of `queues`: it means nothing here
     left out: exchange ``: it has no `name`
     left out: policy `odd`: it applies to `topics`
@@ -363,7 +371,8 @@ fn a_selection_names_what_is_beyond_it() {
     });
     let select = regex::Regex::new("^bill").expect("a pattern");
     let document = Document::new(document).expect("definitions");
-    let wish = Wish { vhost: None, select: Some(&select), purpose: Purpose::AsItIs };
+    let wish =
+        Wish { vhost: None, select: Some(&select), secrets: false, purpose: Purpose::AsItIs };
     assert_snapshot!(shown(&carry(&document, &wish).expect("a vhost")), @r#"
     exchanges:
       # not selected, but something here refers to it
@@ -389,7 +398,7 @@ fn a_vhost_can_be_chosen() {
         json!({"queues": [{"name": "a", "vhost": "one"}, {"name": "b", "vhost": "two"}]});
     let document = Document::new(document).expect("definitions");
     let of = |vhost| {
-        let wish = Wish { vhost, select: None, purpose: Purpose::Anywhere };
+        let wish = Wish { vhost, select: None, secrets: false, purpose: Purpose::Anywhere };
         shown(&carry(&document, &wish).expect("a vhost"))
     };
     assert_snapshot!(of(Some("two")), @r#"
@@ -399,9 +408,9 @@ fn a_vhost_can_be_chosen() {
     queues:
       b: {}
 
-    left out: vhost `one`: one vhost is carried over at a time
+    not needed: vhost `one`: it is not selected
     "#);
-    let wish = Wish { vhost: Some(""), select: None, purpose: Purpose::Anywhere };
+    let wish = Wish { vhost: Some(""), select: None, secrets: false, purpose: Purpose::Anywhere };
     assert!(carry(&document, &wish).is_err());
 }
 

@@ -3,6 +3,7 @@
 mod layout;
 mod resources;
 mod scalar;
+mod settings;
 mod sheet;
 
 #[cfg(test)]

@@ -27,26 +27,26 @@ const KEYS: &[&str] = &[
 
 /// Collects the keys of one resource.
 #[derive(Default)]
-struct Keys(Vec<Entry>);
+pub(super) struct Keys(pub(super) Vec<Entry>);
 
 impl Keys {
-    fn one(&mut self, key: &str, value: impl Into<String>) {
+    pub(super) fn one(&mut self, key: &str, value: impl Into<String>) {
         self.0.push(Entry::new(key, Tree::One(value.into())));
     }
 
     /// A truth value that is not the default.
-    fn flag(&mut self, key: &str, value: bool, default: bool) {
+    pub(super) fn flag(&mut self, key: &str, value: bool, default: bool) {
         if value != default {
             self.one(key, value.to_string());
         }
     }
 
-    fn tree(&mut self, key: &str, value: Tree) {
+    pub(super) fn tree(&mut self, key: &str, value: Tree) {
         self.0.push(Entry::new(key, value));
     }
 
     /// What any resource may have.
-    fn keeping(&mut self, managed: bool, on_remove: OnRemove) {
+    pub(super) fn keeping(&mut self, managed: bool, on_remove: OnRemove) {
         self.flag("manage", managed, true);
         if on_remove == OnRemove::Retain {
             self.one("on_remove", "retain");
@@ -80,10 +80,10 @@ pub(super) fn exchange(exchange: &Exchange, bind: Option<Tree>) -> Tree {
     Tree::Map(keys.0)
 }
 
-/// `queues:`, one of them.
-pub(super) fn queue(queue: &Queue, bind: Option<Tree>) -> Tree {
+/// `queues:`, one of them, in a vhost where queues without a type are of that one.
+pub(super) fn queue(queue: &Queue, default_type: QueueType, bind: Option<Tree>) -> Tree {
     let mut keys = Keys::default();
-    if queue.kind != QueueType::Classic {
+    if queue.kind != default_type {
         keys.one("type", queue.kind.as_str());
     }
     keys.flag("durable", queue.durable, true);
@@ -226,18 +226,23 @@ fn routing_keys(keys: &[&RoutingKey]) -> Option<Entry> {
 }
 
 fn table(values: &BTreeMap<String, ArgValue>) -> Tree {
-    let entries = values.iter().map(|(key, value)| Entry::new(scalar::key(key), tree(value)));
+    map(values, &|text| scalar::text(text))
+}
+
+fn map(values: &BTreeMap<String, ArgValue>, text: &dyn Fn(&str) -> String) -> Tree {
+    let entries = values.iter().map(|(key, value)| Entry::new(scalar::key(key), tree(value, text)));
     Tree::Map(entries.collect())
 }
 
-fn tree(value: &ArgValue) -> Tree {
+/// A value, with its texts written by `text`.
+pub(super) fn tree(value: &ArgValue, text: &dyn Fn(&str) -> String) -> Tree {
     match value {
         ArgValue::Bool(flag) => Tree::One(flag.to_string()),
         ArgValue::Int(number) => Tree::One(number.to_string()),
         // Always with a fraction or an exponent, so that it stays no whole number.
         ArgValue::Float(number) => Tree::One(format!("{number:?}")),
-        ArgValue::Str(text) => Tree::One(scalar::text(text)),
-        ArgValue::List(items) => Tree::List(items.iter().map(tree).collect()),
-        ArgValue::Map(values) => table(values),
+        ArgValue::Str(words) => Tree::One(text(words)),
+        ArgValue::List(items) => Tree::List(items.iter().map(|item| tree(item, text)).collect()),
+        ArgValue::Map(values) => map(values, text),
     }
 }

@@ -14,6 +14,14 @@ pub(super) fn text(text: &str) -> String {
     key(&escaped(text))
 }
 
+/// Text with a variable in the middle.
+pub(super) fn with_variable(before: &str, name: &str, after: &str) -> String {
+    let before = escaped(before);
+    // A dollar sign before the variable would take its own away.
+    let before = if before.ends_with('$') { format!("{before}$") } else { before };
+    double_quoted(&format!("{before}${{{name}}}{}", escaped(after)))
+}
+
 /// Text as a key, where nothing is interpolated.
 pub(super) fn key(text: &str) -> String {
     if is_plain(text) {

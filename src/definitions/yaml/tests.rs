@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Sheet, scalar};
 use crate::config::{Environment, Loader};
+use crate::definitions::Secrets;
 use crate::model::{
     ApplyTo, ArgValue, Arguments, Binding, Destination, Exchange, ExchangeName, ExchangeType,
     OnRemove, Origin, Policy, PolicyName, Queue, QueueName, QueueType, RoutingKey, StackName,
@@ -104,12 +105,15 @@ fn policy(name: &str, pattern: &str, values: &Value) -> Policy {
 fn written(topology: &Topology) -> String {
     let stack = StackName::new("test").expect("a name");
     let comments = BTreeMap::new();
+    let (home, secrets) = (vhost(), Secrets::default());
     let sheet = Sheet {
         header: "",
         stack: &stack,
+        home: &home,
         url: None,
         management: None,
         topology,
+        secrets: &secrets,
         comments: &comments,
     };
     sheet.text()

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::context::Hands;
 use super::super::exec::ExecWorker;
 use super::super::worker::Worker;
+use super::tending::Life;
 use crate::model::{ConsumerSpec, WireProtocol};
 use crate::supervise::Sample;
 use crate::telemetry::{Tally, WorkerMeter};
@@ -112,6 +113,7 @@ pub(super) struct Member {
     pub(super) meter: WorkerMeter,
     /// How often its child has ended unasked.
     pub(super) crashes: u64,
+    pub(super) life: Life,
     reins: Reins,
     grace: std::time::Duration,
 }
@@ -155,6 +157,7 @@ impl Member {
             task: task.id(),
             meter,
             crashes: 0,
+            life: Life::new(),
             reins,
             grace,
         }
@@ -185,9 +188,7 @@ impl Member {
     pub(super) fn is_up(&self, now: Instant) -> bool {
         match self.stage {
             Stage::Ready(since) => {
-                self.says_ready
-                    || now.duration_since(since) >= PROVEN
-                    || self.meter.tally().messages > 0
+                self.says_ready || now.duration_since(since) >= PROVEN || self.meter.messages() > 0
             }
             _ => false,
         }

@@ -16,6 +16,7 @@ mod handle;
 mod member;
 mod rollout;
 mod task;
+mod tending;
 
 pub(in crate::engine) use handle::{Crew, RolloutOutcome};
 pub use handle::{CrewOrder, CrewRequest};

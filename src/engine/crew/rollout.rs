@@ -294,8 +294,9 @@ impl Task {
     /// All are of the new version.
     fn complete(&mut self) {
         let Some(rollout) = self.rollout.take() else { return };
-        if rollout.to.spec.workers != self.version.spec.workers {
-            self.fixed = None;
+        let number = |spec: &ConsumerSpec| (spec.workers, spec.pool.clone());
+        if number(&rollout.to.spec) != number(&self.version.spec) {
+            self.fix(None);
         }
         self.version = rollout.to.clone();
         self.finished.clear();

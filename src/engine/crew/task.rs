@@ -12,6 +12,7 @@ use super::super::context::Hands;
 use super::handle::{CrewOrder, Order};
 use super::member::{KILL_PATIENCE, Member, MemberId, News, Reporter, Stage, Version};
 use super::rollout::{LOOK, Rollout};
+use super::tending::Scaling;
 use crate::model::{ConsumerSpec, duration_label};
 use crate::supervise::{Breaker, BreakerEffect, BreakerEvent, BreakerState};
 use crate::telemetry::{ConsumerMeter, ConsumerState};
@@ -35,11 +36,16 @@ pub(super) struct Task {
     news: mpsc::Receiver<(MemberId, News)>,
     orders: mpsc::Receiver<Order>,
     pub(super) breaker: Breaker,
-    paused: watch::Sender<bool>,
+    pub(super) paused: watch::Sender<bool>,
     /// How many workers a person wants.
-    pub(super) fixed: Option<u16>,
+    fixed: Option<u16>,
     /// Slots whose worker has ended for good, as the restart policy wants.
     pub(super) finished: BTreeSet<u16>,
+    /// Where the number of workers follows the queue.
+    pub(super) scaling: Option<Scaling>,
+    /// When it was last looked who is worn, and before when nobody is replaced for that.
+    pub(super) tended: Instant,
+    pub(super) hold: Instant,
     stop: CancellationToken,
     kill: CancellationToken,
     /// When it must be over, once it is to be.
@@ -53,6 +59,7 @@ enum Happening {
     Order(Order),
     News(MemberId, News),
     Ended(Result<(tokio::task::Id, ()), JoinError>),
+    Backlog,
     Tick,
 }
 
@@ -81,6 +88,9 @@ impl Task {
             paused: watch::Sender::new(false),
             fixed: None,
             finished: BTreeSet::new(),
+            scaling: None,
+            tended: Instant::now(),
+            hold: Instant::now(),
             stop,
             kill,
             ending: None,
@@ -109,6 +119,7 @@ impl Task {
                 Happening::Order(order) => self.obey(order),
                 Happening::News(id, news) => self.heard(id, news),
                 Happening::Ended(end) => self.ended(&end),
+                Happening::Backlog => self.scale(),
                 Happening::Tick => {}
             }
         }
@@ -121,7 +132,7 @@ impl Task {
         let rollout = self.rollout.as_ref().map(|_| Instant::now() + LOOK);
         let tick = match self.ending {
             Some(end) => [Some(end), overdue].into_iter().flatten().min(),
-            None => [overdue, breaker, rollout].into_iter().flatten().min(),
+            None => [overdue, breaker, rollout, self.tending_at()].into_iter().flatten().min(),
         };
         let timer = async {
             match tick {
@@ -137,6 +148,12 @@ impl Task {
             Some(order) = self.orders.recv(), if !stopping => Happening::Order(order),
             Some((id, news)) = self.news.recv() => Happening::News(id, news),
             Some(end) = self.tasks.join_next_with_id() => Happening::Ended(end),
+            () = async {
+                match &mut self.scaling {
+                    Some(scaling) => scaling.asked().await,
+                    None => std::future::pending().await,
+                }
+            } => Happening::Backlog,
             () = timer => Happening::Tick,
         }
     }
@@ -149,8 +166,12 @@ impl Task {
                     Some(rollout) => &mut rollout.to,
                     None => &mut self.version,
                 };
+                let other =
+                    (version.spec.workers, &version.spec.pool) != (spec.workers, &spec.pool);
                 version.spec = Arc::new(*spec);
-                self.fixed = None;
+                if other {
+                    self.fix(None);
+                }
             }
             Order::Person(CrewOrder::Pause) => {
                 self.paused.send_replace(true);
@@ -158,9 +179,15 @@ impl Task {
             Order::Person(CrewOrder::Resume) => {
                 self.paused.send_replace(false);
             }
-            Order::Person(CrewOrder::Scale(workers)) => self.fixed = workers.map(u16::from),
+            Order::Person(CrewOrder::Scale(workers)) => self.fix(workers.map(u16::from)),
             Order::Person(CrewOrder::Restart) => self.restart(),
         }
+    }
+
+    /// Notes how many workers a person wants.
+    pub(super) fn fix(&mut self, workers: Option<u16>) {
+        self.fixed = workers;
+        self.meter.set_scaled(workers);
     }
 
     fn heard(&mut self, id: MemberId, news: News) {
@@ -260,6 +287,8 @@ impl Task {
             Some(BreakerEffect::Cut) | None => {}
         }
         self.roll(now);
+        self.keep_scaling();
+        self.tend(now);
         self.resize();
         self.show();
     }
@@ -285,7 +314,7 @@ impl Task {
     }
 
     /// What is started where somebody is missing.
-    fn filler(&self) -> &Version {
+    pub(super) fn filler(&self) -> &Version {
         match &self.rollout {
             Some(rollout) if rollout.fresh => &rollout.to,
             _ => &self.version,
@@ -297,7 +326,10 @@ impl Task {
         match self.breaker.state() {
             BreakerState::Open { .. } => 0,
             BreakerState::Probing { .. } => 1,
-            BreakerState::Closed => self.fixed.unwrap_or_else(|| self.filler().spec.workers.get()),
+            BreakerState::Closed => self.fixed.unwrap_or_else(|| {
+                let by_file = || self.filler().spec.workers.get();
+                self.scaling.as_ref().map_or_else(by_file, Scaling::size)
+            }),
         }
     }
 

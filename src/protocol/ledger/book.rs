@@ -12,6 +12,8 @@ use crate::protocol::{DeliveryId, Reply, Target, Verdict};
 pub(super) enum State<T> {
     /// The child has it.
     Held { item: T },
+    /// The child that had it, or should have had it, is gone: it is for the next one.
+    Parked { item: T },
     /// The caller has it.
     Taken,
     /// The next flush tells the broker.
@@ -49,6 +51,7 @@ pub struct Ledger<T> {
     /// No slot below this tag is held: where the search for the oldest begins.
     oldest: u64,
     unanswered: usize,
+    parked: usize,
     resolving: usize,
     /// What the child still owes an answer to, of channels that are gone, oldest first.
     ghosts: VecDeque<DeliveryId>,
@@ -72,6 +75,7 @@ impl<T> Ledger<T> {
             next_tag: 1,
             oldest: 1,
             unanswered: 0,
+            parked: 0,
             resolving: 0,
             ghosts: VecDeque::new(),
         }
@@ -92,6 +96,7 @@ impl<T> Ledger<T> {
     pub fn close(&mut self) -> Lost {
         let lost = Lost {
             unanswered: self.unanswered,
+            parked: self.parked,
             resolving: self.resolving,
             unflushed: self.decided.len(),
         };
@@ -105,6 +110,7 @@ impl<T> Ledger<T> {
         self.next_tag = 1;
         self.oldest = 1;
         self.unanswered = 0;
+        self.parked = 0;
         self.resolving = 0;
         lost
     }
@@ -146,6 +152,9 @@ impl<T> Ledger<T> {
         if id.tag == 0 || id.tag >= self.next_tag {
             return Answer::Unknown;
         }
+        if self.is_parked(id) {
+            return Answer::Unknown;
+        }
         if extends {
             return if self.is_held(id) { Answer::Extend(id) } else { Answer::Repeated };
         }
@@ -165,14 +174,19 @@ impl<T> Ledger<T> {
         }
     }
 
-    /// Takes one unanswered message of the open channel away from the child, for
-    /// [`Ledger::resolve`]: its time is over, or it could not be handed over at all.
+    /// Takes one unanswered message of the open channel away from the child, or one that waits for
+    /// the next, for [`Ledger::resolve`]: its time is over, or it could not be handed over at all.
     pub fn take(&mut self, id: DeliveryId) -> Option<T> {
         let index = self.index(id)?;
         let state = &mut self.slots[index].state;
         match mem::replace(state, State::Taken) {
             State::Held { item } => {
                 self.unanswered -= 1;
+                self.resolving += 1;
+                Some(item)
+            }
+            State::Parked { item } => {
+                self.parked -= 1;
                 self.resolving += 1;
                 Some(item)
             }
@@ -183,12 +197,64 @@ impl<T> Ledger<T> {
         }
     }
 
-    /// The child is gone: takes every unanswered message of the open channel, in the order of
-    /// delivery, each for [`Ledger::resolve`]. Ghosts vanish, there is nobody left to answer.
+    /// Takes every message of the open channel that is not answered, parked ones among them, in
+    /// the order of delivery, each for [`Ledger::resolve`]. Ghosts vanish: nobody is left to answer.
     pub fn abandon(&mut self, out: &mut Vec<(DeliveryId, T)>) {
         self.ghosts.clear();
-        while let Some(id) = self.oldest() {
+        let Some(epoch) = self.epoch else { return };
+        let open =
+            |slot: &&Slot<T>| matches!(slot.state, State::Held { .. } | State::Parked { .. });
+        let tags: Vec<u64> = self.slots.iter().filter(open).map(|slot| slot.tag).collect();
+        for tag in tags {
+            let id = DeliveryId { epoch, tag };
             out.extend(self.take(id).map(|item| (id, item)));
+        }
+    }
+
+    /// The child is gone: what it had is kept for the next one, see [`Ledger::hand_over`], and
+    /// appended to `out` in the order of delivery. Ghosts vanish: nobody is left to answer.
+    pub fn park(&mut self, out: &mut Vec<DeliveryId>) {
+        self.ghosts.clear();
+        while let Some(id) = self.oldest() {
+            self.park_one(id);
+            out.push(id);
+        }
+    }
+
+    /// The child has had nothing of this message and never will: it is kept for the next one.
+    pub fn park_one(&mut self, id: DeliveryId) -> bool {
+        let Some(index) = self.index(id) else { return false };
+        let state = &mut self.slots[index].state;
+        match mem::replace(state, State::Taken) {
+            State::Held { item } => {
+                *state = State::Parked { item };
+                self.unanswered -= 1;
+                self.parked += 1;
+                true
+            }
+            other => {
+                *state = other;
+                false
+            }
+        }
+    }
+
+    /// A message that was kept goes to the child. False where it is not there any more.
+    pub fn hand_over(&mut self, id: DeliveryId) -> bool {
+        let Some(index) = self.index(id) else { return false };
+        let state = &mut self.slots[index].state;
+        match mem::replace(state, State::Taken) {
+            State::Parked { item } => {
+                *state = State::Held { item };
+                self.parked -= 1;
+                self.unanswered += 1;
+                self.oldest = self.oldest.min(id.tag);
+                true
+            }
+            other => {
+                *state = other;
+                false
+            }
         }
     }
 
@@ -206,11 +272,11 @@ impl<T> Ledger<T> {
         true
     }
 
-    /// What is kept for a message that the child has not answered.
+    /// What is kept for a message that the child, or the next child, has yet to answer.
     pub fn get_mut(&mut self, id: DeliveryId) -> Option<&mut T> {
         let index = self.index(id)?;
         match &mut self.slots[index].state {
-            State::Held { item } => Some(item),
+            State::Held { item } | State::Parked { item } => Some(item),
             _ => None,
         }
     }
@@ -219,6 +285,7 @@ impl<T> Ledger<T> {
     pub fn held(&self) -> Held {
         Held {
             unanswered: self.unanswered,
+            parked: self.parked,
             resolving: self.resolving,
             unflushed: self.decided.len(),
             ghosts: self.ghosts.len(),
@@ -265,9 +332,15 @@ impl<T> Ledger<T> {
         Some(DeliveryId { epoch, tag: tag? })
     }
 
-    fn is_held(&self, id: DeliveryId) -> bool {
+    /// Whether the child has this message.
+    pub fn is_held(&self, id: DeliveryId) -> bool {
         let slot = self.index(id).map(|index| &self.slots[index]);
         slot.is_some_and(|slot| matches!(slot.state, State::Held { .. }))
+    }
+
+    fn is_parked(&self, id: DeliveryId) -> bool {
+        let slot = self.index(id).map(|index| &self.slots[index]);
+        slot.is_some_and(|slot| matches!(slot.state, State::Parked { .. }))
     }
 
     /// Where a delivery of the open channel stands among the slots, if it is still there.

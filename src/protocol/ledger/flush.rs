@@ -53,7 +53,7 @@ impl<T> Ledger<T> {
         while let Some(slot) = self.slots.front() {
             let tag = slot.tag;
             match slot.state {
-                State::Held { .. } | State::Taken => break,
+                State::Held { .. } | State::Parked { .. } | State::Taken => break,
                 State::Told => self.told -= 1,
                 State::Decided(settlement) => match &mut run {
                     // `basic.reject` has no `multiple`.

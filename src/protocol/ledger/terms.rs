@@ -82,8 +82,10 @@ pub enum BadTag {
 /// Counts of what a ledger holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
-    /// Delivered on the open channel, not answered.
+    /// With the child, not answered.
     pub unanswered: usize,
+    /// Kept for the next child.
+    pub parked: usize,
     /// Taken out by the caller, not resolved.
     pub resolving: usize,
     /// Decided, to be told to the broker by the next flush.
@@ -97,6 +99,8 @@ pub struct Held {
 pub struct Lost {
     /// Not answered by the child; these are ghosts now.
     pub unanswered: usize,
+    /// Kept for the next child.
+    pub parked: usize,
     /// Taken out by the caller, not resolved.
     pub resolving: usize,
     /// Decided, but not told to the broker.

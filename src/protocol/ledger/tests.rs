@@ -139,7 +139,7 @@ fn a_lost_channel_takes_everything_with_it() {
     let mut ledger = holding(4);
     settle(&mut ledger, &ack(1, 1));
     assert_eq!(ledger.take(id(1, 2)), Some(2));
-    assert_eq!(ledger.close(), Lost { unanswered: 2, resolving: 1, unflushed: 1 });
+    assert_eq!(ledger.close(), Lost { unanswered: 2, parked: 0, resolving: 1, unflushed: 1 });
     assert_eq!(flush(&mut ledger), []);
     assert!(!ledger.resolve(id(1, 2), Settlement::Ack));
     assert_eq!(ledger.deliver(5, 5), Err(BadTag::Closed { tag: 5 }));
@@ -178,6 +178,28 @@ fn a_dead_child_gives_everything_back() {
         assert!(ledger.resolve(id, Settlement::Requeue));
     }
     assert_eq!(flush(&mut ledger), [SettleOp::Requeue { tag: 2, multiple: true }]);
+}
+
+#[test]
+fn what_is_parked_waits_for_the_next_child_and_takes_no_answer() {
+    let mut ledger = holding(3);
+    settle(&mut ledger, &ack(1, 2));
+    let mut parked = Vec::new();
+    ledger.park(&mut parked);
+    assert_eq!(parked, [id(1, 1), id(1, 3)]);
+    assert_eq!(ledger.held(), Held { parked: 2, unflushed: 1, ..Held::default() });
+    assert_eq!(answer(&mut ledger, &ack(1, 1)).0, Answer::Unknown);
+    assert_eq!(answer(&mut ledger, &ack_oldest()).0, Answer::Unknown);
+    assert!(ledger.hand_over(id(1, 1)));
+    assert!(!ledger.hand_over(id(1, 1)));
+    assert_eq!(ledger.oldest(), Some(id(1, 1)));
+    let upto = reply(Target::Id(id(1, 1)), true, Verdict::Ack);
+    assert_eq!(answer(&mut ledger, &upto), (Answer::Settled, vec![1]));
+    assert_eq!(flush(&mut ledger), [SettleOp::Ack { tag: 2, multiple: true }]);
+    // No child has it, so nobody owes an answer to it.
+    assert_eq!(ledger.close(), Lost { parked: 1, ..Lost::default() });
+    assert_eq!(ledger.held(), Held::default());
+    assert!(!ledger.hand_over(id(1, 3)));
 }
 
 #[test]
@@ -229,6 +251,8 @@ enum Step {
     Oldest(u8),
     Resolve(prop::sample::Index, u8),
     Take(prop::sample::Index),
+    Park,
+    HandOver(prop::sample::Index),
     Abandon,
     Flush,
 }
@@ -244,6 +268,8 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (0_u8..6).prop_map(Step::Oldest),
         6 => (any::<Index>(), 0_u8..3).prop_map(|(at, how)| Step::Resolve(at, how)),
         1 => any::<Index>().prop_map(Step::Take),
+        1 => Just(Step::Park),
+        4 => any::<Index>().prop_map(Step::HandOver),
         1 => Just(Step::Abandon),
         6 => Just(Step::Flush),
     ]
@@ -273,6 +299,8 @@ struct World {
     /// What the child or the caller decided, once.
     intended: BTreeMap<DeliveryId, Settlement>,
     taken: Vec<DeliveryId>,
+    /// With no child.
+    parked: BTreeSet<DeliveryId>,
     next_tag: u64,
 }
 
@@ -286,6 +314,7 @@ impl World {
             delivered: Vec::new(),
             intended: BTreeMap::new(),
             taken: Vec::new(),
+            parked: BTreeSet::new(),
             next_tag: 1,
         }
     }
@@ -298,6 +327,7 @@ impl World {
         assert_eq!(!out.is_empty(), matches!(answer, Answer::Settled | Answer::Taken));
         for (id, _) in out {
             assert_eq!(id.epoch, Epoch(self.epoch), "a message of a channel that is gone");
+            assert!(!self.parked.contains(&id), "an answer to what no child has");
             match reply.verdict {
                 Verdict::Ack => self.intend(id, Settlement::Ack),
                 Verdict::Requeue => self.intend(id, Settlement::Requeue),
@@ -326,6 +356,7 @@ impl World {
     fn abandon(&mut self) {
         let mut out = Vec::new();
         self.ledger.abandon(&mut out);
+        self.parked.clear();
         self.taken.extend(out.into_iter().map(|(id, _)| id));
     }
 
@@ -347,12 +378,14 @@ impl World {
             Step::Open => {
                 self.epoch += 1;
                 self.open = true;
+                self.parked.clear();
                 self.next_tag = 1;
                 self.ledger.open(Epoch(self.epoch));
                 self.channels.insert(Epoch(self.epoch), Channel::default());
             }
             Step::Close => {
                 self.open = false;
+                self.parked.clear();
                 self.ledger.close();
             }
             Step::Deliver(count) if self.open => {
@@ -378,11 +411,27 @@ impl World {
             }
             Step::Take(at) if !self.delivered.is_empty() => {
                 let id = *at.get(&self.delivered);
-                self.taken.extend(self.ledger.take(id));
+                if let Some(taken) = self.ledger.take(id) {
+                    self.parked.remove(&taken);
+                    self.taken.push(taken);
+                }
+            }
+            Step::Park => {
+                let mut parked = Vec::new();
+                self.ledger.park(&mut parked);
+                self.parked.extend(parked);
+            }
+            Step::HandOver(at) if !self.delivered.is_empty() => {
+                let id = *at.get(&self.delivered);
+                assert_eq!(self.ledger.hand_over(id), self.parked.remove(&id), "{id}");
             }
             Step::Abandon => self.abandon(),
             Step::Flush => self.flush(),
-            Step::Deliver(_) | Step::Answer(..) | Step::Resolve(..) | Step::Take(_) => {}
+            Step::Deliver(_)
+            | Step::Answer(..)
+            | Step::Resolve(..)
+            | Step::Take(_)
+            | Step::HandOver(_) => {}
         }
     }
 }
@@ -399,7 +448,7 @@ proptest! {
             world.run(step);
             let held = world.ledger.held();
             prop_assert!(
-                world.ledger.slots.len() <= 2 * (held.unanswered + held.resolving + held.unflushed) + 65
+                world.ledger.slots.len() <= 2 * (held.unanswered + held.parked + held.resolving + held.unflushed) + 65
             );
         }
         // Everything gets an answer in the end.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::model::{
     BodyAs, Confinement, ConsumerName, ConsumerSpec, DeadLetterTarget, ExchangeName, ExitCodes,
-    Origin, Program, QueueName, QueueType, Replies, RestartSpec, RetrySpec, RolloutSpec,
-    RoutingKey, StopSpec, VhostName, WireProtocol,
+    FailureClass, Origin, Program, QueueName, QueueType, RecycleSpec, Replies, RestartSpec,
+    RetrySpec, RolloutSpec, RoutingKey, StopSpec, VhostName, WireProtocol,
 };
 use crate::supervise::{DeadLetterRoute, Disposition, Failure, Wish, dispose};
 
@@ -26,9 +26,13 @@ fn spec(delays: &[u64], discard: bool) -> ConsumerSpec {
         reply_from_stdout: false,
         metadata: false,
         workers: NonZeroU16::MIN,
+        pool: None,
+        recycle: RecycleSpec::default(),
         prefetch: NonZeroU16::MIN,
         timeout: None,
-        retry: (!delays.is_empty()).then_some(RetrySpec { delays }),
+        retry: (!delays.is_empty()).then_some(RetrySpec { delays, ..RetrySpec::default() }),
+        max_crashes: NonZeroU32::new(3).unwrap(),
+        dead_letter_by_broker: false,
         discard,
         exit_codes: ExitCodes::default(),
         confinement: Confinement::default(),
@@ -52,8 +56,13 @@ fn word(disposition: &Disposition) -> String {
         Disposition::DeadLetter { exhausted, .. } => mark("dead", *exhausted),
         Disposition::RejectByBroker { exhausted } => mark("broker", *exhausted),
         Disposition::Discard { exhausted } => mark("gone", *exhausted),
+        Disposition::Again => "again".into(),
         Disposition::Requeue => "back".into(),
     }
+}
+
+fn failed(attempt: u32, wish: Wish) -> Failure {
+    Failure { attempt, class: FailureClass::Nack, crashes: 0, wish }
 }
 
 fn target() -> DeadLetterRoute {
@@ -67,7 +76,7 @@ fn target() -> DeadLetterRoute {
 fn the_first_tries_take_the_tiers_in_order_and_then_it_is_dead() {
     let spec = spec(&[1, 30, 300], false);
     let words: Vec<_> = (1..=5)
-        .map(|attempt| word(&dispose(&spec, &target(), Failure { attempt, wish: Wish::Later })))
+        .map(|attempt| word(&dispose(&spec, &target(), failed(attempt, Wish::Later))))
         .collect();
     assert_eq!(words, ["1s", "30s", "5m", "dead!", "dead!"]);
 }
@@ -77,7 +86,7 @@ fn an_asked_for_delay_takes_the_nearest_tier_that_is_not_shorter() {
     let spec = spec(&[1, 30, 300], false);
     let wish = |seconds, attempt| {
         let wish = Wish::After(Duration::from_secs(seconds));
-        word(&dispose(&spec, &target(), Failure { attempt, wish }))
+        word(&dispose(&spec, &target(), failed(attempt, wish)))
     };
     assert_eq!(wish(0, 1), "1s");
     assert_eq!(wish(1, 1), "1s");
@@ -103,12 +112,56 @@ fn without_a_policy_or_a_target_nothing_is_lost_in_silence() {
         (&[1], false, target(), Wish::Never, "dead"),
     ];
     for (delays, discard, route, wish, expected) in cases {
-        let failure = Failure { attempt: 1, wish };
+        let failure = failed(1, wish);
         let disposition = dispose(&spec(delays, discard), &route, failure);
         assert_eq!(word(&disposition), expected, "{delays:?} {discard} {route:?} {wish:?}");
     }
-    let failure = Failure { attempt: 2, wish: Wish::Later };
+    let failure = failed(2, Wish::Later);
     let nowhere = DeadLetterRoute::Nowhere;
     assert_eq!(word(&dispose(&spec(&[1], true), &nowhere, failure)), "gone!");
     assert_eq!(word(&dispose(&spec(&[1], false), &nowhere, failure)), "back");
+}
+
+#[test]
+fn a_crash_is_tried_again_up_to_its_limit_whatever_the_policy() {
+    let crash = |spec: &ConsumerSpec, crashes, attempt| {
+        let class = FailureClass::Crash;
+        word(&dispose(spec, &target(), Failure { attempt, class, crashes, wish: Wish::Later }))
+    };
+    let none = spec(&[], false);
+    assert_eq!([1, 2, 3, 4].map(|n| crash(&none, n, n)), ["again", "again", "dead!", "dead!"]);
+    let long = spec(&[1, 30, 300, 300], false);
+    assert_eq!([1, 2, 3].map(|n| crash(&long, n, n)), ["1s", "30s", "dead!"]);
+    let short = spec(&[1], false);
+    assert_eq!([1, 2].map(|n| crash(&short, n, n)), ["1s", "dead!"]);
+    let discard = spec(&[], true);
+    let failure = Failure { attempt: 3, class: FailureClass::Crash, crashes: 3, wish: Wish::Later };
+    assert_eq!(word(&dispose(&discard, &DeadLetterRoute::Nowhere, failure)), "gone!");
+}
+
+#[test]
+fn classes_have_delays_of_their_own_or_none() {
+    let mut spec = spec(&[1, 30], false);
+    let retry = spec.retry.as_mut().unwrap();
+    retry.immediate = 2;
+    retry.on = BTreeMap::from([
+        (FailureClass::Timeout, vec![]),
+        (FailureClass::Crash, vec![Duration::from_mins(1)]),
+    ]);
+    assert_eq!(retry.most_failures(), 4);
+    assert_eq!(retry.distinct_delays().len(), 3);
+    let tries = |class| {
+        [1, 2, 3, 4, 5].map(|attempt| {
+            let failure = Failure { attempt, class, crashes: 1, wish: Wish::Later };
+            word(&dispose(&spec, &target(), failure))
+        })
+    };
+    assert_eq!(tries(FailureClass::Nack), ["again", "again", "1s", "30s", "dead!"]);
+    assert_eq!(tries(FailureClass::Timeout), ["dead!"; 5]);
+    assert_eq!(tries(FailureClass::Crash), ["1m", "dead!", "dead!", "dead!", "dead!"]);
+    // One that says how long it wants to wait has reason to.
+    let wish = failed(1, Wish::After(Duration::from_secs(5)));
+    assert_eq!(word(&dispose(&spec, &target(), wish)), "30s");
+    let wish = failed(5, Wish::After(Duration::from_secs(5)));
+    assert_eq!(word(&dispose(&spec, &target(), wish)), "dead!");
 }

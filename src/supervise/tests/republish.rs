@@ -4,7 +4,9 @@ use amq_protocol::protocol::BasicProperties;
 use amq_protocol::types::{AMQPValue, FieldTable};
 
 use crate::model::{ConsumerName, Delivery, QueueName};
-use crate::supervise::{Epitaph, failed_tries, first_address, republished};
+use crate::supervise::{
+    Epitaph, failed_tries, first_address, recorded_crashes, republished, suspicious,
+};
 
 fn delivery(properties: BasicProperties) -> Delivery {
     Delivery {
@@ -22,6 +24,7 @@ fn again(delivery: &Delivery, failed: u32) -> BasicProperties {
     let queue = QueueName::new("billing").unwrap();
     let epitaph = Epitaph {
         failed,
+        crashes: 0,
         reason: "failed",
         error: Some("no such customer"),
         consumer: &consumer,
@@ -93,4 +96,42 @@ fn a_forged_count_is_believed_only_as_far_as_the_policy_goes() {
     assert_eq!(with(AMQPValue::LongString("2".into())), 0);
     assert_eq!(with(AMQPValue::ShortShortUInt(1)), 1);
     assert_eq!(failed_tries(&BasicProperties::default(), 3), 0);
+}
+
+#[test]
+fn a_record_of_crashes_is_believed_as_far_as_one_more_try() {
+    let with = |name: &str, value| {
+        let mut table = FieldTable::default();
+        table.insert(name.into(), value);
+        BasicProperties::default().with_headers(table)
+    };
+    let crashed = |count| with("warrener-crashes", AMQPValue::LongInt(count));
+    for (count, believed) in [(-1, 0), (0, 0), (1, 1), (2, 2), (3, 2), (i32::MAX, 2)] {
+        assert_eq!(recorded_crashes(&crashed(count), 3), believed, "{count}");
+        assert_eq!(suspicious(&crashed(count), 3), count > 0, "{count}");
+    }
+    assert_eq!(recorded_crashes(&crashed(9), 1), 0);
+    let came_back = |count| with("x-delivery-count", AMQPValue::LongLongInt(count));
+    assert!(!suspicious(&came_back(2), 3) && suspicious(&came_back(3), 3));
+    assert!(!suspicious(&BasicProperties::default(), 1));
+    // The count of the broker is of the queue that it was in.
+    assert_eq!(header(&again(&delivery(came_back(7)), 1), "x-delivery-count"), None);
+}
+
+#[test]
+fn crashes_are_written_where_there_are_any() {
+    assert_eq!(header(&again(&delivery(BasicProperties::default()), 1), "warrener-crashes"), None);
+    let consumer = ConsumerName::new("billing").unwrap();
+    let queue = QueueName::new("billing").unwrap();
+    let epitaph = Epitaph {
+        failed: 2,
+        crashes: 2,
+        reason: "crashed",
+        error: None,
+        consumer: &consumer,
+        queue: &queue,
+        at: "2026-01-31T12:00:00Z",
+    };
+    let new = republished(&delivery(BasicProperties::default()), &epitaph);
+    assert_eq!(header(&new, "warrener-crashes").as_deref(), Some("LongInt(2)"));
 }

@@ -3,7 +3,7 @@
 use crate::model::ConsumerName;
 use crate::telemetry::{
     ConnectionRole, ConnectionState, ConsumerMeter, ConsumerState, Outcome, Reason, Registry,
-    RestartReason, Role, WorkerState,
+    RestartReason, Role, Status, WorkerState,
 };
 
 fn name(text: &str) -> ConsumerName {
@@ -145,6 +145,7 @@ fn the_snapshot_as_json() {
     let mut status = registry.status();
     status.topology.last_look_at = None;
     let json = serde_json::to_string_pretty(&status).expect("plain data");
+    assert_eq!(serde_json::from_str::<Status>(&json).expect("its own words"), status);
     insta::assert_snapshot!(json, @r#"
     {
       "consumers": {
@@ -171,6 +172,8 @@ fn the_snapshot_as_json() {
             "signal": 1
           },
           "log_lines_dropped": 12,
+          "scaled": null,
+          "last_error": null,
           "workers": [
             {
               "slot": 1,
@@ -194,7 +197,8 @@ fn the_snapshot_as_json() {
         "last_reload_ok": null,
         "message": "",
         "last_reload_at": null,
-        "last_success_at": null
+        "last_success_at": null,
+        "in_force": null
       },
       "topology": {
         "role": "stands_by",

@@ -49,6 +49,17 @@ pub(crate) fn management_url() -> String {
     shared().management_url()
 }
 
+/// Asks the management API of the shared node for something below `/api`; it has to agree.
+pub(crate) async fn manage(method: reqwest::Method, path: &str, body: Option<serde_json::Value>) {
+    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let url = format!("{}/api/{path}", management_url());
+    let request = http.request(method, url).basic_auth("guest", Some("guest"));
+    // Without a body it is a document without keys.
+    let body = body.unwrap_or_else(|| serde_json::json!({}));
+    let response = request.json(&body).send().await.expect("the management API answers");
+    assert!(response.status().is_success(), "{path}: {}", response.status());
+}
+
 /// The address of that vhost of the shared node.
 pub(crate) fn amqp_url(vhost: &Vhost) -> String {
     format!("amqp://guest:guest@127.0.0.1:{}/{}", shared().amqp_port(), vhost.name())

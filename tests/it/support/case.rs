@@ -24,9 +24,9 @@ pub(crate) struct Case {
     pub(crate) supervisor: Supervisor,
     /// A connection of the test, past any proxy.
     pub(crate) outside: Outside,
-    /// Where the supervisor finds the broker.
+    /// Where the supervisor finds the broker: an address, or a list of them as YAML has it.
     pub(crate) url: String,
-    vhost: Vhost,
+    pub(crate) vhost: Vhost,
 }
 
 /// What the supervisor has counted when it ended, summed over its consumers.
@@ -58,15 +58,18 @@ impl Case {
         (case, proxy)
     }
 
+    /// A stack of these sections.
+    pub(crate) fn stack(&self, sections: &str) -> String {
+        let (url, management) = (&self.url, management_url());
+        let quote = if url.starts_with('[') { "" } else { "\"" };
+        format!(
+            "stack: test\nbroker: {{ url: {quote}{url}{quote}, management: \"{management}\" }}\n{sections}"
+        )
+    }
+
     /// Writes a stack of these sections.
     pub(crate) fn write(&self, sections: &str) {
-        let (url, management) = (&self.url, management_url());
-        self.supervisor.write(
-            "stack.yaml",
-            &format!(
-                "stack: test\nbroker: {{ url: \"{url}\", management: \"{management}\" }}\n{sections}"
-            ),
-        );
+        self.supervisor.write("stack.yaml", &self.stack(sections));
     }
 
     /// Writes a stack with the one consumer, and starts the supervisor. `keys` are those of the
@@ -100,7 +103,12 @@ impl Case {
     /// Waits until `work` is empty and nobody holds a message of it. An empty queue alone may only
     /// mean that its messages are on their way.
     pub(crate) fn wait_settled(&self) {
-        wait_until("all to be settled", PATIENCE, || self.vhost.messages("work") == Some(0));
+        wait_until("all to be settled", PATIENCE, || self.unsettled() == Some(0));
+    }
+
+    /// Messages of `work`, those that somebody holds among them.
+    pub(crate) fn unsettled(&self) -> Option<u64> {
+        self.vhost.messages("work")
     }
 
     /// The different ids in the file `ledger`, and how often each is there.

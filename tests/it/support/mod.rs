@@ -9,3 +9,4 @@ pub(crate) mod proxy;
 pub(crate) mod queue;
 pub(crate) mod stack;
 pub(crate) mod supervisor;
+pub(crate) mod tls;

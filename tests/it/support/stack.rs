@@ -1,6 +1,7 @@
 //! A stack file for a vhost of its own on the shared broker, and `plan` and `apply` on it.
 
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
@@ -63,21 +64,35 @@ impl Stack {
 
     /// Runs the built program on the file as it stands now.
     pub(crate) fn run(&self, arguments: &[&str]) -> Said {
-        let text = serde_json::to_string_pretty(&literal(&self.document)).expect("JSON");
-        std::fs::write(self.folder.path().join("stack.yaml"), text).expect("a file");
-        let output = Command::new(env!("CARGO_BIN_EXE_warrener"))
-            .args(arguments)
-            .current_dir(self.folder.path())
-            .env("WARRENER_STATE_DIR", self.folder.path().join("state"))
-            .stdin(Stdio::null())
-            .output()
-            .expect("the program runs");
+        let output = self.command(arguments).output().expect("the program runs");
         // Vhosts have a new name in each run.
         let text = |bytes| {
             let text = String::from_utf8(bytes).expect("text");
             text.replace(self.vhost.name(), "VHOST")
         };
         Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    /// The same, killed after so long; whether it was killed before its end.
+    pub(crate) fn run_killed(&self, arguments: &[&str], after: Duration) -> bool {
+        let mut command = self.command(arguments);
+        let mut child =
+            command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program runs");
+        std::thread::sleep(after);
+        child.kill().expect("it is ours");
+        child.wait().expect("it ends").code().is_none()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let text = serde_json::to_string_pretty(&literal(&self.document)).expect("JSON");
+        std::fs::write(self.folder.path().join("stack.yaml"), text).expect("a file");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_warrener"));
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env("WARRENER_STATE_DIR", self.folder.path().join("state"))
+            .stdin(Stdio::null());
+        command
     }
 }
 

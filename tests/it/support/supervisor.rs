@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use super::stack::Said;
+
 /// How long a test waits for anything at all.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -36,33 +38,73 @@ impl Supervisor {
         self.folder.path().join(name)
     }
 
+    /// The socket that it listens on.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.path("control.sock")
+    }
+
+    /// Runs another command of the program, which speaks to this supervisor where it speaks to any.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Said {
+        let output = self.command(arguments).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
     /// Writes a file of the folder in place.
     pub(crate) fn write(&self, name: &str, text: &str) {
         fs::write(self.path(name), text).unwrap();
     }
 
-    /// Starts `warrener -v run stack.yaml` in the folder.
-    pub(crate) fn start(&mut self) {
-        let log = File::options().create(true).append(true).open(self.path("log")).unwrap();
-        self.start_logging_to(log.into());
+    /// The program with these arguments in the folder, for a command that ends by itself.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_warrener"));
+        command.args(arguments);
+        self.dress(command)
     }
 
-    /// The same with a log of the caller's.
+    /// Starts `warrener -v run stack.yaml` in the folder.
+    pub(crate) fn start(&mut self) {
+        self.start_by(self.command(&["-v", "run", "stack.yaml"]));
+    }
+
+    /// The same as the last words of another program's arguments, which becomes it.
+    pub(crate) fn start_through(&mut self, program: &[&str]) {
+        let (name, arguments) = program.split_first().expect("a program");
+        let mut command = Command::new(name);
+        command.args(arguments).arg(env!("CARGO_BIN_EXE_warrener"));
+        command.args(["-v", "run", "stack.yaml"]);
+        self.start_by(self.dress(command));
+    }
+
+    /// Starts that command, which logs to the file `log`.
+    pub(crate) fn start_by(&mut self, mut command: Command) {
+        let log = File::options().create(true).append(true).open(self.path("log")).unwrap();
+        self.keep(command.stderr(log));
+    }
+
+    /// [`Supervisor::start`] with a log of the caller's.
     pub(crate) fn start_logging_to(&mut self, log: Stdio) {
-        assert!(self.child.is_none(), "it runs already");
+        let mut command = self.command(&["-v", "run", "stack.yaml"]);
+        self.keep(command.stderr(log));
+    }
+
+    fn dress(&self, mut command: Command) -> Command {
         let children = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/children");
-        let child = Command::new(env!("CARGO_BIN_EXE_warrener"))
-            .args(["-v", "run", "stack.yaml"])
+        command
             .current_dir(self.folder.path())
             .env("CHILDREN", children)
+            // Not in the usual place, where it would meet the others of its stack.
+            .env("WARRENER_SOCKET", self.socket())
+            .env("WARRENER_STATE_DIR", self.path("state"))
             // It hides the commonest mistake of consumers: forgetting to flush.
             .env_remove("PYTHONUNBUFFERED")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        self.child = Some(child);
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn keep(&mut self, command: &mut Command) {
+        assert!(self.child.is_none(), "it runs already");
+        self.child = Some(command.stdout(Stdio::null()).spawn().unwrap());
     }
 
     /// What it has logged so far.

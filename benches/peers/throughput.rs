@@ -1,0 +1,93 @@
+//! How many messages a second, and at what cost in CPU.
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+
+use crate::args::Args;
+use crate::contest::{Outcome, Rules, Score, hold};
+use crate::contestants::{Contestant, here, peer, small};
+use crate::plot;
+use crate::report::{Report, thousands};
+use crate::room::Room;
+
+/// Size of a small message.
+const SMALL: usize = 256;
+/// Size of a large message.
+const LARGE: usize = 64 * 1024;
+/// Small messages for each large one, so that both take about as long.
+const SMALL_PER_LARGE: u32 = 10;
+
+/// Small messages.
+pub(crate) async fn measure(args: &Args, room: &Room, report: &Report) {
+    let rules =
+        Rules { messages: args.messages, bytes: SMALL, prefetch: 1000, rounds: args.rounds };
+    let outcome = hold(args, room, rules, small()).await;
+    let title = format!(
+        "{} persistent messages of {SMALL} B, prefetch {}, an ack for each; {}; median of {} rounds.",
+        thousands(f64::from(rules.messages)),
+        rules.prefetch,
+        report.machine,
+        rules.rounds
+    );
+    let mut text = table(&title, &outcome, &["pika", "rabbitmq-c"]);
+    text.push_str("\n![messages a second](throughput.svg)\n");
+    report.section("throughput", &text);
+    report.plot("throughput", &plot::bars("messages a second", &outcome.scores));
+}
+
+/// Large messages, with their length before them.
+pub(crate) async fn measure_frames(args: &Args, room: &Room, report: &Report) {
+    let rules = Rules {
+        messages: (args.messages / SMALL_PER_LARGE).max(500),
+        bytes: LARGE,
+        prefetch: 100,
+        rounds: args.rounds,
+    };
+    let client = peer("rabbitmq_c").to_string_lossy().into_owned();
+    let all = vec![
+        Contestant::client("rabbitmq-c", &[&client]),
+        Contestant::native("lapin, each ack polled once", crate::native::POLLED),
+        Contestant::warrener(
+            "warrener, Python, `frames`",
+            json!({"protocol": "frames", "command": ["python3", here("children/frames.py")]}),
+        ),
+    ];
+    let outcome = hold(args, room, rules, all).await;
+    let title = format!(
+        "{} messages of 64 KiB, prefetch {}; {}; median of {} rounds.",
+        thousands(f64::from(rules.messages)),
+        rules.prefetch,
+        report.machine,
+        rules.rounds
+    );
+    report.section("frames", &table(&title, &outcome, &["rabbitmq-c"]));
+}
+
+/// A row for each, and how its rate compares with those of the yardsticks.
+fn table(title: &str, outcome: &Outcome, yardsticks: &[&str]) -> String {
+    let mut text = format!(
+        "{title}\n\n| consumer | msg/s | lowest and highest | CPU µs/msg | of it the supervisor |"
+    );
+    for name in yardsticks {
+        let _ = write!(text, " × {name} |");
+    }
+    let _ = writeln!(text, "\n|---|---|---|---|---|{}", "---|".repeat(yardsticks.len()));
+    for score in &outcome.scores {
+        let Score { name, is_warrener, rate, range, cpu, own } = score;
+        let own = if *is_warrener { format!("{own:.1}") } else { String::new() };
+        let range = format!("{} – {}", thousands(range.0), thousands(range.1));
+        let _ = write!(text, "| {name} | {} | {range} | {cpu:.1} | {own} |", thousands(*rate));
+        for yardstick in yardsticks {
+            match outcome.of(yardstick) {
+                Some(other) => drop(write!(text, " {:.2} |", rate / other.rate)),
+                None => text.push_str(" |"),
+            }
+        }
+        text.push('\n');
+    }
+    for (name, why) in &outcome.absent {
+        let _ = writeln!(text, "| {name} | absent: {why} | | | |{}", " |".repeat(yardsticks.len()));
+    }
+    text
+}

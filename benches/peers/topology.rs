@@ -1,0 +1,239 @@
+//! A large topology: made, looked at, changed.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::args::Args;
+use crate::contestants::warrener;
+use crate::report::{Report, median, thousands};
+use crate::room::Room;
+use crate::stage::Stage;
+
+/// Exchanges among which the queues are shared.
+const EXCHANGES: usize = 100;
+
+/// What Warrener may take beyond what the broker does, in the words of the goal.
+const GRACE: f64 = 0.3;
+
+/// Everything in one vhost, so that it is gone with it.
+struct Topology {
+    queues: usize,
+    vhost: String,
+}
+
+impl Topology {
+    fn exchange(nth: usize) -> String {
+        format!("exchange.{nth:03}")
+    }
+
+    fn queue(nth: usize) -> String {
+        format!("queue.{nth:05}")
+    }
+
+    /// As a file of Warrener, with so many queues more.
+    fn stack(&self, room: &Room, more: usize) -> Value {
+        let queue = |nth: usize| {
+            let source = Self::exchange(nth % EXCHANGES);
+            let bind = json!([{"exchange": source, "key": format!("key.{nth}")}]);
+            (Self::queue(nth), json!({"bind": bind}))
+        };
+        let queues: BTreeMap<_, _> = (0..self.queues + more).map(queue).collect();
+        let exchanges: BTreeMap<_, _> =
+            (0..EXCHANGES).map(|nth| (Self::exchange(nth), json!({"type": "topic"}))).collect();
+        let url = room.url().replace("/%2f", &format!("/{}", self.vhost));
+        json!({
+            "stack": "large",
+            "broker": {"url": url, "management": room.management_url()},
+            "exchanges": exchanges,
+            "queues": queues,
+        })
+    }
+
+    /// As definitions.
+    fn definitions(&self) -> Value {
+        let exchange = |nth: usize| {
+            json!({"name": Self::exchange(nth), "type": "topic", "durable": true,
+                "auto_delete": false, "internal": false, "arguments": {}})
+        };
+        let queue = |nth: usize| {
+            json!({"name": Self::queue(nth), "durable": true, "auto_delete": false,
+                "arguments": {"x-queue-type": "classic"}})
+        };
+        let binding = |nth: usize| {
+            json!({"source": Self::exchange(nth % EXCHANGES), "destination": Self::queue(nth),
+                "destination_type": "queue", "routing_key": format!("key.{nth}"), "arguments": {}})
+        };
+        json!({
+            "exchanges": (0..EXCHANGES).map(exchange).collect::<Vec<_>>(),
+            "queues": (0..self.queues).map(queue).collect::<Vec<_>>(),
+            "bindings": (0..self.queues).map(binding).collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// The management API, as anybody would use it.
+struct Http<'a> {
+    client: reqwest::Client,
+    room: &'a Room,
+}
+
+impl Http<'_> {
+    async fn request(&self, method: reqwest::Method, path: &str, body: Option<&Value>) -> Duration {
+        let url = format!("{}/api/{path}", self.room.management_url());
+        let mut request = self.client.request(method, url).basic_auth("guest", Some("guest"));
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let from = Instant::now();
+        let answer = request.send().await.and_then(reqwest::Response::error_for_status);
+        let _ = answer.expect("an answer").bytes().await.expect("an answer");
+        from.elapsed()
+    }
+
+    async fn vhost(&self, name: &str) {
+        let path = format!("vhosts/{name}");
+        self.request(reqwest::Method::PUT, &path, Some(&json!({}))).await;
+        let path = format!("permissions/{name}/guest");
+        let all = json!({"configure": ".*", "write": ".*", "read": ".*"});
+        self.request(reqwest::Method::PUT, &path, Some(&all)).await;
+    }
+
+    async fn remove(&self, vhost: &str) {
+        self.request(reqwest::Method::DELETE, &format!("vhosts/{vhost}"), None).await;
+    }
+}
+
+/// Seconds of every round.
+#[derive(Default)]
+struct Times {
+    import: Vec<f64>,
+    apply: Vec<f64>,
+    get: Vec<f64>,
+    plan: Vec<f64>,
+    change: Vec<f64>,
+    reload: Vec<f64>,
+}
+
+/// Makes it by import and by apply, in turns, and looks at it and changes it in between.
+pub(crate) async fn measure(args: &Args, room: &Room, report: &Report) {
+    let http = Http { client: reqwest::Client::builder().no_proxy().build().expect("HTTP"), room };
+    let mut times = Times::default();
+    for round in 1..=args.rounds {
+        let imported = Topology { queues: args.queues, vhost: format!("import{round}") };
+        http.vhost(&imported.vhost).await;
+        let definitions = imported.definitions();
+        let path = format!("definitions/{}", imported.vhost);
+        let import = http.request(reqwest::Method::POST, &path, Some(&definitions)).await;
+        times.import.push(import.as_secs_f64());
+        http.remove(&imported.vhost).await;
+        eprintln!("round {round}: import {:.2} s", import.as_secs_f64());
+
+        let applied = Topology { queues: args.queues, vhost: format!("apply{round}") };
+        http.vhost(&applied.vhost).await;
+        let file = room.folder.join("large.yaml");
+        save(&file, &applied.stack(room, 0));
+        let apply = run(&["apply", "--yes"], &file, 0);
+        times.apply.push(apply.as_secs_f64());
+        eprintln!("round {round}: apply {:.2} s", apply.as_secs_f64());
+
+        let path = format!("definitions/{}", applied.vhost);
+        for _ in 0..5 {
+            let get = http.request(reqwest::Method::GET, &path, None).await;
+            let plan = run(&["plan"], &file, 0);
+            times.get.push(get.as_secs_f64());
+            times.plan.push(plan.as_secs_f64());
+        }
+        for more in 1..=3 {
+            save(&file, &applied.stack(room, more));
+            times.change.push(run(&["apply", "--yes"], &file, 0).as_secs_f64());
+        }
+        times.reload.extend(reloads(room, &applied, &file).await);
+        http.remove(&applied.vhost).await;
+    }
+    report.section("topology", &table(args, report, times));
+}
+
+fn table(args: &Args, report: &Report, times: Times) -> String {
+    let [import, apply, get, plan, change, reload] =
+        [times.import, times.apply, times.get, times.plan, times.change, times.reload].map(median);
+    let limit = 1.5 * get + GRACE;
+    #[expect(clippy::cast_precision_loss, reason = "some thousands")]
+    let queues = thousands(args.queues as f64);
+    let mut text = format!(
+        "{queues} queues, each with a binding, and {EXCHANGES} exchanges in one vhost; {}; median \
+         of {} rounds.\n\n| | s | |\n|---|---|---|\n",
+        report.machine, args.rounds
+    );
+    let _ = writeln!(text, "| definitions import over HTTP | {import:.2} | |");
+    let ratio = apply / import;
+    let _ = writeln!(
+        text,
+        "| `apply` of the same, then looking again | {apply:.2} | {ratio:.2} × the import |"
+    );
+    let _ = writeln!(
+        text,
+        "| one `GET /api/definitions/VHOST` | {get:.2} | 1.5 × that + {GRACE} s is {limit:.2} |"
+    );
+    let _ = writeln!(text, "| `plan`, nothing to do | {plan:.2} | |");
+    let _ = writeln!(text, "| `apply` of one queue and its binding more | {change:.2} | |");
+    let _ = writeln!(
+        text,
+        "| a running supervisor: from saving that change until the queue is there | {reload:.2} | |"
+    );
+    text
+}
+
+/// Writes a file as editors do: whole, under its name at once.
+fn save(file: &Path, stack: &Value) {
+    let mut part = PathBuf::from(file);
+    part.set_extension("part");
+    std::fs::write(&part, stack.to_string()).expect("a file");
+    std::fs::rename(&part, file).expect("a file");
+}
+
+/// Runs one command from start to end.
+fn run(arguments: &[&str], file: &Path, code: i32) -> Duration {
+    let from = Instant::now();
+    let mut command = warrener();
+    let output = command.args(arguments).arg(file).stdin(Stdio::null()).output().expect("it runs");
+    let took = from.elapsed();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(code), "{arguments:?}: {}\n{said}", output.status);
+    took
+}
+
+/// How long a running supervisor takes from a saved change to its effect, some times over.
+async fn reloads(room: &Room, topology: &Topology, file: &Path) -> Vec<f64> {
+    let watched = room.folder.join("watched/large.yaml");
+    std::fs::create_dir_all(watched.parent().expect("it has one")).expect("a folder");
+    std::fs::copy(file, &watched).expect("a file");
+    let mut command = warrener();
+    command.arg("run").arg(&watched);
+    let log = room.folder.join("reload.log");
+    let stage = Stage::enter(command, &log);
+    let begun = |log: &Path| std::fs::read_to_string(log).unwrap_or_default().contains("started: ");
+    while !begun(&log) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let mut times = Vec::new();
+    for more in 4..7 {
+        let stack = topology.stack(room, more);
+        let queue = Topology::queue(topology.queues + more - 1);
+        let from = Instant::now();
+        save(&watched, &stack);
+        while !room.exists_in(&topology.vhost, &queue).await {
+            assert!(from.elapsed() < Duration::from_mins(1), "no effect: see {}", log.display());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        times.push(from.elapsed().as_secs_f64());
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+    stage.leave().await;
+    times
+}
