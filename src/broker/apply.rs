@@ -13,6 +13,7 @@ use super::declare::{CONCURRENCY, DeclareError, Declarer};
 use super::ledger::LedgerStore;
 use super::management::{ManagementClient, ManagementError};
 use super::observe::observe;
+use super::remake::{RemakeError, remake_exchange, remake_queue};
 use super::scope::Scope;
 use super::settings;
 use super::wires::Wires;
@@ -181,6 +182,16 @@ impl Work<'_> {
             return Err(Stumble { reason, hint: None });
         }
         match &change.target {
+            Target::Exchange(exchange) if change.action == Action::Replace => {
+                let declarer = self.wires.to(&exchange.vhost).await?;
+                let client = self.management("exchanges anew")?;
+                Ok(remake_exchange(exchange, client, &declarer).await?)
+            }
+            Target::Queue(queue) if matches!(change.action, Action::Replace | Action::Migrate) => {
+                let with_messages = change.action == Action::Migrate;
+                let client = self.management("queues anew")?;
+                Ok(remake_queue(queue, with_messages, client, self.wires).await?)
+            }
             Target::Exchange(exchange) => {
                 Ok(self.line(&exchange.vhost).await?.exchange(exchange).await?)
             }
@@ -322,6 +333,12 @@ impl From<ConnectError> for Stumble {
 impl From<DeclareError> for Stumble {
     fn from(error: DeclareError) -> Self {
         Self { hint: error.hint().map(str::to_owned), reason: error.to_string() }
+    }
+}
+
+impl From<RemakeError> for Stumble {
+    fn from(error: RemakeError) -> Self {
+        Self { hint: error.hint(), reason: error.to_string() }
     }
 }
 
