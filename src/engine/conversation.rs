@@ -54,6 +54,8 @@ pub(super) struct Conversation {
     piped: VecDeque<Piece>,
     /// Bytes written in all.
     told: u64,
+    /// Bytes that lay in the pipe when the child closed it: those it has never read.
+    left: Option<u64>,
     decoder: Decoder,
     buffer: Vec<u8>,
     read: usize,
@@ -152,6 +154,7 @@ impl Conversation {
             unwritten: VecDeque::new(),
             piped: VecDeque::new(),
             told: 0,
+            left: None,
             decoder: Decoder::new(spec.max_reply.get() as usize),
             buffer: vec![0; IN_BUFFER],
             read: 0,
@@ -218,6 +221,7 @@ impl Conversation {
 
     fn wrote(&mut self, count: usize) -> Talk {
         if count == 0 {
+            self.left = self.lying();
             self.close_input();
             return self.closed();
         }
@@ -371,10 +375,15 @@ impl Conversation {
         replace
     }
 
-    /// Messages of which the child has read nothing, in order. What lies in the pipe is counted
-    /// where the system says how much that is; a child that has closed its input may have read all.
+    /// Bytes that lie in the pipe, where the system says how many that are.
+    fn lying(&self) -> Option<u64> {
+        ioctl_fionread(self.stdin.as_ref()?).ok()
+    }
+
+    /// Messages of which the child, which has ended, has read nothing, in order. Where we closed
+    /// its input ourselves, it may have read all that was written.
     fn unseen(&self) -> Vec<DeliveryId> {
-        let lying = self.stdin.as_ref().map_or(0, |stdin| ioctl_fionread(stdin).unwrap_or(0));
+        let lying = self.left.or_else(|| self.lying()).unwrap_or(0);
         let read = self.told - lying.min(self.told);
         let pieces = self.piped.iter().chain(&self.unwritten);
         pieces.filter(|piece| piece.begin >= read).map(|piece| piece.id).collect()

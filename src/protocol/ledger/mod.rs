@@ -13,8 +13,6 @@ mod flush;
 mod terms;
 
 #[cfg(test)]
-mod million_tests;
-#[cfg(test)]
 mod tests;
 
 pub use book::Ledger;

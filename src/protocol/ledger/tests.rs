@@ -1,5 +1,7 @@
 //! The ledger against a simulated broker channel, and the small cases by hand.
 
+mod million;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;

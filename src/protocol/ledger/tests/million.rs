@@ -3,12 +3,12 @@
 //! most once, on the channel that delivered it, and what was decided first.
 //!
 //! `proptest` shrinks what it finds, and takes a minute for what this does in seconds; so it has
-//! the long lives, in `tests.rs`, and the number is made here. `WARRENER_CASES` is another number.
+//! the long lives, beside this, and the number is made here. `WARRENER_CASES` is another number.
 
 use std::time::Duration;
 
-use super::{Answer, Held, Ledger, SettleOp, Settlement};
 use crate::model::Epoch;
+use crate::protocol::ledger::{Answer, Held, Ledger, SettleOp, Settlement};
 use crate::protocol::{DeliveryId, Reply, Target, Verdict};
 
 const CASES: u64 = 1_000_000;
