@@ -270,7 +270,7 @@ async fn a_reload_says_what_has_become_of_it() {
 
     error: 1 resource is in conflict with the files; nothing was changed
     ! queue dead: x-max-length is absent on the broker, 5 in stack.yaml:5:3
-      hint: let the file say what the broker has, or delete the queue on the broker first (its messages and bindings go with it)
+      hint: let the file say what the broker has, or make it anew with its bindings: `on_conflict: migrate` takes its messages along, `--allow-replace` needs it empty
     0 to create, 0 to update, 1 in conflict
 
     the change is refused; everything goes on as it is
