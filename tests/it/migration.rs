@@ -31,6 +31,9 @@ const STEPS: [&str; 9] = [
     "removing what was temporary",
 ];
 
+/// Messages in the queue when its migration begins.
+const COUNT: u32 = 5000;
+
 fn stack() -> Stack {
     Stack::new(json!({
         "exchanges": {"orders": {"type": "topic"}, "heads": {"type": "headers"}},
@@ -126,8 +129,9 @@ impl Publisher {
 async fn fill(url: &str, count: u32) {
     let outside = Outside::connect(url).await;
     for number in 0..count {
-        let properties = BasicProperties::default().with_delivery_mode(2);
         let body = number.to_string();
+        let properties =
+            BasicProperties::default().with_delivery_mode(2).with_message_id(body.as_str().into());
         let options = BasicPublishOptions::default();
         let publish = outside.channel.basic_publish(
             "orders".into(),
@@ -270,7 +274,7 @@ async fn killed_at_any_step_it_goes_on() {
         bind_by_hand(&stack);
     });
     let before = tokio::task::block_in_place(|| bindings(&stack));
-    let count = 5000;
+    let count = COUNT;
     fill(&url(&stack), count).await;
     let publisher = Publisher::start(&url(&stack), count, Duration::from_millis(8)).await;
     stack.document["queues"]["work"] = json!({
@@ -278,6 +282,7 @@ async fn killed_at_any_step_it_goes_on() {
     });
     tokio::task::block_in_place(|| {
         stack.plan();
+        let mut hit = BTreeSet::new();
         for step in STEPS {
             let mut apply = start_apply(&stack);
             wait_until(step, PATIENCE, || {
@@ -287,7 +292,10 @@ async fn killed_at_any_step_it_goes_on() {
             });
             apply.kill().expect("killed");
             apply.wait().expect("dead");
+            let log = std::fs::read_to_string(stack.path("err")).expect("a file");
+            hit.extend(log.contains(step).then_some(step));
         }
+        assert_eq!(hit.len(), STEPS.len(), "{hit:?}");
         let applied = stack.apply();
         assert_eq!(applied.code, Some(0), "{applied:?}");
         assert_eq!(stack.plan().code, Some(0));
@@ -372,6 +380,74 @@ async fn supervisors_pause_their_consumers_meanwhile() {
         let migrated = supervisors.iter().filter(|s| s.log().contains("1 migrated")).count();
         assert_eq!(migrated, 1, "one of them has done it");
     });
+}
+
+/// The same as with `apply`, with a consumer that works before and after: whatever supervisor comes
+/// next goes on where the last one was killed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_supervisor_killed_at_any_step_is_followed_by_one_that_goes_on() {
+    let mut stack = stack();
+    stack.document["reconcile"] = json!({"interval": "1s"});
+    stack.document["consumers"] = json!({"worker": {
+        "queue": "work", "command": ["python3", "$CHILDREN/ledger.py"],
+        "env": {"LEDGER": "ledger"}, "prefetch": 20, "discard": true,
+    }});
+    let text = |stack: &Stack| stack.document.to_string().replace("$CHILDREN", "${CHILDREN}");
+    tokio::task::block_in_place(|| {
+        // Without its consumer, so that the queue can be filled.
+        let consumers = stack.document["consumers"].take();
+        assert_eq!(stack.apply().code, Some(0));
+        stack.document["consumers"] = consumers;
+        bind_by_hand(&stack);
+    });
+    let before = tokio::task::block_in_place(|| bindings(&stack));
+    fill(&url(&stack), COUNT).await;
+    let publisher = Publisher::start(&url(&stack), COUNT, Duration::from_millis(8)).await;
+    let mut supervisor = Supervisor::prepare();
+    supervisor.write("stack.yaml", &text(&stack));
+    let handled = |supervisor: &Supervisor| {
+        let ledger = std::fs::read_to_string(supervisor.path("ledger")).unwrap_or_default();
+        ledger.lines().map(|line| line.parse().expect("a number")).collect::<Vec<u32>>()
+    };
+    tokio::task::block_in_place(|| {
+        supervisor.start();
+        wait_until("some to be handled", PATIENCE, || handled(&supervisor).len() > 10);
+        stack.document["queues"]["work"]["type"] = json!("quorum");
+        stack.document["queues"]["work"]["on_conflict"] = json!("migrate");
+        supervisor.write("stack.yaml", &text(&stack));
+        let (mut said, mut hit) = (0, BTreeSet::new());
+        for (number, step) in STEPS.iter().enumerate() {
+            if number > 0 {
+                supervisor.start();
+            }
+            wait_until(step, PATIENCE * 2, || {
+                let log = supervisor.log();
+                let new = &log[said..];
+                new.contains(step) || (number > 0 && new.contains("started: topology"))
+            });
+            supervisor.signal(nix::sys::signal::Signal::SIGKILL);
+            supervisor.exited(PATIENCE);
+            let log = supervisor.log();
+            hit.extend(log[said..].contains(step).then_some(*step));
+            said = log.len();
+        }
+        assert_eq!(hit.len(), STEPS.len(), "{hit:?}");
+        supervisor.start();
+        wait_until("the migration", PATIENCE * 2, || {
+            supervisor.log()[said..].contains("started: topology")
+        });
+        assert_eq!(queue_type(&stack), "quorum");
+        assert_eq!(bindings(&stack), before);
+        assert!(!exchanges(&stack).iter().any(|name| name.starts_with("warrener")));
+    });
+    let published = publisher.finish().await;
+    tokio::task::block_in_place(|| {
+        wait_until("all to be handled", PATIENCE * 4, || {
+            handled(&supervisor).into_iter().collect::<BTreeSet<_>>().len() == published as usize
+        });
+    });
+    let (_, late) = firsts(handled(&supervisor));
+    assert!(late <= 3, "{late} of {published} were handled after later ones");
 }
 
 /// What is empty and unused is made anew with its bindings, those too that nobody declares.
