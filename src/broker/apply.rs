@@ -1,21 +1,23 @@
 //! Performs an approved plan: in phases, many steps at once within each, and looks again.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 
-use super::amqp::ConnectError;
+use super::amqp::{ConnectError, ConnectErrorKind};
 use super::attach::attach;
-use super::declare::{CONCURRENCY, DeclareError};
+use super::declare::{CONCURRENCY, DeclareError, Declarer};
 use super::ledger::LedgerStore;
 use super::management::{ManagementClient, ManagementError};
 use super::observe::observe;
+use super::remake::{RemakeError, remake_exchange, remake_queue};
 use super::scope::Scope;
 use super::settings;
 use super::wires::Wires;
-use crate::model::{Queue, SettingKind, Topology, VhostName};
+use crate::model::{Queue, Setting, SettingId, SettingKind, Topology, VhostName};
 use crate::plan::{
     Action, ApplyReport, Approved, Change, Failure, PHASES, Plan, Remaining, Summary, Target,
 };
@@ -48,6 +50,7 @@ pub async fn apply(
     let mut written = store.bring(plan.ledger_before(), plan.ledger_claims()).await;
     let work = Work {
         wires,
+        topology,
         management,
         progress,
         dealt_with: AtomicUsize::new(0),
@@ -133,6 +136,7 @@ struct Outcome {
 
 struct Work<'a> {
     wires: &'a Wires,
+    topology: &'a Topology,
     management: Option<&'a ManagementClient>,
     progress: &'a (dyn Fn(usize) + Sync),
     dealt_with: AtomicUsize,
@@ -178,10 +182,20 @@ impl Work<'_> {
             return Err(Stumble { reason, hint: None });
         }
         match &change.target {
-            Target::Exchange(exchange) => {
-                Ok(self.wires.to(&exchange.vhost).await?.exchange(exchange).await?)
+            Target::Exchange(exchange) if change.action == Action::Replace => {
+                let declarer = self.wires.to(&exchange.vhost).await?;
+                let client = self.management("exchanges anew")?;
+                Ok(remake_exchange(exchange, client, &declarer).await?)
             }
-            Target::Queue(queue) => Ok(self.wires.to(&queue.vhost).await?.queue(queue).await?),
+            Target::Queue(queue) if matches!(change.action, Action::Replace | Action::Migrate) => {
+                let with_messages = change.action == Action::Migrate;
+                let client = self.management("queues anew")?;
+                Ok(remake_queue(queue, with_messages, client, self.wires).await?)
+            }
+            Target::Exchange(exchange) => {
+                Ok(self.line(&exchange.vhost).await?.exchange(exchange).await?)
+            }
+            Target::Queue(queue) => Ok(self.line(&queue.vhost).await?.queue(queue).await?),
             Target::Setting(setting) => {
                 let kind = setting.kind();
                 settings::put(self.management(kind.plural())?, setting, change)
@@ -202,7 +216,7 @@ impl Work<'_> {
                     let reason = format!("not tried without {kind} `{name}`");
                     return Err(Stumble { reason, hint: None });
                 }
-                Ok(self.wires.to(&binding.vhost).await?.binding(binding).await?)
+                Ok(self.line(&binding.vhost).await?.binding(binding).await?)
             }
             Target::Policy(policy) => Ok(self.management("policies")?.put_policy(policy).await?),
         }
@@ -211,13 +225,13 @@ impl Work<'_> {
     async fn delete(&self, target: &Target) -> Result<(), Stumble> {
         match target {
             Target::Binding(binding) => {
-                Ok(self.wires.to(&binding.vhost).await?.unbind(binding).await?)
+                Ok(self.line(&binding.vhost).await?.unbind(binding).await?)
             }
             Target::Queue(queue) => {
                 if !self.force {
                     self.unused(queue).await?;
                 }
-                Ok(self.wires.to(&queue.vhost).await?.delete_queue(queue, self.force).await?)
+                Ok(self.line(&queue.vhost).await?.delete_queue(queue, self.force).await?)
             }
             Target::Policy(policy) => {
                 match self.management("policies")?.delete_policy(policy).await {
@@ -226,7 +240,7 @@ impl Work<'_> {
                 }
             }
             Target::Exchange(exchange) => {
-                let declarer = self.wires.to(&exchange.vhost).await?;
+                let declarer = self.line(&exchange.vhost).await?;
                 Ok(declarer.delete_exchange(&exchange.name, self.force).await?)
             }
             Target::Setting(setting) => {
@@ -238,10 +252,33 @@ impl Work<'_> {
         }
     }
 
+    /// Declares in a vhost. Whoever creates one is let in by the broker, but not if the request was
+    /// cut off on the way, nor if another user declares; then a vhost of the files lets in whoever
+    /// declares in it.
+    async fn line(&self, vhost: &VhostName) -> Result<Arc<Declarer>, Stumble> {
+        let error = match self.wires.to(vhost).await {
+            Ok(declarer) => return Ok(declarer),
+            Err(error) => error,
+        };
+        let declared = self.topology.setting(&SettingId::Vhost(vhost.clone()));
+        let (ConnectErrorKind::Vhost, Some(client), Some(user), true) = (
+            error.kind,
+            self.management,
+            self.wires.user(),
+            declared.is_some_and(Setting::managed),
+        ) else {
+            return Err(error.into());
+        };
+        settings::let_in(client, vhost, &user)
+            .await
+            .map_err(|error| Stumble::about(SettingKind::Permission, &error))?;
+        Ok(self.wires.again(vhost).await?)
+    }
+
     /// Refuses where a queue is used. Only classic queues can be deleted on the condition that they
     /// are not, so between this look and the deletion of another kind a message may arrive.
     async fn unused(&self, queue: &Queue) -> Result<(), Stumble> {
-        match self.wires.to(&queue.vhost).await?.usage(&queue.name).await? {
+        match self.line(&queue.vhost).await?.usage(&queue.name).await? {
             Some(usage) if !usage.is_none() => Err(Stumble {
                 reason: usage.to_string(),
                 hint: Some("`--force` deletes it nevertheless".into()),
@@ -296,6 +333,12 @@ impl From<ConnectError> for Stumble {
 impl From<DeclareError> for Stumble {
     fn from(error: DeclareError) -> Self {
         Self { hint: error.hint().map(str::to_owned), reason: error.to_string() }
+    }
+}
+
+impl From<RemakeError> for Stumble {
+    fn from(error: RemakeError) -> Self {
+        Self { hint: error.hint(), reason: error.to_string() }
     }
 }
 

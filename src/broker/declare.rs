@@ -16,7 +16,7 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, ErrorKind, ExchangeKind};
 use tokio::time::timeout;
 
-use super::amqp::Wire;
+use super::amqp::{OwnedChannel, Wire};
 use crate::model::{
     ArgValue, Arguments, Binding, Destination, Exchange, ExchangeName, Queue, QueueName,
 };
@@ -99,13 +99,7 @@ impl Declarer {
     /// Declares an exchange. One that is there and equivalent stays as it is.
     pub async fn exchange(&self, exchange: &Exchange) -> Result<(), DeclareError> {
         let (name, kind) = (short(exchange.name.as_str())?, short(&exchange.kind.0)?);
-        let options = ExchangeDeclareOptions {
-            durable: exchange.durable,
-            auto_delete: exchange.auto_delete,
-            internal: exchange.internal,
-            ..ExchangeDeclareOptions::default()
-        };
-        let arguments = field_table(&exchange.arguments)?;
+        let (options, arguments) = (exchange_options(exchange), field_table(&exchange.arguments)?);
         self.call(async |channel| {
             let kind = ExchangeKind::Custom(kind.to_string());
             channel.exchange_declare(name, kind, options, arguments).await
@@ -116,16 +110,7 @@ impl Declarer {
     /// Declares a queue. One that is there and equivalent stays as it is.
     pub async fn queue(&self, queue: &Queue) -> Result<(), DeclareError> {
         let name = short(queue.name.as_str())?;
-        let options = QueueDeclareOptions {
-            durable: queue.durable,
-            auto_delete: queue.auto_delete,
-            ..QueueDeclareOptions::default()
-        };
-        let mut arguments = queue.arguments.clone();
-        // Also for classic queues, which brokers hold equal to queues without the argument:
-        // without it the vhost's default type would decide.
-        arguments.insert("x-queue-type".into(), ArgValue::Str(queue.kind.as_str().into()));
-        let arguments = field_table(&arguments)?;
+        let (options, arguments) = (queue_options(queue), queue_arguments(queue)?);
         self.call(async |channel| channel.queue_declare(name, options, arguments).await.map(drop))
             .await
     }
@@ -187,6 +172,15 @@ impl Declarer {
         }
     }
 
+    /// A channel for more than one call.
+    pub(super) async fn channel(&self) -> Result<OwnedChannel, DeclareError> {
+        match timeout(CALL_LIMIT, OwnedChannel::open(&self.wire.connection)).await {
+            Ok(Ok(channel)) => Ok(channel),
+            Ok(Err(error)) => Err(classify(&error)),
+            Err(_) => Err(DeclareError::TimedOut(CALL_LIMIT)),
+        }
+    }
+
     pub(super) async fn call<T>(
         &self,
         call: impl AsyncFnOnce(&Channel) -> lapin::Result<T>,
@@ -211,6 +205,31 @@ impl Declarer {
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Channel>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+pub(super) fn exchange_options(exchange: &Exchange) -> ExchangeDeclareOptions {
+    ExchangeDeclareOptions {
+        durable: exchange.durable,
+        auto_delete: exchange.auto_delete,
+        internal: exchange.internal,
+        ..ExchangeDeclareOptions::default()
+    }
+}
+
+pub(super) fn queue_options(queue: &Queue) -> QueueDeclareOptions {
+    QueueDeclareOptions {
+        durable: queue.durable,
+        auto_delete: queue.auto_delete,
+        ..QueueDeclareOptions::default()
+    }
+}
+
+/// The arguments with the type among them. Also for classic queues, which brokers hold equal to
+/// queues without that argument: without it the vhost's default type would decide.
+pub(super) fn queue_arguments(queue: &Queue) -> Result<FieldTable, DeclareError> {
+    let mut arguments = queue.arguments.clone();
+    arguments.insert("x-queue-type".into(), ArgValue::Str(queue.kind.as_str().into()));
+    field_table(&arguments)
 }
 
 /// The broker says `NOT_FOUND` also about a queue whose node is down, and that queue exists.

@@ -13,6 +13,7 @@ mod ledger;
 mod lock;
 mod observe;
 mod observe_settings;
+mod remake;
 mod remove;
 mod scope;
 mod settings;

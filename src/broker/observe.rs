@@ -260,7 +260,7 @@ fn ends(vhost: &VhostName, info: &BindingInfo) -> Vec<ResourceId> {
     exchange(&info.source).into_iter().chain(destination).collect()
 }
 
-fn binding_key(vhost: &VhostName, info: BindingInfo) -> Option<BindingKey> {
+pub(super) fn binding_key(vhost: &VhostName, info: BindingInfo) -> Option<BindingKey> {
     let arguments = match &info.arguments {
         // A value that no file can spell, such as AMQP's void, makes it a binding that no file has.
         Value::Object(_) => match ArgValue::from_json(&info.arguments)? {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::management::{ManagementClient, ManagementError};
 use crate::model::{
     ArgValue, BrokerLimits, Credential, Setting, SettingId, SettingKind, TopicPermission,
-    USER_LIMITS, User, VHOST_LIMITS, Vhost,
+    USER_LIMITS, User, UserName, VHOST_LIMITS, Vhost, VhostName,
 };
 use crate::plan::{Action, Change};
 use secrecy::ExposeSecret;
@@ -88,6 +88,16 @@ pub(super) async fn put(
             client.put(&path(&id), &body).await
         }
     }
+}
+
+/// Gives a user all permissions in a vhost.
+pub(super) async fn let_in(
+    client: &ManagementClient,
+    vhost: &VhostName,
+    user: &UserName,
+) -> Result<(), ManagementError> {
+    let id = SettingId::Permission(vhost.clone(), user.clone());
+    client.put(&path(&id), &json!({"configure": ".*", "write": ".*", "read": ".*"})).await
 }
 
 /// Deletes a setting. What is not there any more is as it should be.

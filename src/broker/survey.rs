@@ -10,7 +10,7 @@ use super::management::{ManagementClient, Timeouts};
 use super::observe::{ObserveError, Sight, look, observe};
 use super::scope::Scope;
 use super::wires::Wires;
-use crate::model::{BrokerSpec, Desired, Management, QueueName, UserName, VhostName};
+use crate::model::{BrokerSpec, Desired, Management, OnConflict, QueueName, UserName, VhostName};
 use crate::plan::{Action, Consent, Observed, Plan, Target, Usage, plan};
 
 /// A plan, and the ways to the broker that were found open on the way to it.
@@ -50,8 +50,8 @@ pub async fn survey(desired: &Desired, consent: Consent) -> Result<Survey, Obser
     observed.home = Some(desired.broker.vhost.clone());
     observed.ourselves = ourselves(&desired.broker);
     let mut plan = plan(&desired.topology, &observed, &ownership, consent);
-    let doomed = doomed(&plan);
-    if !doomed.is_empty() && !consent.force {
+    let doomed = doomed(&plan, consent);
+    if !doomed.is_empty() {
         observed.usage = usage(&doomed, &wires).await?;
         plan = crate::plan::plan(&desired.topology, &observed, &ownership, consent);
     }
@@ -69,12 +69,20 @@ pub(super) fn ourselves(broker: &BrokerSpec) -> BTreeSet<UserName> {
     endpoints.chain(management).filter_map(|name| UserName::new(name).ok()).collect()
 }
 
-/// The queues that a plan deletes.
-fn doomed(plan: &Plan) -> Vec<(VhostName, QueueName)> {
-    let deleted = plan.changes().iter().filter(|change| change.action == Action::Delete);
-    deleted
+/// The queues that a plan deletes, unless whatever they hold, and those that it makes anew if they
+/// hold nothing.
+fn doomed(plan: &Plan, consent: Consent) -> Vec<(VhostName, QueueName)> {
+    let goes = |action, on_conflict| match action {
+        Action::Delete => !consent.force,
+        Action::Conflict => consent.replace || on_conflict != OnConflict::Refuse,
+        _ => false,
+    };
+    let changes = plan.changes().iter();
+    changes
         .filter_map(|change| match &change.target {
-            Target::Queue(queue) => Some((queue.vhost.clone(), queue.name.clone())),
+            Target::Queue(queue) if goes(change.action, queue.on_conflict) => {
+                Some((queue.vhost.clone(), queue.name.clone()))
+            }
             _ => None,
         })
         .collect()

@@ -8,7 +8,7 @@ use tokio::sync::OnceCell;
 use super::amqp::{ConnectError, Wire, connect};
 use super::declare::Declarer;
 use super::lock::Lock;
-use crate::model::{BrokerSpec, Desired, VhostName};
+use crate::model::{BrokerSpec, Desired, UserName, VhostName};
 use crate::telemetry::ConnectionRole;
 
 /// What came of connecting to a vhost.
@@ -66,6 +66,24 @@ impl Wires {
             })
             .await
             .clone()
+    }
+
+    /// The same once more, where it has failed before.
+    pub(super) async fn again(&self, vhost: &VhostName) -> Result<Arc<Declarer>, ConnectError> {
+        {
+            let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+            let failed = |dialled: &Arc<Dialled>| matches!(dialled.get(), Some(Err(_)));
+            if open.get(vhost).is_some_and(failed) {
+                open.remove(vhost);
+            }
+        }
+        self.to(vhost).await
+    }
+
+    /// The user as whom they connect.
+    pub(super) fn user(&self) -> Option<UserName> {
+        let endpoint = self.broker.endpoints.first()?;
+        UserName::new(&endpoint.uri.authority.userinfo.username).ok()
     }
 
     /// Says goodbye on all of them.

@@ -15,14 +15,22 @@ use super::screen::Screen;
 use super::turn::{self, Turn};
 use crate::broker::{self, Survey};
 use crate::model::{Desired, parse_duration};
-use crate::plan::{Approved, render, render_report};
+use crate::plan::{Approved, SavedPlan, render, render_report};
 
 /// Make the broker what the files say.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ApplyArgs {
     /// Files, directories or globs; what they say together is one stack.
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "plan", value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
+    /// Perform the plan that `plan --out` has saved, from the same files unless others are given;
+    /// refused where it would not be the same any more. Nobody is asked.
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["dry_run", "prune", "force", "allow_replace"]
+    )]
+    pub(super) plan: Option<PathBuf>,
     /// Do not ask. Nobody is asked either where input or output is no terminal.
     #[arg(long, short)]
     pub(super) yes: bool,
@@ -42,11 +50,12 @@ pub struct ApplyArgs {
 /// `answers` is the person at the terminal; `None` asks nobody.
 pub(super) async fn run(
     args: &ApplyArgs,
+    saved: Option<&SavedPlan>,
     desired: &Desired,
     answers: Option<&mut (dyn BufRead + Send)>,
     screen: &mut Screen<'_>,
 ) -> io::Result<Exit> {
-    let consent = args.consent.with(desired);
+    let consent = saved.map_or_else(|| args.consent.with(desired), |saved| saved.consent);
     // Under the lock from the first look on, so that what is shown is what is done.
     let mut turn = if args.dry_run { Turn::Unlocked } else { turn::take(desired, screen).await? };
     let mut survey = match broker::survey(desired, consent).await {
@@ -72,7 +81,17 @@ pub(super) async fn run(
             }
         };
     }
-    let exit = under_lock(args, desired, survey, &turn, answers, screen).await?;
+    let fault = saved.and_then(|saved| saved.matches(&survey.plan, desired).err());
+    let exit = match fault {
+        Some(fault) => {
+            screen.error(&fault, Some(fault.hint()))?;
+            Exit::Failed
+        }
+        None => {
+            let answers = answers.filter(|_| saved.is_none());
+            under_lock(args, desired, survey, &turn, answers, screen).await?
+        }
+    };
     if let Turn::Ours(lock) = turn {
         lock.release().await;
     }

@@ -6,10 +6,11 @@ use std::process::ExitCode;
 
 use clap::{ColorChoice, Parser};
 
+use super::apply::ApplyArgs;
 use super::args::{Cli, Command};
 use super::exit::Exit;
 use super::screen::Screen;
-use super::{apply, check, control, dev, diagnostics, drift, export, import, plan, run};
+use super::{apply, check, control, dev, diagnostics, drift, export, import, plan, run, saved};
 use crate::files;
 use crate::model::Desired;
 use crate::plan::Style;
@@ -47,13 +48,7 @@ fn perform(cli: Cli) -> Exit {
         Command::Plan(command) => on_desired(&command.files, async |desired, screen| {
             plan::run(&command, desired, screen).await
         }),
-        Command::Apply(command) => on_desired(&command.files, async |desired, screen| {
-            // Nobody is asked where nobody could answer, or would not see the question.
-            let asked = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-            let mut stdin = std::io::BufReader::new(std::io::stdin());
-            let answers = asked.then_some(&mut stdin as &mut (dyn std::io::BufRead + Send));
-            apply::run(&command, desired, answers, screen).await
-        }),
+        Command::Apply(command) => perform_apply(command),
         Command::Drift(command) => on_desired(&command.files, async |desired, screen| {
             drift::run(&command, desired, screen).await
         }),
@@ -70,6 +65,26 @@ fn perform(cli: Cli) -> Exit {
         Command::Run(command) => block_on(run::run(command, color)),
         Command::Dev(command) => block_on(dev::run(command, color)),
     }
+}
+
+fn perform_apply(mut command: ApplyArgs) -> Exit {
+    let plan = match command.plan.as_deref().map(saved::read).transpose() {
+        Ok(plan) => plan,
+        Err((error, hint)) => {
+            anstream::eprintln!("error: {error}\n  hint: {hint}");
+            return Exit::Failed;
+        }
+    };
+    if let Some(plan) = plan.as_ref().filter(|_| command.files.is_empty()) {
+        command.files = plan.files.iter().map(PathBuf::from).collect();
+    }
+    on_desired(&command.files, async |desired, screen| {
+        // Nobody is asked where nobody could answer, or would not see the question.
+        let asked = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+        let mut stdin = std::io::BufReader::new(std::io::stdin());
+        let answers = asked.then_some(&mut stdin as &mut (dyn std::io::BufRead + Send));
+        apply::run(&command, plan.as_ref(), desired, answers, screen).await
+    })
 }
 
 /// Loads the files, and gives them to a command that speaks to a broker.

@@ -19,6 +19,7 @@ mod import;
 mod listening;
 mod plan;
 mod run;
+mod saved;
 mod screen;
 mod signals;
 mod spinner;

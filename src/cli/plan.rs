@@ -7,6 +7,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::exit::Exit;
+use super::saved;
 use super::screen::Screen;
 use crate::broker::survey;
 use crate::model::Desired;
@@ -21,6 +22,9 @@ pub struct PlanArgs {
     /// Print the plan as JSON.
     #[arg(long)]
     pub(super) json: bool,
+    /// Save the plan, for `apply --plan` to perform it exactly.
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
     #[command(flatten)]
     pub(super) consent: ConsentArgs,
 }
@@ -34,12 +38,20 @@ pub(super) struct ConsentArgs {
     /// Delete also queues with messages or consumers, and more than 30 % of what the stack owns.
     #[arg(long)]
     pub(super) force: bool,
+    /// Make anew, with its bindings, what differs and cannot be changed, where it is empty and
+    /// unused; also `on_conflict: replace` there.
+    #[arg(long)]
+    pub(super) allow_replace: bool,
 }
 
 impl ConsentArgs {
     /// What the command line and the files agree to together.
     pub(super) fn with(self, desired: &Desired) -> Consent {
-        Consent { prune: self.prune || desired.reconcile.prune, force: self.force }
+        Consent {
+            prune: self.prune || desired.reconcile.prune,
+            force: self.force,
+            replace: self.allow_replace,
+        }
     }
 }
 
@@ -56,7 +68,14 @@ pub(super) async fn run(
             return Ok(Exit::Failed);
         }
     };
-    show(&plan, desired, args.json, screen)
+    let exit = show(&plan, desired, args.json, screen)?;
+    // A plan that nobody may perform is not worth keeping.
+    if let Some(path) = args.out.as_ref().filter(|_| exit != Exit::Failed)
+        && !saved::write(path, &plan, desired, &args.files, screen)?
+    {
+        return Ok(Exit::Failed);
+    }
+    Ok(exit)
 }
 
 /// Prints a plan and says how a command that only shows it ends.

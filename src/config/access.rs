@@ -4,7 +4,6 @@ use secrecy::SecretString;
 
 use super::node::{Entry, Node, Value};
 use super::read::{Fields, Reading};
-use super::resources::LATER;
 use crate::model::{
     BrokerLimits, Credential, ExchangeName, HashAlgorithm, Origin, PasswordHash, Permission,
     Problem, Setting, TopicPermission, TopologyParts, USER_LIMITS, User, UserName, VhostName,
@@ -22,7 +21,7 @@ impl Reading {
         let limits: BrokerLimits = self.broker_limits(&mut fields, USER_LIMITS);
         let managed = fields.read("manage", self, Self::boolean).unwrap_or(true);
         let on_remove = self.on_remove(&mut fields);
-        fields.finish(self, LATER);
+        fields.finish(self, &[]);
         parts.settings.push(Setting::User(User {
             name,
             credential,
@@ -104,7 +103,7 @@ impl Reading {
         let read = pattern(self, "read");
         let managed = fields.read("manage", self, Self::boolean).unwrap_or(true);
         let on_remove = self.on_remove(&mut fields);
-        fields.finish(self, LATER);
+        fields.finish(self, &[]);
         parts.settings.push(Setting::Permission(Permission {
             vhost: vhost.clone(),
             user,
@@ -133,7 +132,7 @@ impl Reading {
             let read = fields.read("read", self, Self::text).unwrap_or_default();
             let managed = fields.read("manage", self, Self::boolean).unwrap_or(true);
             let on_remove = self.on_remove(&mut fields);
-            fields.finish(self, LATER);
+            fields.finish(self, &[]);
             parts.settings.push(Setting::TopicPermission(TopicPermission {
                 vhost: vhost.clone(),
                 user: user.clone(),

@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use super::node::{Entry, Node};
 use super::read::{Fields, Reading, misshapen};
-use super::resources::LATER;
 use crate::model::{
-    ArgKind, ArgRule, ArgValue, Arguments, Destination, ExchangeName, MAX_TTL_MS, Origin, Problem,
-    Queue, QueueName, QueueType, RetrySpec, RoutingKey, TopologyParts, VhostName, codes,
-    stream_age,
+    ArgKind, ArgRule, ArgValue, Arguments, Destination, ExchangeName, MAX_TTL_MS, OnConflict,
+    Origin, Problem, Queue, QueueName, QueueType, RetrySpec, RoutingKey, TopologyParts, VhostName,
+    codes, stream_age,
 };
 
 /// Keys of a queue whose value is that of the argument, as it is.
@@ -42,6 +41,14 @@ impl Reading {
         let auto_delete = fields.read("auto_delete", self, Self::boolean).unwrap_or(false);
         let managed = fields.read("manage", self, Self::boolean).unwrap_or(true);
         let on_remove = self.on_remove(&mut fields);
+        let ways = [
+            ("refuse", OnConflict::Refuse),
+            ("replace", OnConflict::Replace),
+            ("migrate", OnConflict::Migrate),
+        ];
+        let on_conflict = fields
+            .read("on_conflict", self, |r, key, node| r.choice(key, node, &ways))
+            .unwrap_or_default();
         let mut arguments = fields
             .read("arguments", self, |r, key, node| Some(r.arguments(key, origin, node)))
             .unwrap_or_default();
@@ -56,7 +63,7 @@ impl Reading {
                     .hint("remove `exclusive`"),
             );
         }
-        fields.finish(self, LATER);
+        fields.finish(self, &[]);
         let vhost = vhost.clone();
         parts.queues.push(Queue {
             vhost,
@@ -67,6 +74,7 @@ impl Reading {
             arguments,
             managed,
             on_remove,
+            on_conflict,
             origin,
         });
     }
@@ -240,6 +248,7 @@ pub(super) fn retry_queues(
             arguments,
             managed: true,
             on_remove: queue.on_remove,
+            on_conflict: queue.on_conflict,
             origin,
         });
     }

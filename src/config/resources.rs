@@ -3,12 +3,10 @@
 use super::node::{Entry, Node, Value};
 use super::read::{Fields, Reading, misshapen};
 use crate::model::{
-    ApplyTo, Arguments, Binding, Destination, Exchange, ExchangeName, ExchangeType, OnRemove,
-    Origin, Policy, PolicyName, Problem, QueueName, RoutingKey, TopologyParts, VhostName, codes,
+    ApplyTo, Arguments, Binding, Destination, Exchange, ExchangeName, ExchangeType, OnConflict,
+    OnRemove, Origin, Policy, PolicyName, Problem, QueueName, RoutingKey, TopologyParts, VhostName,
+    codes,
 };
-
-/// Keys of any resource that later versions have.
-pub(super) const LATER: &[&str] = &["on_conflict"];
 
 impl Reading {
     /// `exchanges:`
@@ -31,6 +29,10 @@ impl Reading {
         let alternate = fields.read("alternate_exchange", self, Self::text);
         let managed = fields.read("manage", self, Self::boolean);
         let on_remove = self.on_remove(&mut fields);
+        let ways = [("refuse", OnConflict::Refuse), ("replace", OnConflict::Replace)];
+        let on_conflict = fields
+            .read("on_conflict", self, |r, key, node| r.choice(key, node, &ways))
+            .unwrap_or_default();
         let mut arguments = fields
             .read("arguments", self, |r, key, node| Some(r.arguments(key, origin, node)))
             .unwrap_or_default();
@@ -44,7 +46,7 @@ impl Reading {
             );
         }
         self.bind(&mut fields, vhost, &Destination::Exchange(name.clone()), parts);
-        fields.finish(self, LATER);
+        fields.finish(self, &[]);
         parts.exchanges.push(Exchange {
             vhost: vhost.clone(),
             name,
@@ -56,6 +58,7 @@ impl Reading {
             arguments,
             managed: managed.unwrap_or(true),
             on_remove,
+            on_conflict,
             origin,
         });
     }
@@ -271,7 +274,7 @@ impl Reading {
         let definition = fields.take("definition");
         let managed = fields.read("manage", self, Self::boolean).unwrap_or(true);
         let on_remove = self.on_remove(&mut fields);
-        fields.finish(self, LATER);
+        fields.finish(self, &[]);
         let missing = match (&pattern, &definition) {
             (None, _) if !self.noted(origin, "pattern") => Some("pattern: \"^name$\""),
             (_, None) => Some("definition: { … }"),

@@ -2,7 +2,6 @@
 
 use super::node::Entry;
 use super::read::{Fields, Reading};
-use super::resources::LATER;
 use crate::model::{
     BrokerLimits, QueueType, Setting, TopologyParts, VHOST_LIMITS, Vhost, VhostName,
 };
@@ -57,7 +56,7 @@ impl Reading {
         let on_remove = self.on_remove(&mut fields);
         let mut resources = Resources::default();
         resources.take(&mut fields, self);
-        fields.finish(self, LATER);
+        fields.finish(self, &[]);
         let vhost = Vhost {
             name,
             description,

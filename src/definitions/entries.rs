@@ -117,6 +117,7 @@ pub(super) fn exchange(
         arguments,
         managed: true,
         on_remove: OnRemove::Delete,
+        on_conflict: crate::model::OnConflict::Refuse,
         origin: Origin::default(),
     };
     fields.passed(&["vhost", "policy", "user_who_performed_action"]);
@@ -153,6 +154,7 @@ pub(super) fn queue(entry: &Map<String, Value>, vhost: &VhostName) -> Result<Rea
         arguments,
         managed: true,
         on_remove: OnRemove::Delete,
+        on_conflict: crate::model::OnConflict::Refuse,
         origin: Origin::default(),
     };
     fields.passed(&["vhost", "policy"]);

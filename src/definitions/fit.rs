@@ -204,6 +204,7 @@ fn plain_queue(vhost: &VhostName, name: &QueueName, managed: bool) -> Queue {
         arguments: Arguments::new(),
         managed,
         on_remove: OnRemove::Delete,
+        on_conflict: crate::model::OnConflict::Refuse,
         origin: Origin::default(),
     }
 }
@@ -219,6 +220,7 @@ fn fanout(vhost: &VhostName, name: &ExchangeName, managed: bool) -> Exchange {
         arguments: Arguments::new(),
         managed,
         on_remove: OnRemove::Delete,
+        on_conflict: crate::model::OnConflict::Refuse,
         origin: Origin::default(),
     }
 }

@@ -1,7 +1,7 @@
 //! Keeps the crews in step with a fleet: starts, resizes, replaces, drains; and tells what became of
 //! each change once all of it is decided.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::Hands;
 use super::crew::{Crew, CrewOrder, RolloutOutcome};
-use crate::model::{ConsumerName, ConsumerSpec, Fleet};
+use crate::model::{ConsumerName, ConsumerSpec, Fleet, QueueName, VhostName};
 use crate::plan::{FleetChange, fleet_changes};
 use crate::telemetry::{ConsumerState, Registry};
 
@@ -241,6 +241,29 @@ impl Keeper {
                 registry.consumer(&name).set_state(ConsumerState::Stopped);
             }
         });
+    }
+
+    /// Drains the crews of these queues and waits for the end of that; gives how many they were. The
+    /// next [`Keeper::follow`] starts them again.
+    pub(super) async fn pause(&mut self, queues: &BTreeSet<(VhostName, QueueName)>) -> usize {
+        let waits = |kept: &Kept| {
+            let spec = &kept.wanted;
+            queues.contains(&(spec.vhost.clone(), spec.queue.clone()))
+        };
+        let crews = self.crews.iter();
+        let names: Vec<_> =
+            crews.filter(|(_, kept)| waits(kept)).map(|(name, _)| name.clone()).collect();
+        let mut ending = Vec::new();
+        for name in &names {
+            let Some(kept) = self.crews.remove(name) else { continue };
+            tracing::info!(consumer = %name, "waiting while its queue is made anew");
+            let why = "its queue is made anew".to_owned();
+            self.registry.consumer(name).set_state(ConsumerState::Waiting { why });
+            kept.crew.drain();
+            ending.push(kept.crew.ended());
+        }
+        futures_util::future::join_all(ending).await;
+        names.len()
     }
 
     /// Drains everything and waits for the end of it.

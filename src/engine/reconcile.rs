@@ -1,12 +1,13 @@
 //! Looking at the broker, planning and applying, while running.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::broker::amqp::ConnectErrorKind;
 use crate::broker::{Lock, ObserveError, Survey, apply, survey};
 use crate::config::SourceMap;
-use crate::model::{Desired, ReconcileMode};
+use crate::model::{Desired, QueueName, ReconcileMode, VhostName};
 use crate::plan::{ApplyReport, Approved, Consent, Style, render, render_report};
 
 /// Why the broker is not as the files say.
@@ -22,6 +23,9 @@ pub(super) enum Shortfall {
         /// Whether it was there and refused us: trying soon again will not help.
         refused: bool,
     },
+    /// Another supervisor makes a queue anew; its consumers wait here as well.
+    #[error("another supervisor makes a queue anew")]
+    Elsewhere,
     /// A person has to decide or mend something.
     #[error("{0}")]
     Refused(String),
@@ -48,6 +52,8 @@ pub(super) enum Reconciled {
 pub(super) enum Power {
     /// Say so: another one applies, or nobody.
     Verify,
+    /// Say so, and make room where another one makes a queue anew.
+    Wait,
     /// Mend it, over the connection that holds the lock of the stack.
     Locked(Arc<Lock>),
     /// Mend it, where the broker lets this user have no lock.
@@ -59,11 +65,12 @@ pub(super) async fn reconcile(
     desired: &Desired,
     sources: &SourceMap,
     power: Power,
+    pause: impl AsyncFnOnce(BTreeSet<(VhostName, QueueName)>),
 ) -> Result<Reconciled, Shortfall> {
     if desired.reconcile.mode == ReconcileMode::Off {
         return Ok(Reconciled::Off);
     }
-    let consent = Consent { prune: desired.reconcile.prune, force: false };
+    let consent = Consent { prune: desired.reconcile.prune, ..Consent::default() };
     // On the heap: the futures of whoever awaits this stay small.
     let looked = Box::pin(survey(desired, consent)).await;
     let Survey { plan, management, store, wires, .. } = looked.map_err(|error| match &error {
@@ -79,7 +86,11 @@ pub(super) async fn reconcile(
     })?;
     let place = |origin| sources.place(origin);
     let style = Style::default();
-    if matches!(power, Power::Verify) {
+    if matches!(power, Power::Wait) && !plan.made_anew().is_empty() {
+        pause(plan.made_anew()).await;
+        return Err(Shortfall::Elsewhere);
+    }
+    if matches!(power, Power::Verify | Power::Wait) {
         return Ok(match plan.changes().len() {
             0 => Reconciled::Unchanged,
             count => Reconciled::Drifted { count, plan: render(&plan, &place, style) },
@@ -96,6 +107,9 @@ pub(super) async fn reconcile(
         let plan = render(&refused.0, &place, style);
         Shortfall::Refused(format!("{refused}\n{plan}"))
     })?;
+    if !approved.plan().made_anew().is_empty() {
+        pause(approved.plan().made_anew()).await;
+    }
     let (topology, management) = (&desired.topology, management.as_ref());
     if let Power::Locked(lock) = &power {
         let wires = wires.under(lock);

@@ -1,7 +1,9 @@
 //! The engine's own task.
 
+mod topology;
+
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -11,15 +13,15 @@ use super::books::close_books;
 use super::context::Hands;
 use super::crew::CrewRequest;
 use super::keeper::{FleetOutcome, Keeper};
-use super::reconcile::{Power, Reconciled, Shortfall, reconcile};
+use super::reconcile::{Reconciled, Shortfall};
 use super::requests::{EngineRequest, ReloadOutcome, Waiting};
-use super::seat::{Seat, Standing};
-use crate::broker::amqp::{ConnectErrorKind, Link, LinkPool, Publisher};
+use super::seat::Seat;
+use crate::broker::amqp::{Link, LinkPool, Publisher};
 use crate::files::{LoadError, Loaded, Watched, Watcher};
-use crate::model::{BrokerSpec, Desired, ReconcileMode};
+use crate::model::{BrokerSpec, Desired};
 use crate::process::Spawner;
 use crate::supervise::Backoff;
-use crate::telemetry::{ConnectionRole, Registry, Role};
+use crate::telemetry::{ConnectionRole, Registry};
 
 /// Pauses between attempts to bring about what the files say while the broker is away.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(3));
@@ -29,6 +31,10 @@ const REFUSED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_se
 
 /// The shortest time between two looks at the broker that workers ask for.
 const ASKED: Duration = Duration::from_secs(2);
+
+/// How long consumers wait for another supervisor to make their queue anew. It may never: its files
+/// may be others.
+const ELSEWHERE: Duration = Duration::from_mins(1);
 
 /// How often the files are read again in a row because they name others. The watcher notices what
 /// changes after that.
@@ -103,6 +109,10 @@ pub struct Engine {
     asked: (mpsc::Sender<()>, mpsc::Receiver<()>),
     /// Why the broker is waited for, as logged last.
     waiting_for: String,
+    /// Whether consumers wait because their queue is made anew.
+    paused: bool,
+    /// Since when another supervisor makes a queue anew.
+    waiting_since: Option<Instant>,
     /// The differences that were left, as logged last.
     left: String,
     /// Those who have asked for a reload.
@@ -135,6 +145,8 @@ impl Engine {
             pending: Some(loaded),
             asked: mpsc::channel(1),
             waiting_for: String::new(),
+            paused: false,
+            waiting_since: None,
             left: String::new(),
             waiting: Waiting::default(),
         };
@@ -269,6 +281,10 @@ impl Engine {
                 self.waiting.tell(&ReloadOutcome::Waiting { why });
                 return Progress::Later { refused };
             }
+            Err(error @ Shortfall::Elsewhere) => {
+                self.waiting.tell(&ReloadOutcome::Waiting { why: error.to_string() });
+                return Progress::Later { refused: false };
+            }
             Err(Shortfall::Refused(why)) if first => {
                 // Consumers whose queues are there can work while a person looks at the rest.
                 tracing::error!(detail = why, "the broker is not as the files say");
@@ -278,9 +294,11 @@ impl Engine {
                 tracing::error!(detail = why, "the change is refused; everything goes on as it is");
                 self.waiting.tell(&ReloadOutcome::Refused { why: why.clone() });
                 self.options.registry.reload_failed(why);
+                self.go_on().await;
                 return Progress::Refused;
             }
         };
+        self.paused = false;
         let renewed = self.link(&next.desired);
         let what = if first { "started" } else { "reloaded" };
         let change = self.follow(&next.desired, renewed, format!("{what}: {topology}")).await;
@@ -323,94 +341,18 @@ impl Engine {
                 tracing::debug!("cannot look at the broker: {why}");
                 self.options.registry.could_not_look();
             }
+            Err(Shortfall::Elsewhere) => {
+                self.current = Some(current);
+                return ASKED;
+            }
             Err(Shortfall::Refused(why)) => {
                 tracing::error!(detail = why, "the broker is not as the files say");
                 self.options.registry.could_not_look();
             }
         }
         self.current = Some(current);
+        self.go_on().await;
         interval
-    }
-
-    /// Compares and, where this supervisor is the one to, applies.
-    async fn reconcile(&mut self, loaded: &Loaded) -> Result<Reconciled, Shortfall> {
-        let desired = &loaded.desired;
-        let registry = self.options.registry.clone();
-        let power = if desired.reconcile.mode == ReconcileMode::Apply {
-            if !self.seat.as_ref().is_some_and(|seat| seat.is_of(desired)) {
-                self.seat = None;
-            }
-            match self.seat.get_or_insert_with(|| Seat::take(desired)).decided().await {
-                // Nobody can have a lock in a vhost that is not there yet.
-                Standing::Unreachable(error) if error.kind == ConnectErrorKind::Vhost => {
-                    registry.set_role(Role::None);
-                    Power::Unlocked
-                }
-                Standing::Unreachable(error) => {
-                    return Err(Shortfall::Unreachable {
-                        why: error.to_string(),
-                        hint: Some(error.hint().to_owned()),
-                        refused: error.kind != ConnectErrorKind::Unreachable,
-                    });
-                }
-                Standing::StandsBy(holder) => {
-                    registry.set_role(Role::StandsBy { holder });
-                    Power::Verify
-                }
-                Standing::Holds(lock) => {
-                    registry.set_role(Role::Applies);
-                    Power::Locked(lock)
-                }
-                Standing::Unlocked | Standing::Undecided => {
-                    registry.set_role(Role::Applies);
-                    Power::Unlocked
-                }
-            }
-        } else {
-            self.seat = None;
-            let checks = desired.reconcile.mode == ReconcileMode::Check;
-            registry.set_role(if checks { Role::Checks } else { Role::None });
-            Power::Verify
-        };
-        reconcile(desired, &loaded.sources, power).await
-    }
-
-    /// Counts what a look has found, says which differences were left, once, and gives it in a few
-    /// words.
-    fn looked(&mut self, reconciled: &Reconciled, desired: &Desired, first: bool) -> String {
-        let registry = &self.options.registry;
-        let left = match reconciled {
-            Reconciled::Off => return "topology: not looked at".into(),
-            Reconciled::Drifted { count, plan } => Some((*count, plan)),
-            Reconciled::Unchanged | Reconciled::Applied(_) => None,
-        };
-        registry.looked(left.map_or(0, |(count, _)| count));
-        let Some((count, plan)) = left else {
-            if !std::mem::take(&mut self.left).is_empty() {
-                tracing::info!("the broker is as the files say again");
-            }
-            return match reconciled {
-                Reconciled::Applied(report) => format!("topology: {}", report.done.in_words()),
-                _ => "topology: nothing to do".into(),
-            };
-        };
-        let why = if desired.reconcile.mode == ReconcileMode::Check {
-            "`reconcile.mode: check`"
-        } else {
-            "standing by"
-        };
-        let differences = if count == 1 { "difference" } else { "differences" };
-        let words = format!("topology: {count} {differences} left alone ({why})");
-        if self.left != *plan {
-            self.left.clone_from(plan);
-            if first && desired.reconcile.mode == ReconcileMode::Apply {
-                // The other one is at it in all likelihood.
-                tracing::info!(detail = plan, "the broker is not as the files say: {words}");
-            } else {
-                tracing::warn!(detail = plan, "the broker is not as the files say: {words}");
-            }
-        }
-        words
     }
 
     /// Connects to the broker of the files; true where that is another one than before.

@@ -65,6 +65,10 @@ pub mod headers {
     pub const ORIGINAL_EXPIRATION: &str = "warrener-original-expiration";
     /// The `user_id` it came with, which the broker refuses from another user.
     pub const ORIGINAL_USER_ID: &str = "warrener-original-user-id";
+    /// The `expiration` of a message whose queue is being made anew, until it is back.
+    pub const MOVED_EXPIRATION: &str = "warrener-moved-expiration";
+    /// Its `delivery_mode`, likewise.
+    pub const MOVED_DELIVERY_MODE: &str = "warrener-moved-delivery-mode";
     /// How often a quorum queue has had the message back, which it writes itself. Published again,
     /// the message would carry a count that is no longer true.
     pub const DELIVERY_COUNT: &str = "x-delivery-count";

@@ -55,8 +55,8 @@ pub use parameters::{GlobalParameter, Parameter};
 pub use place::{Origin, Problem, Severity};
 pub use policies::{PatternFault, PolicyIndex};
 pub use resources::{
-    ApplyTo, Binding, DeadLetterTarget, Destination, Exchange, ExchangeType, OnRemove, Policy,
-    Queue, QueueType,
+    ApplyTo, Binding, DeadLetterTarget, Destination, Exchange, ExchangeType, OnConflict, OnRemove,
+    Policy, Queue, QueueType,
 };
 pub use retry::{FailureClass, RetrySpec};
 pub use routing::{Router, RoutingFault};

@@ -16,6 +16,18 @@ pub enum OnRemove {
     Retain,
 }
 
+/// What becomes of a queue or exchange that is there, differs, and cannot be changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum OnConflict {
+    /// Nothing, and nothing else is done either.
+    #[default]
+    Refuse,
+    /// It is made anew with its bindings, where it is empty and unused.
+    Replace,
+    /// It is made anew with its bindings and its messages. Of queues only.
+    Migrate,
+}
+
 /// The type of an exchange: the four of AMQP 0-9-1 or one that a plugin brings
 /// (`x-delayed-message`, `x-consistent-hash`, …).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -48,6 +60,8 @@ pub struct Exchange {
     pub managed: bool,
     /// What becomes of it when no file declares it any more.
     pub on_remove: OnRemove,
+    /// What becomes of it when it differs and cannot be changed.
+    pub on_conflict: OnConflict,
     /// Where it was declared.
     pub origin: Origin,
 }
@@ -99,6 +113,8 @@ pub struct Queue {
     pub managed: bool,
     /// What becomes of it when no file declares it any more.
     pub on_remove: OnRemove,
+    /// What becomes of it when it differs and cannot be changed.
+    pub on_conflict: OnConflict,
     /// Where it was declared.
     pub origin: Origin,
 }

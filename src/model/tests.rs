@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::{
     ApplyTo, ArgValue, Arguments, BadDuration, Binding, Destination, Exchange, ExchangeName,
-    ExchangeType, OnRemove, Origin, PatternFault, Policy, PolicyIndex, PolicyName, Queue,
-    QueueName, QueueType, RoutingKey, Topology, TopologyParts, VhostName, codes, duration_label,
-    parse_duration, suggest,
+    ExchangeType, OnConflict, OnRemove, Origin, PatternFault, Policy, PolicyIndex, PolicyName,
+    Queue, QueueName, QueueType, RoutingKey, Topology, TopologyParts, VhostName, codes,
+    duration_label, parse_duration, suggest,
 };
 
 #[test]
@@ -85,6 +85,7 @@ fn queue(name: &str, kind: QueueType) -> Queue {
         arguments: Arguments::new(),
         managed: true,
         on_remove: OnRemove::Delete,
+        on_conflict: OnConflict::Refuse,
         origin: Origin::default(),
     }
 }
@@ -149,6 +150,7 @@ fn a_topology_proves_itself() {
         arguments: Arguments::new(),
         managed: true,
         on_remove: OnRemove::Delete,
+        on_conflict: OnConflict::Refuse,
         origin: Origin::default(),
     };
     let binding = Binding {

@@ -1,10 +1,12 @@
 //! A plan, and the consent to it.
 
+use std::collections::BTreeSet;
+
 use super::change::{Action, Change, Target};
 use super::ledger::{Ownership, ResourceId};
 use super::observed::{BrokerIdentity, Gap};
 use super::owned::{Books, Consent, Kept, Veto};
-use crate::model::{Setting, SettingId, VhostName};
+use crate::model::{QueueName, Setting, SettingId, VhostName};
 
 /// Steps in the order in which they can be taken, for one broker as it was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +30,10 @@ pub struct Summary {
     pub create: usize,
     /// Resources to change where they stand.
     pub update: usize,
+    /// Resources to delete and create, with their bindings.
+    pub replace: usize,
+    /// Queues to make anew with their messages and bindings.
+    pub migrate: usize,
     /// Resources to delete.
     pub delete: usize,
     /// Resources of which nobody can say whether they are as declared.
@@ -42,6 +48,8 @@ impl Summary {
         match action {
             Action::Create => self.create += 1,
             Action::Update => self.update += 1,
+            Action::Replace => self.replace += 1,
+            Action::Migrate => self.migrate += 1,
             Action::Delete => self.delete += 1,
             Action::Verify => self.verify += 1,
             Action::Conflict => self.conflict += 1,
@@ -125,6 +133,16 @@ impl Plan {
             change.action == Action::Create
                 && matches!(&change.target, Target::Setting(Setting::Vhost(vhost)) if vhost.name == *name)
         })
+    }
+
+    /// The queues that it makes anew: nobody may consume them meanwhile.
+    pub fn made_anew(&self) -> BTreeSet<(VhostName, QueueName)> {
+        let anew = |change: &&Change| matches!(change.action, Action::Replace | Action::Migrate);
+        let queues = self.changes.iter().filter(anew).filter_map(|change| match &change.target {
+            Target::Queue(queue) => Some((queue.vhost.clone(), queue.name.clone())),
+            _ => None,
+        });
+        queues.collect()
     }
 
     /// Whether there is nothing to do.

@@ -32,6 +32,12 @@ pub enum Action {
     Create,
     /// It differs and can be changed where it stands.
     Update,
+    /// It differs, cannot be changed where it stands, and is empty and unused: delete it and create
+    /// it, with all of its bindings.
+    Replace,
+    /// It differs and cannot be changed where it stands: make it anew with its messages and all of
+    /// its bindings.
+    Migrate,
     /// It is there, ours, and no longer wanted: delete it.
     Delete,
     /// Whether it is as declared cannot be seen: declare it again, which changes nothing where it
@@ -47,6 +53,8 @@ impl Action {
         match self {
             Self::Create => "create",
             Self::Update => "update",
+            Self::Replace => "replace",
+            Self::Migrate => "migrate",
             Self::Delete => "delete",
             Self::Verify => "verify",
             Self::Conflict => "conflict",

@@ -35,6 +35,16 @@ pub(super) fn queue(want: &Queue, have: &ObservedQueue) -> Vec<Difference> {
     found.0
 }
 
+/// Whether a queue is as a file declares it.
+pub fn queue_is_as_declared(want: &Queue, have: &ObservedQueue) -> bool {
+    queue(want, have).is_empty()
+}
+
+/// Whether an exchange is as a file declares it.
+pub fn exchange_is_as_declared(want: &Exchange, have: &ObservedExchange) -> bool {
+    exchange(want, have).is_empty()
+}
+
 /// Every attribute in which a policy differs.
 pub(super) fn policy(want: &Policy, have: &ObservedPolicy) -> Vec<Difference> {
     let mut found = Differences::default();

@@ -47,7 +47,7 @@ fn exchange(want: &Exchange, observed: &Observed) -> Option<Change> {
             target,
             compare::exchange(want, have),
             compare::exchange_json(have),
-            "let the file say what the broker has, or delete the exchange on the broker first (its bindings go with it)",
+            "let the file say what the broker has, or make it anew with its bindings: `--allow-replace`",
         ),
     }
 }
@@ -66,7 +66,7 @@ fn queue(want: &Queue, observed: &Observed) -> Option<Change> {
             target,
             compare::queue(want, have),
             compare::queue_json(have),
-            "let the file say what the broker has, or delete the queue on the broker first (its messages and bindings go with it)",
+            "let the file say what the broker has, or make it anew with its bindings: `on_conflict: migrate` takes its messages along, `--allow-replace` needs it empty",
         ),
     }
 }

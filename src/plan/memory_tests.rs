@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::model::{
     ApplyTo, ArgValue, Arguments, Binding, Credential, Destination, Exchange, ExchangeName,
-    ExchangeType, HashAlgorithm, OnRemove, Origin, PasswordHash, Policy, PolicyName, Queue,
-    QueueName, QueueType, RoutingKey, Setting, SettingId, Topology, TopologyParts, VhostName,
+    ExchangeType, HashAlgorithm, OnConflict, OnRemove, Origin, PasswordHash, Policy, PolicyName,
+    Queue, QueueName, QueueType, RoutingKey, Setting, SettingId, Topology, TopologyParts,
+    VhostName,
 };
 
 /// What a broker keeps of a password; in memory its salt is always the same.
@@ -50,6 +51,7 @@ pub(super) fn exchange(name: &str, kind: &str) -> Exchange {
         arguments: Arguments::new(),
         managed: true,
         on_remove: OnRemove::Delete,
+        on_conflict: OnConflict::Refuse,
         origin: Origin::default(),
     }
 }
@@ -64,6 +66,7 @@ pub(super) fn queue(name: &str, kind: QueueType) -> Queue {
         arguments: Arguments::new(),
         managed: true,
         on_remove: OnRemove::Delete,
+        on_conflict: OnConflict::Refuse,
         origin: Origin::default(),
     }
 }

@@ -18,10 +18,13 @@ mod fleet;
 mod hold_vhosts;
 mod json;
 mod ledger;
+mod migration;
 mod observed;
 mod owned;
 mod prune;
+mod replace;
 mod report;
+mod saved;
 mod settings;
 mod text;
 
@@ -40,15 +43,21 @@ mod tests;
 
 pub use approved::{Approved, Plan, Refused, Summary};
 pub use change::{Action, Change, Difference, ORDER, PHASES, Target};
+pub use compare::{exchange_is_as_declared, queue_is_as_declared};
 pub use diff::diff;
 pub use drift::Drift;
 pub use effects::expected_policies;
 pub use fleet::{FleetChange, fleet_changes};
 pub use ledger::{Ledger, LedgerFault, LedgerRecord, Owner, Ownership, ResourceId};
+pub use migration::{
+    MigrationSight, MigrationStep, Scaffold, ShadowNames, from_another, next_step, plain_binding,
+    redirect,
+};
 pub use observed::{
     BindingKey, BrokerIdentity, Gap, Observed, ObservedExchange, ObservedPolicy, ObservedQueue,
     ObservedSetting, Seen, Subject, Unseen, Usage,
 };
 pub use owned::{Consent, Kept, Veto, plan};
 pub use report::{ApplyReport, Failure, Remaining};
+pub use saved::{SavedFault, SavedPlan};
 pub use text::{Style, render, render_drift, render_report};

@@ -6,16 +6,19 @@ use super::diff::diff;
 use super::ledger::{Ledger, Owner, Ownership, ResourceId};
 use super::observed::Observed;
 use super::prune::prune;
+use super::replace::resolve;
 use super::report::Failure;
 use crate::model::{OnRemove, StackName, Topology};
 
 /// What a person has agreed to beyond creating and updating.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Consent {
     /// Delete what the stack owns and the files no longer declare.
     pub prune: bool,
     /// Delete also what is in use, and much at once.
     pub force: bool,
+    /// Make anew what differs and cannot be changed, where it is empty and unused.
+    pub replace: bool,
 }
 
 /// Something owned that no file declares any more and that stays nevertheless.
@@ -59,6 +62,7 @@ pub fn plan(
     let mut plan = diff(topology, observed);
     let declared = Ledger::of(topology);
     refuse_foreign(&mut plan.changes, topology, ownership);
+    resolve(&mut plan.changes, topology, observed, consent);
     let pruned = prune(topology, &declared, &plan.changes, observed, ownership, consent);
     plan.changes.extend(pruned.deletions);
     plan.books = books(declared, &ownership.own, &pruned.surviving);

@@ -12,8 +12,8 @@ use crate::model::{
     Topology, TopologyParts, VhostName,
 };
 
-const PRUNE: Consent = Consent { prune: true, force: false };
-pub(super) const FORCE: Consent = Consent { prune: true, force: true };
+const PRUNE: Consent = Consent { prune: true, force: false, replace: false };
+pub(super) const FORCE: Consent = Consent { prune: true, force: true, replace: false };
 
 pub(super) fn stack(name: &str) -> StackName {
     StackName::new(name).expect("a name")

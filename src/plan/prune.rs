@@ -11,8 +11,8 @@ use super::observed::{
 use super::owned::{Consent, Kept, Veto};
 use super::{compare, diff, hold_vhosts, settings};
 use crate::model::{
-    ApplyTo, Destination, Exchange, ExchangeType, OnRemove, Origin, Policy, Queue, QueueType,
-    SettingId, Topology, VhostName,
+    ApplyTo, Destination, Exchange, ExchangeType, OnConflict, OnRemove, Origin, Policy, Queue,
+    QueueType, SettingId, Topology, VhostName,
 };
 
 /// A stack that owns fewer than this may lose all of it at once.
@@ -331,6 +331,7 @@ fn deletion(id: &ResourceId, observed: &Observed) -> Option<Change> {
                 arguments,
                 managed: true,
                 on_remove: OnRemove::Delete,
+                on_conflict: OnConflict::Refuse,
                 origin: Origin::default(),
             };
             (Target::Exchange(exchange), Some(compare::exchange_json(seen)))
@@ -351,6 +352,7 @@ fn deletion(id: &ResourceId, observed: &Observed) -> Option<Change> {
                 arguments,
                 managed: true,
                 on_remove: OnRemove::Delete,
+                on_conflict: OnConflict::Refuse,
                 origin: Origin::default(),
             };
             (Target::Queue(queue), Some(compare::queue_json(seen)))

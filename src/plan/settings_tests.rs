@@ -204,7 +204,7 @@ fn a_kind_that_cannot_be_listed_is_a_conflict_and_is_not_forgotten() {
     let stack = crate::model::StackName::new("s").expect("a name");
     let ownership = Ownership { own: Ledger::of(&declared), ..Ownership::nobody(stack) };
     let nothing = topology(TopologyParts::default());
-    let consent = Consent { prune: true, force: true };
+    let consent = Consent { prune: true, force: true, replace: false };
     let plan = super::plan(&nothing, &observed, &ownership, consent);
     assert_eq!(plan.kept().len(), 1);
     assert_eq!(plan.ledger_after(&[]), ownership.own);

@@ -109,6 +109,8 @@ fn json_has_the_documented_shape() {
       "summary": {
         "create": 1,
         "update": 1,
+        "replace": 0,
+        "migrate": 0,
         "delete": 0,
         "verify": 0,
         "conflict": 0
@@ -160,10 +162,10 @@ fn an_inequivalent_queue_or_exchange_is_a_conflict_with_both_values() {
     assert_snapshot!(text(&plan), @r"
     ! exchange orders: type is topic on the broker, fanout in orders.yaml:12:3
       hash-header is absent on the broker, id in orders.yaml:12:3
-      hint: let the file say what the broker has, or delete the exchange on the broker first (its bindings go with it)
+      hint: let the file say what the broker has, or make it anew with its bindings: `--allow-replace`
     ! queue billing: type is quorum on the broker, classic in orders.yaml:12:3
       x-delivery-limit is 5 on the broker, absent in orders.yaml:12:3
-      hint: let the file say what the broker has, or delete the queue on the broker first (its messages and bindings go with it)
+      hint: let the file say what the broker has, or make it anew with its bindings: `on_conflict: migrate` takes its messages along, `--allow-replace` needs it empty
     0 to create, 0 to update, 2 in conflict
     ");
     let refused = Approved::new(plan).expect_err("a conflict is refused");

@@ -31,6 +31,8 @@ impl Action {
         match self {
             Self::Create => ('+', AnsiColor::Green),
             Self::Update => ('~', AnsiColor::Yellow),
+            Self::Replace => ('±', AnsiColor::Magenta),
+            Self::Migrate => ('»', AnsiColor::Magenta),
             Self::Delete => ('-', AnsiColor::Red),
             Self::Verify => ('?', AnsiColor::Cyan),
             Self::Conflict => ('!', AnsiColor::Red),
@@ -171,7 +173,7 @@ fn step(text: &mut String, change: &Change, place: &dyn Fn(Origin) -> String, st
         Action::Verify => {
             line(text, change.action, &format!("{title}: {}", change.reason), style);
         }
-        Action::Update => {
+        Action::Update | Action::Replace | Action::Migrate => {
             let differences: Vec<_> = change
                 .differences
                 .iter()
@@ -179,7 +181,14 @@ fn step(text: &mut String, change: &Change, place: &dyn Fn(Origin) -> String, st
                     format!("{attribute} {} → {}", value(broker.as_ref()), value(file.as_ref()))
                 })
                 .collect();
-            line(text, change.action, &format!("{title}: {}", differences.join(", ")), style);
+            let why =
+                if differences.is_empty() { change.reason.clone() } else { differences.join(", ") };
+            let how = match change.action {
+                Action::Replace => ", made anew with its bindings",
+                Action::Migrate => ", made anew with its messages and bindings",
+                _ => "",
+            };
+            line(text, change.action, &format!("{title}: {why}{how}"), style);
         }
         Action::Conflict => {
             let place = place(change.target.origin());
@@ -308,10 +317,12 @@ fn kept(text: &mut String, plan: &Plan) {
 impl Summary {
     /// What was done, such as `3 created, 0 updated, 1 deleted`.
     pub fn in_words(self) -> String {
-        let Self { create, update, delete, verify, .. } = self;
+        let Self { create, update, replace, migrate, delete, verify, .. } = self;
         let mut words = format!("{create} created, {update} updated");
-        if delete > 0 {
-            let _ = write!(words, ", {delete} deleted");
+        for (count, word) in [(replace, "replaced"), (migrate, "migrated"), (delete, "deleted")] {
+            if count > 0 {
+                let _ = write!(words, ", {count} {word}");
+            }
         }
         if verify > 0 {
             let _ = write!(words, ", {verify} declared again");
@@ -320,10 +331,12 @@ impl Summary {
     }
 }
 
-fn sum(Summary { create, update, delete, verify, conflict }: Summary) -> String {
+fn sum(Summary { create, update, replace, migrate, delete, verify, conflict }: Summary) -> String {
     let mut sum = format!("{create} to create, {update} to update, {conflict} in conflict");
-    if delete > 0 {
-        let _ = write!(sum, ", {delete} to delete");
+    for (count, word) in [(replace, "replace"), (migrate, "migrate"), (delete, "delete")] {
+        if count > 0 {
+            let _ = write!(sum, ", {count} to {word}");
+        }
     }
     if verify > 0 {
         let _ = write!(sum, ", {verify} cannot be known");

@@ -11,6 +11,7 @@ mod evidence;
 mod lifecycle;
 mod pace;
 mod pool;
+mod relocate;
 mod republish;
 mod suspects;
 mod wear;
@@ -25,6 +26,7 @@ pub use disposition::{DeadLetterRoute, Disposition, Failure, Wish, dispose};
 pub use lifecycle::{Effect, Event, Lifecycle, State};
 pub use pace::{PAUSE, Pace, Telling};
 pub use pool::{Load, Pool};
+pub use relocate::{packed, unpacked};
 pub use republish::{
     Epitaph, failed_tries, first_address, recorded_crashes, republished, republished_bare,
     suspicious,

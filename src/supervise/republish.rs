@@ -11,7 +11,7 @@ use amq_protocol::types::{AMQPValue, FieldTable, ShortString};
 use crate::model::{ConsumerName, Delivery, QueueName, headers};
 
 /// `delivery_mode` of a message that survives a restart of the broker.
-const PERSISTENT: u8 = 2;
+pub(super) const PERSISTENT: u8 = 2;
 
 /// Longest piece of a child's own words that a header carries, bytes.
 const MAX_ERROR: usize = 1024;
@@ -128,7 +128,12 @@ fn harmless(old: &BasicProperties) -> FieldTable {
 
 /// The old properties, as far as they do no harm, with these headers.
 fn with_table(old: &BasicProperties, table: FieldTable) -> BasicProperties {
-    let mut new = BasicProperties::default().with_headers(table).with_delivery_mode(PERSISTENT);
+    plain(old).with_headers(table).with_delivery_mode(PERSISTENT)
+}
+
+/// The properties but for headers, delivery mode, expiration and user.
+pub(super) fn plain(old: &BasicProperties) -> BasicProperties {
+    let mut new = BasicProperties::default();
     macro_rules! keep {
         ($($get:ident => $with:ident),+) => {
             $(if let Some(value) = old.$get() { new = new.$with(value.clone()); })+
@@ -149,11 +154,11 @@ fn with_table(old: &BasicProperties, table: FieldTable) -> BasicProperties {
     new
 }
 
-fn header<'a>(properties: &'a BasicProperties, name: &str) -> Option<&'a AMQPValue> {
+pub(super) fn header<'a>(properties: &'a BasicProperties, name: &str) -> Option<&'a AMQPValue> {
     properties.headers().as_ref()?.inner().get(name)
 }
 
-fn without(table: FieldTable, name: &str) -> FieldTable {
+pub(super) fn without(table: FieldTable, name: &str) -> FieldTable {
     if !table.inner().contains_key(name) {
         return table;
     }
@@ -166,7 +171,7 @@ fn without(table: FieldTable, name: &str) -> FieldTable {
     left
 }
 
-fn text(text: &str) -> AMQPValue {
+pub(super) fn text(text: &str) -> AMQPValue {
     AMQPValue::LongString(text.into())
 }
 

@@ -6,6 +6,7 @@ mod disposition;
 mod lifecycle;
 mod pace;
 mod pool;
+mod relocate;
 mod republish;
 mod suspects;
 mod wear;

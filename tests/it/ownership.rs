@@ -222,7 +222,7 @@ async fn a_message_that_comes_after_the_plan_is_not_lost() {
     assert_eq!(planned.code, Some(2), "{planned:?}");
     let loaded = warrener::files::load(&[stack.path("stack.yaml")]).expect("a stack");
     let desired = &loaded.desired;
-    let consent = Consent { prune: true, force: false };
+    let consent = Consent { prune: true, ..Consent::default() };
     let survey = warrener::broker::survey(desired, consent).await.expect("a plan");
     let outside = Outside::connect(stack.document["broker"]["url"].as_str().expect("text")).await;
     for queue in ["classic", "quorum", "stream"] {

@@ -107,7 +107,7 @@ fn json_names_the_broker() {
     assert_eq!(plan["stack"], "test");
     assert!(plan["broker"]["cluster"].as_str().is_some_and(|name| !name.is_empty()), "{plan}");
     assert!(plan["broker"]["version"].as_str().is_some_and(|text| text.contains('.')), "{plan}");
-    let summary = json!({"create": 5, "update": 0, "delete": 0, "verify": 0, "conflict": 0});
+    let summary = json!({"create": 5, "update": 0, "replace": 0, "migrate": 0, "delete": 0, "verify": 0, "conflict": 0});
     assert_eq!(plan["summary"], summary);
     assert_eq!(plan["changes"].as_array().map(Vec::len), Some(5));
 }
@@ -217,12 +217,12 @@ fn a_conflict_shows_both_values_and_nothing_changes() {
     assert_eq!(planned.code, Some(1));
     assert_snapshot!(planned.out, @r"
     ! exchange orders: type is topic on the broker, fanout in stack.yaml:7:5
-      hint: let the file say what the broker has, or delete the exchange on the broker first (its bindings go with it)
+      hint: let the file say what the broker has, or make it anew with its bindings: `--allow-replace`
     ~ policy dead-ttl: priority 0 → 9
     ! queue billing: type is quorum on the broker, classic in stack.yaml:22:5
       x-delivery-limit is 5 on the broker, absent in stack.yaml:22:5
       x-note is absent on the broker, mine in stack.yaml:22:5
-      hint: let the file say what the broker has, or delete the queue on the broker first (its messages and bindings go with it)
+      hint: let the file say what the broker has, or make it anew with its bindings: `on_conflict: migrate` takes its messages along, `--allow-replace` needs it empty
     + queue new (classic)
     1 to create, 1 to update, 2 in conflict
     ");

@@ -225,3 +225,14 @@ fn queues_without_a_type_are_of_the_default_type_of_their_vhost() {
     assert_eq!(get(&format!("vhosts/{other}"))["default_queue_type"], "classic");
     api(Method::DELETE, &format!("vhosts/{other}"), None);
 }
+
+#[test]
+fn a_vhost_whose_creation_was_cut_off_lets_warrener_in_again() {
+    let (mut stack, other) = two_vhosts();
+    api(Method::PUT, &format!("vhosts/{other}"), Some(&json!({})));
+    api(Method::DELETE, &format!("permissions/{other}/guest"), None);
+    settles(&stack);
+    assert_eq!(get(&format!("queues/{other}/there"))["type"], "quorum");
+    stack.document["vhosts"] = json!({});
+    assert_eq!(stack.run(&["apply", "--prune", "--force", "stack.yaml"]).code, Some(0));
+}

@@ -179,7 +179,7 @@ async fn limited<T>(call: impl Future<Output = lapin::Result<T>>) -> Result<T, S
     }
 }
 
-fn from_lapin(delivery: lapin::message::Delivery) -> Delivery {
+pub(crate) fn from_lapin(delivery: lapin::message::Delivery) -> Delivery {
     Delivery {
         tag: delivery.delivery_tag,
         redelivered: delivery.redelivered,

@@ -14,7 +14,7 @@ use super::types::{
     BindingInfo, Definitions, ExchangeInfo, GlobalParameterInfo, Overview, PolicyInfo, QueueInfo,
 };
 use crate::broker::tls;
-use crate::model::{ArgValue, Management, Policy, QueueName, VhostName};
+use crate::model::{ArgValue, ExchangeName, Management, Policy, QueueName, VhostName};
 
 /// Everything but what RFC 3986 leaves unreserved: the vhost `/` becomes `%2F`.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -126,6 +126,68 @@ impl ManagementClient {
         self.get(&path, format!("queue `{name}`")).await
     }
 
+    /// Messages in a queue, those among them that somebody holds; `None` where there is no such
+    /// queue. Not statistics, which lag by seconds; quorum queues lag nevertheless.
+    pub async fn messages(
+        &self,
+        vhost: &VhostName,
+        name: &QueueName,
+    ) -> Result<Option<u64>, ManagementError> {
+        let totals = "disable_stats=true&enable_queue_totals=true";
+        let path = format!("queues/{}?{totals}", segment(vhost)?);
+        let queues: Vec<QueueInfo> = self.get(&path, vhost_words(vhost)).await?;
+        let queue = queues.into_iter().find(|queue| queue.name == name.as_str());
+        Ok(queue.map(|queue| queue.messages.unwrap_or_default()))
+    }
+
+    /// The bindings that lead to a queue, that of the default exchange among them.
+    pub async fn queue_bindings(
+        &self,
+        vhost: &VhostName,
+        name: &QueueName,
+    ) -> Result<Vec<BindingInfo>, ManagementError> {
+        let path = format!("queues/{}/{}/bindings", segment(vhost)?, segment(name)?);
+        self.get(&path, format!("queue `{name}`")).await
+    }
+
+    /// One exchange.
+    pub async fn exchange(
+        &self,
+        vhost: &VhostName,
+        name: &ExchangeName,
+    ) -> Result<ExchangeInfo, ManagementError> {
+        let path = format!("exchanges/{}/{}", segment(vhost)?, segment(name)?);
+        self.get(&path, format!("exchange `{name}`")).await
+    }
+
+    /// The bindings that lead to an exchange.
+    pub async fn bindings_to_exchange(
+        &self,
+        vhost: &VhostName,
+        name: &ExchangeName,
+    ) -> Result<Vec<BindingInfo>, ManagementError> {
+        self.exchange_bindings(vhost, name, "destination").await
+    }
+
+    /// The bindings that lead from an exchange.
+    pub async fn bindings_from_exchange(
+        &self,
+        vhost: &VhostName,
+        name: &ExchangeName,
+    ) -> Result<Vec<BindingInfo>, ManagementError> {
+        self.exchange_bindings(vhost, name, "source").await
+    }
+
+    async fn exchange_bindings(
+        &self,
+        vhost: &VhostName,
+        name: &ExchangeName,
+        end: &str,
+    ) -> Result<Vec<BindingInfo>, ManagementError> {
+        let path = format!("exchanges/{}/{}/bindings/{end}", segment(vhost)?, segment(name)?);
+        self.get(&path, format!("exchange `{name}`")).await
+    }
+
     /// The queues of a vhost, of each its name and the policy that holds for it.
     pub async fn effective_policies(
         &self,
@@ -143,6 +205,18 @@ impl ManagementClient {
     /// The policies of a vhost.
     pub async fn policies(&self, vhost: &VhostName) -> Result<Vec<PolicyInfo>, ManagementError> {
         self.get(&format!("policies/{}", segment(vhost)?), vhost_words(vhost)).await
+    }
+
+    /// The operator policies of a vhost; none where this user may not see them.
+    pub async fn operator_policies(
+        &self,
+        vhost: &VhostName,
+    ) -> Result<Vec<PolicyInfo>, ManagementError> {
+        let path = format!("operator-policies/{}", segment(vhost)?);
+        match self.get(&path, vhost_words(vhost)).await {
+            Err(ManagementError::Unauthorized { .. }) => Ok(Vec::new()),
+            answer => answer,
+        }
     }
 
     /// Creates a policy or replaces the one of that name.

@@ -69,6 +69,8 @@ pub struct QueueInfo {
     pub exclusive: Option<bool>,
     /// Its arguments, `x-queue-type` among them.
     pub arguments: Value,
+    /// Messages, those that somebody holds among them, where they are asked for.
+    pub messages: Option<u64>,
     /// The policy that holds for it, where somebody asked.
     pub policy: Option<String>,
 }

@@ -65,7 +65,6 @@ fn what_comes_later_is_refused_as_such() {
         );
         check(&text, &["E0104 a.yaml:8:5"]);
     }
-    check("stack: s\nqueues: { q: { on_conflict: migrate } }\n", &["E0104 a.yaml:2:16"]);
 }
 
 #[test]

@@ -49,6 +49,7 @@ fn exchange(name: &str) -> Exchange {
         arguments: Arguments::new(),
         managed: true,
         on_remove: OnRemove::Delete,
+        on_conflict: crate::model::OnConflict::Refuse,
         origin: Origin::default(),
     }
 }
@@ -63,6 +64,7 @@ fn queue(name: &str, kind: QueueType, values: &Value) -> Queue {
         arguments: arguments(values),
         managed: true,
         on_remove: OnRemove::Delete,
+        on_conflict: crate::model::OnConflict::Refuse,
         origin: Origin::default(),
     }
 }
@@ -228,6 +230,7 @@ fn short_forms_and_no_defaults() {
                     &json!({"x-delayed-type": "topic", "alternate-exchange": "orders"}),
                 ),
                 on_remove: OnRemove::Retain,
+                on_conflict: crate::model::OnConflict::Refuse,
                 ..exchange("later")
             },
             Exchange { managed: false, ..exchange("theirs") },

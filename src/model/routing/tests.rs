@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::{Router, RoutingFault, topic_matches};
 use crate::model::{
     ApplyTo, ArgValue, Arguments, Binding, Destination, Exchange, ExchangeName, ExchangeType,
-    OnRemove, Origin, Policy, PolicyName, Queue, QueueName, QueueType, RoutingKey, Topology,
-    TopologyParts, VhostName,
+    OnConflict, OnRemove, Origin, Policy, PolicyName, Queue, QueueName, QueueType, RoutingKey,
+    Topology, TopologyParts, VhostName,
 };
 
 fn vhost() -> VhostName {
@@ -24,6 +24,7 @@ fn exchange(name: &str, kind: &str) -> Exchange {
         arguments: Arguments::new(),
         managed: true,
         on_remove: OnRemove::Delete,
+        on_conflict: OnConflict::Refuse,
         origin: Origin::default(),
     }
 }
@@ -38,6 +39,7 @@ fn queue(name: &str) -> Queue {
         arguments: Arguments::new(),
         managed: true,
         on_remove: OnRemove::Delete,
+        on_conflict: OnConflict::Refuse,
         origin: Origin::default(),
     }
 }

@@ -1,0 +1,123 @@
+//! The engine's side towards the broker's topology: whether it may apply, what it found, and the
+//! consumers that wait meanwhile.
+
+use std::time::Instant;
+
+use super::{ELSEWHERE, Engine};
+use crate::broker::amqp::ConnectErrorKind;
+use crate::engine::reconcile::{Power, Reconciled, Shortfall, reconcile};
+use crate::engine::seat::{Seat, Standing};
+use crate::files::Loaded;
+use crate::model::{Desired, ReconcileMode};
+use crate::telemetry::Role;
+
+impl Engine {
+    /// Has the consumers of what is in force run again that waited.
+    pub(super) async fn go_on(&mut self) {
+        let Some(current) = self.current.take() else { return };
+        if std::mem::take(&mut self.paused) && self.links.is_some() {
+            self.follow(&current.desired, false, "consuming again".into()).await;
+        }
+        self.current = Some(current);
+    }
+
+    /// Compares and, where this supervisor is the one to, applies.
+    pub(super) async fn reconcile(&mut self, loaded: &Loaded) -> Result<Reconciled, Shortfall> {
+        let desired = &loaded.desired;
+        let registry = self.options.registry.clone();
+        let power = if desired.reconcile.mode == ReconcileMode::Apply {
+            if !self.seat.as_ref().is_some_and(|seat| seat.is_of(desired)) {
+                self.seat = None;
+            }
+            match self.seat.get_or_insert_with(|| Seat::take(desired)).decided().await {
+                // Nobody can have a lock in a vhost that is not there yet.
+                Standing::Unreachable(error) if error.kind == ConnectErrorKind::Vhost => {
+                    registry.set_role(Role::None);
+                    Power::Unlocked
+                }
+                Standing::Unreachable(error) => {
+                    return Err(Shortfall::Unreachable {
+                        why: error.to_string(),
+                        hint: Some(error.hint().to_owned()),
+                        refused: error.kind != ConnectErrorKind::Unreachable,
+                    });
+                }
+                Standing::StandsBy(holder) => {
+                    registry.set_role(Role::StandsBy { holder });
+                    let long = |since: Instant| since.elapsed() > ELSEWHERE;
+                    if self.waiting_since.is_some_and(long) { Power::Verify } else { Power::Wait }
+                }
+                Standing::Holds(lock) => {
+                    registry.set_role(Role::Applies);
+                    Power::Locked(lock)
+                }
+                Standing::Unlocked | Standing::Undecided => {
+                    registry.set_role(Role::Applies);
+                    Power::Unlocked
+                }
+            }
+        } else {
+            self.seat = None;
+            let checks = desired.reconcile.mode == ReconcileMode::Check;
+            registry.set_role(if checks { Role::Checks } else { Role::None });
+            Power::Verify
+        };
+        let (keeper, paused) = (&mut self.keeper, &mut self.paused);
+        let reconciled = reconcile(desired, &loaded.sources, power, async |queues| {
+            if keeper.pause(&queues).await > 0 {
+                *paused = true;
+            }
+        })
+        .await;
+        match reconciled {
+            Err(Shortfall::Elsewhere) => drop(self.waiting_since.get_or_insert_with(Instant::now)),
+            // It may be left for good.
+            Ok(Reconciled::Drifted { .. }) => {}
+            _ => self.waiting_since = None,
+        }
+        reconciled
+    }
+
+    /// Counts what a look has found, says which differences were left, once, and gives it in a few
+    /// words.
+    pub(super) fn looked(
+        &mut self,
+        reconciled: &Reconciled,
+        desired: &Desired,
+        first: bool,
+    ) -> String {
+        let registry = &self.options.registry;
+        let left = match reconciled {
+            Reconciled::Off => return "topology: not looked at".into(),
+            Reconciled::Drifted { count, plan } => Some((*count, plan)),
+            Reconciled::Unchanged | Reconciled::Applied(_) => None,
+        };
+        registry.looked(left.map_or(0, |(count, _)| count));
+        let Some((count, plan)) = left else {
+            if !std::mem::take(&mut self.left).is_empty() {
+                tracing::info!("the broker is as the files say again");
+            }
+            return match reconciled {
+                Reconciled::Applied(report) => format!("topology: {}", report.done.in_words()),
+                _ => "topology: nothing to do".into(),
+            };
+        };
+        let why = if desired.reconcile.mode == ReconcileMode::Check {
+            "`reconcile.mode: check`"
+        } else {
+            "standing by"
+        };
+        let differences = if count == 1 { "difference" } else { "differences" };
+        let words = format!("topology: {count} {differences} left alone ({why})");
+        if self.left != *plan {
+            self.left.clone_from(plan);
+            if first && desired.reconcile.mode == ReconcileMode::Apply {
+                // The other one is at it in all likelihood.
+                tracing::info!(detail = plan, "the broker is not as the files say: {words}");
+            } else {
+                tracing::warn!(detail = plan, "the broker is not as the files say: {words}");
+            }
+        }
+        words
+    }
+}

@@ -1,0 +1,154 @@
+//! What becomes of a conflict that may be resolved by making the resource anew.
+
+use super::change::{Action, Change, Target};
+use super::diff;
+use super::ledger::ResourceId;
+use super::migration::{Scaffold, ShadowNames};
+use super::observed::{BindingKey, Observed, ObservedQueue, Seen};
+use super::owned::Consent;
+use crate::model::{Exchange, OnConflict, Queue, QueueType, Topology};
+
+/// Turns conflicts into replacements and migrations where that was agreed to and is possible, says
+/// of the others why it is not, and has what was interrupted be finished.
+pub(super) fn resolve(
+    changes: &mut Vec<Change>,
+    topology: &Topology,
+    observed: &Observed,
+    consent: Consent,
+) {
+    for change in changes.iter_mut() {
+        // What another stack owns, or is missing, differs in nothing.
+        if change.action != Action::Conflict || change.differences.is_empty() {
+            continue;
+        }
+        let way = match &change.target {
+            Target::Queue(queue) => of_queue(queue, observed, consent),
+            Target::Exchange(exchange) => of_exchange(exchange, observed, consent),
+            _ => continue,
+        };
+        match way {
+            Way::Anew(action) => {
+                change.action = action;
+                change.hint = None;
+            }
+            Way::Barred(why) => change.hint = Some(why),
+            Way::NotAsked => {}
+        }
+    }
+    for queue in topology.queues().filter(|queue| queue.managed) {
+        let scaffold = Scaffold::of(&queue.name);
+        let vhost = || queue.vhost.clone();
+        let mut exchanges = scaffold.exchanges().into_iter();
+        let mut queues = scaffold.queues().into_iter();
+        if exchanges.any(|name| observed.exchanges.contains_key(&(vhost(), name.clone())))
+            || queues.any(|name| observed.queues.contains_key(&(vhost(), name.clone())))
+        {
+            finish(changes, Target::Queue(queue.clone()), Action::Migrate);
+            leave_out(changes, observed, |key| scaffold.diverted(key));
+        }
+    }
+    for exchange in topology.exchanges().filter(|exchange| exchange.managed) {
+        let ShadowNames { to, from } = ShadowNames::of(&exchange.name);
+        let seen = |name| observed.exchanges.contains_key(&(exchange.vhost.clone(), name));
+        if seen(to) || seen(from) {
+            finish(changes, Target::Exchange(exchange.clone()), Action::Replace);
+        }
+    }
+}
+
+enum Way {
+    /// It is made anew.
+    Anew(Action),
+    /// Somebody agreed to that, and it cannot be: what to do.
+    Barred(String),
+    NotAsked,
+}
+
+fn of_queue(queue: &Queue, observed: &Observed, consent: Consent) -> Way {
+    let id = (queue.vhost.clone(), queue.name.clone());
+    let Some(Seen::Whole(have)) = observed.queues.get(&id) else { return Way::NotAsked };
+    let migrate = queue.on_conflict == OnConflict::Migrate;
+    let replace = consent.replace || queue.on_conflict == OnConflict::Replace;
+    if !migrate && !replace {
+        return Way::NotAsked;
+    }
+    if let Some(why) = bindings_lost(&ResourceId::Queue(id.0.clone(), id.1.clone()), observed) {
+        return Way::Barred(why);
+    }
+    if migrate && can_migrate(queue, have) {
+        return Way::Anew(Action::Migrate);
+    }
+    match observed.usage.get(&id) {
+        Some(usage) if usage.is_none() => Way::Anew(Action::Replace),
+        Some(usage) if migrate => Way::Barred(format!(
+            "{usage}, and only classic and quorum queues that are not `auto_delete` can be migrated: empty it, or let the file say what the broker has"
+        )),
+        Some(usage) if can_migrate(queue, have) => Way::Barred(format!(
+            "{usage}, and only what is empty and unused is replaced: `on_conflict: migrate` takes its messages along"
+        )),
+        Some(usage) => {
+            Way::Barred(format!("{usage}, and only what is empty and unused is replaced"))
+        }
+        None => Way::NotAsked,
+    }
+}
+
+/// A stream cannot be emptied, and an `auto_delete` queue goes when whoever empties it is done.
+fn can_migrate(queue: &Queue, have: &ObservedQueue) -> bool {
+    let moves = |kind: &str| {
+        [QueueType::Classic, QueueType::Quorum].iter().any(|known| known.as_str() == kind)
+    };
+    moves(&have.kind) && moves(queue.kind.as_str()) && !have.auto_delete
+}
+
+fn of_exchange(exchange: &Exchange, observed: &Observed, consent: Consent) -> Way {
+    if !consent.replace && exchange.on_conflict != OnConflict::Replace {
+        return Way::NotAsked;
+    }
+    let id = ResourceId::Exchange(exchange.vhost.clone(), exchange.name.clone());
+    match bindings_lost(&id, observed) {
+        Some(why) => Way::Barred(why),
+        None => Way::Anew(Action::Replace),
+    }
+}
+
+/// Why its bindings could not all be put back.
+fn bindings_lost(id: &ResourceId, observed: &Observed) -> Option<String> {
+    if observed.bindings.is_none() {
+        return Some("to make it anew with its bindings takes the management API: give its address as `broker.management`".into());
+    }
+    observed.illegible.contains(id).then(|| {
+        "it has a binding whose arguments could not be put back: remove that one first".into()
+    })
+}
+
+/// Has the same done to it, whatever else there is to say about it.
+fn finish(changes: &mut Vec<Change>, target: Target, action: Action) {
+    let id = ResourceId::from(&target);
+    let own = |change: &Change| ResourceId::from(&change.target) == id;
+    if changes.iter().any(|change| {
+        own(change) && change.action == Action::Conflict && change.differences.is_empty()
+    }) {
+        return;
+    }
+    let at = changes.iter().position(own);
+    changes.retain(|change| !own(change));
+    let reason = "it was being made anew, and that was interrupted".to_owned();
+    let step = diff::step(action, target, reason);
+    changes.insert(at.unwrap_or(0), step);
+}
+
+/// Leaves out bindings that are there on a detour, and come back by themselves.
+fn leave_out(
+    changes: &mut Vec<Change>,
+    observed: &Observed,
+    detour: impl Fn(&BindingKey) -> BindingKey,
+) {
+    changes.retain(|change| match &change.target {
+        Target::Binding(binding) if change.action == Action::Create => {
+            let key = detour(&BindingKey::from(binding));
+            !observed.bindings.iter().flatten().any(|there| *there == key)
+        }
+        _ => true,
+    });
+}
