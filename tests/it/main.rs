@@ -35,6 +35,7 @@ mod reconcile;
 mod reconcile_amqp;
 mod refusals;
 mod reload;
+mod replace;
 mod restart;
 mod retries;
 mod rollouts;

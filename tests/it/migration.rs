@@ -34,7 +34,7 @@ const STEPS: [&str; 9] = [
 /// Messages in the queue when its migration begins.
 const COUNT: u32 = 5000;
 
-fn stack() -> Stack {
+pub(crate) fn stack() -> Stack {
     Stack::new(json!({
         "exchanges": {"orders": {"type": "topic"}, "heads": {"type": "headers"}},
         "queues": {"work": {"bind": [
@@ -45,12 +45,12 @@ fn stack() -> Stack {
 }
 
 /// Somebody else's binding.
-fn bind_by_hand(stack: &Stack) {
+pub(crate) fn bind_by_hand(stack: &Stack) {
     let bind = format!("bindings/{}/e/amq.topic/q/work", stack.vhost());
     api(Method::POST, &bind, Some(&json!({"routing_key": "theirs", "arguments": {"x": "y"}})));
 }
 
-fn bindings(stack: &Stack) -> BTreeSet<String> {
+pub(crate) fn bindings(stack: &Stack) -> BTreeSet<String> {
     let all = get(&format!("bindings/{}", stack.vhost()));
     let told = |b: &Value| {
         format!("{} → {} {} {}", b["source"], b["destination"], b["routing_key"], b["arguments"])
@@ -64,7 +64,7 @@ fn queue_type(stack: &Stack) -> Value {
     queue["arguments"]["x-queue-type"].clone()
 }
 
-fn exchanges(stack: &Stack) -> BTreeSet<String> {
+pub(crate) fn exchanges(stack: &Stack) -> BTreeSet<String> {
     let all = get(&format!("exchanges/{}", stack.vhost()));
     let all = all.as_array().expect("a list").iter();
     all.map(|exchange| exchange["name"].as_str().expect("a name").to_owned()).collect()
@@ -448,44 +448,6 @@ async fn a_supervisor_killed_at_any_step_is_followed_by_one_that_goes_on() {
     });
     let (_, late) = firsts(handled(&supervisor));
     assert!(late <= 3, "{late} of {published} were handled after later ones");
-}
-
-/// What is empty and unused is made anew with its bindings, those too that nobody declares.
-#[test]
-fn what_is_empty_is_replaced_with_its_bindings() {
-    let mut stack = stack();
-    stack.document["exchanges"]["audit"] =
-        json!({"type": "fanout", "bind": [{"exchange": "orders", "key": "order.#"}]});
-    assert_eq!(stack.apply().code, Some(0));
-    bind_by_hand(&stack);
-    let vhost = stack.vhost().to_owned();
-    let by_hand = |path: &str| {
-        api(Method::POST, &format!("bindings/{vhost}/{path}"), Some(&json!({"routing_key": "k"})));
-    };
-    by_hand("e/audit/q/work");
-    by_hand("e/amq.direct/e/audit");
-    let before = bindings(&stack);
-    stack.document["queues"]["work"]["max_length"] = json!(10);
-    stack.document["exchanges"]["audit"]["type"] = json!("direct");
-    let planned = stack.plan();
-    assert_eq!(planned.code, Some(1), "{planned:?}");
-    assert_eq!(planned.out.matches("`--allow-replace`").count(), 2, "{planned:?}");
-    let planned = stack.run(&["plan", "--allow-replace", "stack.yaml"]);
-    assert_eq!(planned.code, Some(2), "{planned:?}");
-    assert!(planned.out.contains("± exchange audit: type fanout → direct, made anew with its bindings\n± queue work: x-max-length absent → 10, made anew with its bindings\n"), "{planned:?}");
-    let applied = stack.run(&["apply", "--allow-replace", "stack.yaml"]);
-    assert_eq!(applied.code, Some(0), "{applied:?}");
-    assert!(applied.out.ends_with("0 created, 0 updated, 2 replaced\n"), "{applied:?}");
-    assert_eq!(bindings(&stack), before);
-    assert_eq!(stack.plan().code, Some(0));
-    assert_eq!(queue_names(&stack), ["work"]);
-    assert!(!exchanges(&stack).iter().any(|name| name.starts_with("warrener")));
-    // The file can say so as well.
-    stack.document["queues"]["work"]["max_length"] = json!(11);
-    stack.document["queues"]["work"]["on_conflict"] = json!("replace");
-    let applied = stack.apply();
-    assert_eq!(applied.code, Some(0), "{applied:?}");
-    assert_eq!(bindings(&stack), before);
 }
 
 /// A policy that would empty the temporary queues is seen before anything is begun.
