@@ -15,7 +15,7 @@
 //! ```
 //!
 //! A *crew* is all workers of a consumer; its task decides how many there are, of which version of
-//! the file, and whether any, see [`crew`].
+//! the file, and whether any.
 //!
 //! A *worker* is one child process, one channel and one ledger. Its task selects over all that can
 //! happen to it and then decides without waiting; the pure [`crate::supervise::Lifecycle`] says
