@@ -128,9 +128,10 @@ async fn a_paused_consumer_keeps_its_processes_and_answers_what_it_holds() {
         inside.outside.wait_for_consumers("work", 0, PATIENCE).await;
         inside.wait("nothing in flight", |status| status.in_flight == 0).await;
         let acked = inside.status().settled.acked;
-        let left = inside.outside.depth("work").await;
-        assert_eq!(u64::from(left.unwrap()) + acked, 80);
-        assert!(acked < 80, "it went on");
+        // What is given back is on its way for a moment.
+        let left = u32::try_from(80 - acked).unwrap();
+        assert!(left > 0, "it went on");
+        inside.outside.wait_for_depth("work", left, PATIENCE).await;
         if protocol == "json" {
             assert_eq!(inside.pids(), pids);
         }

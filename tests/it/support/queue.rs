@@ -76,18 +76,29 @@ impl Outside {
 
     /// Messages ready in a queue; `None` where there is no such queue.
     pub(crate) async fn depth(&self, queue: &str) -> Option<u32> {
-        let channel = self.connection.create_channel().await.expect("opens a channel");
-        let options = QueueDeclareOptions { passive: true, ..Default::default() };
-        let declared = channel.queue_declare(queue.into(), options, FieldTable::default()).await;
-        declared.ok().map(|queue| queue.message_count())
+        self.counts(queue).await.map(|(messages, _)| messages)
     }
 
     /// How many consumers a queue has.
     pub(crate) async fn consumers(&self, queue: &str) -> Option<u32> {
-        let channel = self.connection.create_channel().await.expect("opens a channel");
+        self.counts(queue).await.map(|(_, consumers)| consumers)
+    }
+
+    /// Ready messages and consumers; `None` where there is no such queue.
+    async fn counts(&self, queue: &str) -> Option<(u32, u32)> {
+        let channel = loop {
+            match self.connection.create_channel().await {
+                Ok(channel) => break channel,
+                // The number of a channel that the broker has just closed may be given out while
+                // its end is under way, and that end is then told to the new one.
+                Err(error) => {
+                    assert!(self.connection.status().connected(), "opens a channel: {error}");
+                }
+            }
+        };
         let options = QueueDeclareOptions { passive: true, ..Default::default() };
         let declared = channel.queue_declare(queue.into(), options, FieldTable::default()).await;
-        declared.ok().map(|queue| queue.consumer_count())
+        declared.ok().map(|queue| (queue.message_count(), queue.consumer_count()))
     }
 
     /// Waits until a queue has so many consumers.
