@@ -12,9 +12,10 @@ use super::fields::{Fields, table};
 use super::load::Load;
 use super::note::Reason;
 use crate::model::{
-    ArgValue, Arguments, BrokerLimits, Credential, ExchangeName, GlobalParameter, HashAlgorithm,
-    OnRemove, Origin, Parameter, ParameterName, PasswordHash, Permission, QueueType, Setting,
-    TopicPermission, USER_LIMITS, User, UserName, VHOST_LIMITS, Vhost, VhostName,
+    ArgValue, Arguments, BROKERS_OWN_COMPONENTS, BrokerLimits, Credential, ExchangeName,
+    GlobalParameter, HashAlgorithm, OnRemove, Origin, Parameter, ParameterName, PasswordHash,
+    Permission, QueueType, Setting, TopicPermission, USER_LIMITS, User, UserName, VHOST_LIMITS,
+    Vhost, VhostName,
 };
 
 /// The description that brokers give to the vhost `/`.
@@ -277,7 +278,9 @@ impl Load {
                     let name = entry.get("name").and_then(Value::as_str).unwrap_or_default();
                     let title = format!("{component} `{}`", name.escape_debug());
                     let title = self.at(&self.vhost, title);
-                    if let Err(unread) = self.parameter(entry, &title) {
+                    if BROKERS_OWN_COMPONENTS.contains(&component) {
+                        self.note(Reason::Own, &title, "");
+                    } else if let Err(unread) = self.parameter(entry, &title) {
                         self.notes.push(unread.note(title));
                     }
                 }

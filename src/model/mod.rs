@@ -60,7 +60,7 @@ pub use resources::{
 };
 pub use retry::{FailureClass, RetrySpec};
 pub use routing::{Router, RoutingFault};
-pub use settings::{Setting, SettingId, SettingKind, value_attributes};
+pub use settings::{BROKERS_OWN_COMPONENTS, Setting, SettingId, SettingKind, value_attributes};
 pub use settings_proof::LEDGERS;
 pub use spots::Spots;
 pub use suggestions::suggest;

@@ -10,6 +10,10 @@ use super::{
     Vhost, VhostName,
 };
 
+/// Components whose parameters the broker writes and removes by itself: what federation has begun to
+/// delete.
+pub const BROKERS_OWN_COMPONENTS: [&str; 1] = ["exchange-delete-in-progress"];
+
 /// What kind of setting something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SettingKind {

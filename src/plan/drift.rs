@@ -3,7 +3,7 @@
 use super::approved::Plan;
 use super::ledger::{Ledger, Ownership, ResourceId};
 use super::observed::Observed;
-use crate::model::{Destination, SettingId, Topology};
+use crate::model::{BROKERS_OWN_COMPONENTS, Destination, SettingId, Topology};
 
 /// How a broker differs from the files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +45,9 @@ fn is_expected(id: &SettingId, observed: &Observed) -> bool {
         SettingId::User(user) | SettingId::Permission(_, user) => observed.ourselves.contains(user),
         SettingId::GlobalParameter(name) => {
             INTERNAL.iter().any(|internal| name.as_str().starts_with(internal))
+        }
+        SettingId::Parameter(_, component, _) => {
+            BROKERS_OWN_COMPONENTS.contains(&component.as_str())
         }
         _ => false,
     }

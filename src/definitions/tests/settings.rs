@@ -38,6 +38,7 @@ fn settings() -> Value {
             {"component": "policy", "vhost": "/", "name": "very old", "value": {"pattern": "^a", "definition": {"ha-mode": "all", "expires": 5}}},
             {"component": "shovel", "vhost": "reports", "name": "far away", "value": [["src-uri", "amqp://"], ["dest-uri", "amqp://me:pa$$s@far/%2f"], ["src-queue", "${q}"], ["prefetch-count", 10]]},
             {"component": "federation-upstream", "vhost": "/", "name": "up", "value": {"uri": ["amqp://a:one@b", "amqp://a:two@c", "amqp://a:t@w:o@c"], "secret": "three", "nothing": {}}},
+            {"component": "exchange-delete-in-progress", "vhost": "/", "name": "up", "value": "A"},
             {"component": "odd", "vhost": "/", "name": "null", "value": {"a": null}},
             {"component": "odd", "vhost": "/", "name": "around", "value": {"manage": 1}},
         ],
@@ -134,6 +135,7 @@ fn what_is_neither_queue_nor_exchange() {
     variable: `UP_URI_PASSWORD_2`: a password of parameter `federation-upstream/up`
     variable: `UP_URI_PASSWORD_3`: a password of parameter `federation-upstream/up`
     variable: `UP_URI_PASSWORD`: a password of parameter `federation-upstream/up`
+    not needed: exchange-delete-in-progress `up`: the broker makes it by itself
     not needed: global parameter `cluster_name`: the broker makes it by itself
     not needed: global parameter `internal_cluster_id`: the broker makes it by itself
     not needed: global parameter `warrener.orders`: Warrener notes there what a stack owns
