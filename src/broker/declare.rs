@@ -110,7 +110,7 @@ impl Declarer {
     /// Declares a queue. One that is there and equivalent stays as it is.
     pub async fn queue(&self, queue: &Queue) -> Result<(), DeclareError> {
         let name = short(queue.name.as_str())?;
-        let (options, arguments) = (queue_options(queue), queue_arguments(queue)?);
+        let (options, arguments) = (queue_options(queue), field_table(&queue.declare_arguments())?);
         self.call(async |channel| channel.queue_declare(name, options, arguments).await.map(drop))
             .await
     }
@@ -222,14 +222,6 @@ pub(super) fn queue_options(queue: &Queue) -> QueueDeclareOptions {
         auto_delete: queue.auto_delete,
         ..QueueDeclareOptions::default()
     }
-}
-
-/// The arguments with the type among them. Also for classic queues, which brokers hold equal to
-/// queues without that argument: without it the vhost's default type would decide.
-pub(super) fn queue_arguments(queue: &Queue) -> Result<FieldTable, DeclareError> {
-    let mut arguments = queue.arguments.clone();
-    arguments.insert("x-queue-type".into(), ArgValue::Str(queue.kind.as_str().into()));
-    field_table(&arguments)
 }
 
 /// The broker says `NOT_FOUND` also about a queue whose node is down, and that queue exists.

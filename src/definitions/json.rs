@@ -30,15 +30,12 @@ pub fn definitions(topology: &Topology, home: &VhostName) -> Value {
     let queues = topology.queues().filter(|queue| queue.managed);
     let queues: Vec<_> = queues
         .map(|queue| {
-            // Without it the default type of the vhost would decide.
-            let mut arguments = queue.arguments.clone();
-            arguments.insert("x-queue-type".into(), ArgValue::Str(queue.kind.as_str().into()));
             json!({
                 "name": queue.name,
                 "vhost": queue.vhost,
                 "durable": queue.durable,
                 "auto_delete": queue.auto_delete,
-                "arguments": table(&arguments),
+                "arguments": table(&queue.declare_arguments()),
             })
         })
         .collect();

@@ -129,13 +129,12 @@ pub struct DeadLetterTarget {
 }
 
 impl Queue {
-    /// The arguments as `queue.declare` takes them. Classic is left out: brokers hold an absent
-    /// type and `classic` equal, and old ones refuse the argument on a queue declared without it.
+    /// The arguments as `queue.declare` takes them, with the type among them. Also for classic
+    /// queues, which brokers hold equal to queues without that argument: without it the vhost's
+    /// default type would decide.
     pub fn declare_arguments(&self) -> Arguments {
         let mut arguments = self.arguments.clone();
-        if self.kind != QueueType::Classic {
-            arguments.insert("x-queue-type".into(), ArgValue::Str(self.kind.as_str().into()));
-        }
+        arguments.insert("x-queue-type".into(), ArgValue::Str(self.kind.as_str().into()));
         arguments
     }
 

@@ -44,6 +44,22 @@ pub(crate) fn stack() -> Stack {
     }))
 }
 
+/// The same with a consumer that writes down what it has, for supervisors.
+fn consumed_stack() -> Stack {
+    let mut stack = stack();
+    stack.document["reconcile"] = json!({"interval": "1s"});
+    stack.document["consumers"] = json!({"worker": {
+        "queue": "work", "command": ["python3", "$CHILDREN/ledger.py"],
+        "env": {"LEDGER": "ledger"}, "prefetch": 20, "discard": true,
+    }});
+    stack
+}
+
+/// The file of a stack with a consumer.
+fn text(stack: &Stack) -> String {
+    stack.document.to_string().replace("$CHILDREN", "${CHILDREN}")
+}
+
 /// Somebody else's binding.
 pub(crate) fn bind_by_hand(stack: &Stack) {
     let bind = format!("bindings/{}/e/amq.topic/q/work", stack.vhost());
@@ -115,6 +131,14 @@ impl Publisher {
             }
         });
         Self { stop, next, task }
+    }
+
+    /// Waits until so many more are published.
+    fn more(&self, count: u32) {
+        let enough = self.next.load(Ordering::Relaxed) + count;
+        tokio::task::block_in_place(|| {
+            wait_until("more messages", PATIENCE, || self.next.load(Ordering::Relaxed) >= enough);
+        });
     }
 
     /// How many there are.
@@ -325,13 +349,7 @@ async fn killed_at_any_step_it_goes_on() {
 /// everything is handled.
 #[tokio::test(flavor = "multi_thread")]
 async fn supervisors_pause_their_consumers_meanwhile() {
-    let mut stack = stack();
-    stack.document["reconcile"] = json!({"interval": "1s"});
-    stack.document["consumers"] = json!({"worker": {
-        "queue": "work", "command": ["python3", "$CHILDREN/ledger.py"],
-        "env": {"LEDGER": "ledger"}, "prefetch": 20, "discard": true,
-    }});
-    let text = |stack: &Stack| stack.document.to_string().replace("$CHILDREN", "${CHILDREN}");
+    let mut stack = consumed_stack();
     let mut supervisors = [Supervisor::prepare(), Supervisor::prepare()];
     tokio::task::block_in_place(|| {
         for supervisor in &mut supervisors {
@@ -364,7 +382,7 @@ async fn supervisors_pause_their_consumers_meanwhile() {
         assert_eq!(queue_type(&stack), "quorum");
         assert_eq!(bindings(&stack), before);
     });
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    publisher.more(20);
     let published = publisher.finish().await;
     tokio::task::block_in_place(|| {
         let handled = || {
@@ -386,13 +404,7 @@ async fn supervisors_pause_their_consumers_meanwhile() {
 /// next goes on where the last one was killed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_supervisor_killed_at_any_step_is_followed_by_one_that_goes_on() {
-    let mut stack = stack();
-    stack.document["reconcile"] = json!({"interval": "1s"});
-    stack.document["consumers"] = json!({"worker": {
-        "queue": "work", "command": ["python3", "$CHILDREN/ledger.py"],
-        "env": {"LEDGER": "ledger"}, "prefetch": 20, "discard": true,
-    }});
-    let text = |stack: &Stack| stack.document.to_string().replace("$CHILDREN", "${CHILDREN}");
+    let mut stack = consumed_stack();
     tokio::task::block_in_place(|| {
         // Without its consumer, so that the queue can be filled.
         let consumers = stack.document["consumers"].take();

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use crate::support::case::{Case, QUEUES, consumer};
+use crate::support::case::{Books, Case, QUEUES, consumer};
 use crate::support::supervisor::{PATIENCE, alive, wait_until};
 
 /// Takes $DELAY over each message. Three in ten fail where $BAD is set; they are written to the file
@@ -47,6 +47,21 @@ async fn load(case: &Case, count: u32) {
     case.outside.publish("work", (0..count).map(|number| number.to_string())).await;
 }
 
+/// What a canary is tried under.
+const MESSAGES: u32 = 4000;
+
+/// Publishes them, and waits until work is under way.
+async fn load_and_begin(case: &Case) {
+    load(case, MESSAGES).await;
+    wait_until("work under way", PATIENCE, || case.ledger().len() > 50);
+}
+
+fn assert_each_once(case: &Case, books: &Books) {
+    assert_eq!(case.ledger().len(), MESSAGES as usize);
+    assert!(case.ledger().values().all(|times| *times == 1), "a message was handled twice");
+    assert_eq!(books.count("acked"), u64::from(MESSAGES));
+}
+
 /// How many messages the bad version has failed.
 fn failed(case: &Case) -> usize {
     let text = fs::read_to_string(case.supervisor.path("failed")).unwrap_or_default();
@@ -55,12 +70,10 @@ fn failed(case: &Case) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_canary_that_fails_a_third_of_its_messages_is_rolled_back_and_nothing_is_lost() {
-    const MESSAGES: u32 = 4000;
     let old = format!("env: {{ DELAY: \"0.003\" }}\n{CANARY}");
     let mut case = run(&old).await;
     let before = case.supervisor.children();
-    load(&case, MESSAGES).await;
-    wait_until("work under way", PATIENCE, || case.ledger().len() > 50);
+    load_and_begin(&case).await;
 
     write(&case, &old.replace("{ DELAY", "{ BAD: yes, DELAY"));
     case.supervisor.wait_for("one worker of the new version is tried beside the old ones");
@@ -79,20 +92,16 @@ async fn a_canary_that_fails_a_third_of_its_messages_is_rolled_back_and_nothing_
     case.wait_settled();
     let books = case.stop(PATIENCE);
     case.outside.wait_for_depth("dead", 0, PATIENCE).await;
-    assert_eq!(case.ledger().len(), MESSAGES as usize);
-    assert!(case.ledger().values().all(|times| *times == 1), "a message was handled twice");
-    assert_eq!(books.count("acked"), u64::from(MESSAGES));
+    assert_each_once(&case, &books);
     assert_eq!(books.count("retried"), failed as u64);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_canary_that_is_as_good_takes_over_and_nothing_is_lost() {
-    const MESSAGES: u32 = 4000;
     let old = format!("env: {{ DELAY: \"0.003\" }}\n{CANARY}");
     let mut case = run(&old).await;
     let before = case.supervisor.children();
-    load(&case, MESSAGES).await;
-    wait_until("work under way", PATIENCE, || case.ledger().len() > 50);
+    load_and_begin(&case).await;
 
     write(&case, &old.replace("0.003", "0.0031"));
     case.supervisor.wait_for("the new version is as good as the old one: the other workers follow");
@@ -103,9 +112,7 @@ async fn a_canary_that_is_as_good_takes_over_and_nothing_is_lost() {
     assert_eq!(case.supervisor.children().len(), 3);
     case.wait_settled();
     let books = case.stop(PATIENCE);
-    assert_eq!(case.ledger().len(), MESSAGES as usize);
-    assert!(case.ledger().values().all(|times| *times == 1), "a message was handled twice");
-    assert_eq!(books.count("acked"), u64::from(MESSAGES));
+    assert_each_once(&case, &books);
 }
 
 #[tokio::test(flavor = "multi_thread")]

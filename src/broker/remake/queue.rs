@@ -8,7 +8,7 @@ use lapin::options::{BasicGetOptions, BasicNackOptions, QueueDeleteOptions};
 use super::mover::{Mover, limited};
 use super::sight::{Looked, look, unlimited};
 use crate::broker::amqp::ConnectError;
-use crate::broker::declare::{CONCURRENCY, DeclareError, Declarer, queue_arguments, queue_options};
+use crate::broker::declare::{CONCURRENCY, DeclareError, Declarer, field_table, queue_options};
 use crate::broker::management::{ManagementClient, ManagementError};
 use crate::broker::wires::Wires;
 use crate::model::{
@@ -323,7 +323,8 @@ impl Work<'_> {
                 ..QueueDeleteOptions::default()
             },
         );
-        let (options, arguments) = (queue_options(self.queue), queue_arguments(self.queue)?);
+        let (options, arguments) =
+            (queue_options(self.queue), field_table(&self.queue.declare_arguments())?);
         let declare = channel.queue_declare(name.into(), options, arguments);
         // Both are on their way before the answer to the first.
         let (deleted, declared) = tokio::join!(limited(delete), limited(declare));
