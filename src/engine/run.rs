@@ -126,10 +126,8 @@ pub struct Engine {
 impl Engine {
     /// Loads the files, brings about what they say, and keeps at it until told to stop.
     pub async fn run(options: Options, command: Command) -> Outcome {
-        let manager = match options.service {
-            true => ServiceManager::found(),
-            false => Ok(ServiceManager::default()),
-        };
+        let manager =
+            if options.service { ServiceManager::found() } else { Ok(ServiceManager::default()) };
         let announcer = match manager {
             Ok(manager) => Announcer::new(manager),
             Err(error) => return Outcome::Failed(error),
@@ -168,7 +166,8 @@ impl Engine {
             announcer.stopping();
             engine.stop().await;
         };
-        announcer.during(work).await;
+        // On the heap: the futures of whoever awaits this stay small.
+        announcer.during(Box::pin(work)).await;
         Outcome::Stopped
     }
 
