@@ -45,6 +45,7 @@
 //! Dropping the engine kills: no worker task outlives it, and no child outlives its task.
 
 mod announce;
+mod auto;
 mod books;
 mod child_log;
 mod context;

@@ -2,6 +2,7 @@
 //! of contents.
 
 mod access;
+mod auto;
 mod bad_input;
 mod carry;
 mod check;
