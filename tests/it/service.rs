@@ -46,7 +46,7 @@ impl Manager {
         let mut from = 0;
         loop {
             if let Some(at) = self.heard[from..].iter().position(|(_, said)| said.contains(text)) {
-                return self.heard.drain(..=from + at).last().expect("it is there").1;
+                return self.heard.drain(..=from + at).next_back().expect("it is there").1;
             }
             from = self.heard.len();
             assert!(start.elapsed() < PATIENCE, "never heard `{text}`: {:?}", self.heard);
