@@ -44,6 +44,7 @@ mod routing;
 mod sandbox;
 mod saved_plans;
 mod secrets;
+mod service;
 mod several;
 mod supervise;
 mod support;
