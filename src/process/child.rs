@@ -60,6 +60,8 @@ pub struct Child {
     pub metadata: Option<ChildInput>,
     leader: Leader,
     sigchld: unix::Signal,
+    /// Whether it may have ended since it was last looked.
+    look: bool,
 }
 
 impl Child {
@@ -83,6 +85,7 @@ impl Child {
             metadata,
             // From here on no end is missed: one that came before is seen by the first look.
             sigchld: unix::signal(SignalKind::child())?,
+            look: true,
             leader,
         })
     }
@@ -95,11 +98,16 @@ impl Child {
     /// do not wait for that without a limit.
     pub async fn exited(&mut self) -> Exit {
         loop {
-            if let Some(exit) = self.leader.poll() {
+            // Looking is a system call, and this is asked for with every message.
+            if self.look
+                && let Some(exit) = self.leader.poll()
+            {
                 return exit;
             }
+            self.look = false;
             // One signal may stand for several children, so each looks after its own.
             self.sigchld.recv().await;
+            self.look = true;
         }
     }
 
