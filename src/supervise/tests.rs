@@ -3,6 +3,7 @@
 mod breaker;
 mod canary;
 mod disposition;
+mod gulps;
 mod lifecycle;
 mod pace;
 mod pool;
