@@ -45,6 +45,7 @@ mod sandbox;
 mod saved_plans;
 mod secrets;
 mod several;
+mod strict;
 mod supervise;
 mod support;
 mod tidy;
