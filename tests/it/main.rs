@@ -34,6 +34,7 @@ mod process;
 mod proxy;
 mod reconcile;
 mod reconcile_amqp;
+mod reconnect;
 mod refusals;
 mod reload;
 mod replace;
