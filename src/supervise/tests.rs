@@ -3,6 +3,7 @@
 mod breaker;
 mod canary;
 mod disposition;
+mod gate;
 mod gulps;
 mod lifecycle;
 mod pace;
