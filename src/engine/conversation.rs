@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::unix::pipe;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::child_log::{self, LastLines, Valve};
+use super::child_log::{self, FIRST_READ, LastLines, Valve};
 use super::desk::Desk;
 use super::hush::Hush;
 use crate::model::{ConsumerName, ConsumerSpec, StopSignal};
@@ -25,7 +25,7 @@ const OUT_BUFFER: usize = 256 * 1024;
 /// Most bytes that a pipe holds: where it holds more, they count as read.
 const PIPE: u64 = 64 * 1024;
 
-/// Bytes read from the child at once.
+/// Most bytes that are read from the child at once.
 const IN_BUFFER: usize = 64 * 1024;
 
 /// Protocol errors in a row after which a child is replaced.
@@ -156,7 +156,7 @@ impl Conversation {
             told: 0,
             left: None,
             decoder: Decoder::new(spec.max_reply.get() as usize),
-            buffer: vec![0; IN_BUFFER],
+            buffer: vec![0; FIRST_READ],
             read: 0,
             strikes: 0,
             closed_at: None,
@@ -334,7 +334,8 @@ impl Conversation {
             }
             replace |= *strikes >= STRIKES;
         };
-        decoder.feed(&buffer[..std::mem::take(&mut self.read)], &mut |line| match line {
+        let read = std::mem::take(&mut self.read);
+        decoder.feed(&buffer[..read], &mut |line| match line {
             Line::Reply(reply) => match desk.answer(&reply, unread) {
                 Answer::Settled | Answer::Taken | Answer::Extend(_) => {
                     *strikes = 0;
@@ -369,6 +370,7 @@ impl Conversation {
                 strike(&"a line longer than `max_reply`", desk, strikes);
             }
         });
+        child_log::roomier(buffer, read, IN_BUFFER);
         if replace {
             tracing::warn!(consumer = %desk.spec.name, worker, "too many protocol errors in a row: the worker is replaced");
         }

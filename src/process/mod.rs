@@ -16,14 +16,17 @@ mod environment;
 mod family;
 mod guardian;
 mod identity;
+mod image;
+mod launch;
 mod limits;
 mod memory;
 mod prelude;
 mod program;
 mod spawner;
+mod start;
 
 pub use child::{Child, ChildInput, ChildOutput, Exit};
 pub use identity::NoAccount;
 pub use memory::resident;
 pub use program::{NotRunnable, check_startable, find_program};
-pub use spawner::{Fd3, SpawnError, SpawnRequest, Spawner};
+pub use spawner::{Fd3, Input, SpawnError, SpawnRequest, Spawner};
