@@ -9,10 +9,11 @@ use futures_util::future::FusedFuture as _;
 use super::Context;
 use super::child_log::ended_with;
 use super::crew::{News, Reins, Reporter};
-use super::desk::{Desk, shown_deadline};
+use super::desk::Desk;
 use super::exec_pipes::{ExecPipes, Stdout};
+use super::kept::shown_deadline;
 use super::worker::STALL;
-use crate::model::{ConsumerSpec, Delivery, ExitVerdict, duration_label};
+use crate::model::{AckMode, ConsumerSpec, ExitVerdict, Order, duration_label};
 use crate::process::{Child, Exit, Input, SpawnRequest, check_startable};
 use crate::protocol::{DeliveryId, Encoder, Output, exec_environment};
 use crate::supervise::{Backoff, Wish};
@@ -89,8 +90,9 @@ impl ExecWorker {
                 self.ready = true;
                 self.reporter.tell(News::Ready).await;
             }
-            if let Some(delivery) = self.desk.waiting.pop_front() {
-                broken = self.one(delivery).await.err();
+            self.desk.settle_down();
+            if let Some(id) = self.desk.next_for_process() {
+                broken = self.one(id).await.err();
                 continue;
             }
             tokio::select! {
@@ -145,13 +147,16 @@ impl ExecWorker {
 
     /// Runs the command on one message. The error is why it could not be started; the message is
     /// then back in its queue.
-    async fn one(&mut self, delivery: Delivery) -> Result<(), String> {
-        let Some(id) = self.desk.book(delivery) else { return Ok(()) };
+    async fn one(&mut self, id: DeliveryId) -> Result<(), String> {
         if self.desk.refuses_size(id) {
             return Ok(());
         }
         let end = self.execute(id).await;
         self.desk.shown().set_pid(None);
+        if self.spec.ack == AckMode::Auto && self.settled_before(&end) {
+            self.backoff.reset();
+            return Ok(());
+        }
         match end {
             End::Exited(exit, stdout, words) => self.judge(id, exit, stdout, &words),
             End::Overdue => {
@@ -171,17 +176,40 @@ impl ExecWorker {
         Ok(())
     }
 
-    fn judge(&mut self, id: DeliveryId, exit: Exit, stdout: Stdout, words: &str) {
-        let codes = &self.spec.exit_codes;
-        let verdict = match exit {
-            Exit::Code(code) => {
-                u8::try_from(code).ok().and_then(|code| codes.codes.get(&code)).copied()
+    /// With `ack: auto`: takes note of how the process of a message ended that was acked when it
+    /// began; false where it never did.
+    fn settled_before(&mut self, end: &End) -> bool {
+        let why = match end {
+            End::Exited(exit, _, words) => {
+                let failed = self.verdict_on(*exit) != ExitVerdict::Ack;
+                failed.then(|| (Reason::Failed, ended_with(*exit, words)))
             }
+            End::Overdue => {
+                let limit = duration_label(self.spec.timeout.unwrap_or_default());
+                Some((Reason::Timeout, format!("no end within {limit}")))
+            }
+            End::NotStarted(_) | End::Unencodable(_) => return false,
+        };
+        self.desk.worked(1);
+        if let Some((reason, why)) = why {
+            self.desk.note_failure(reason, Some(&why));
+        }
+        true
+    }
+
+    fn verdict_on(&self, exit: Exit) -> ExitVerdict {
+        let codes = &self.spec.exit_codes;
+        let code = match exit {
+            Exit::Code(code) => u8::try_from(code).ok(),
             Exit::Signal(_) => None,
         };
+        code.and_then(|code| codes.codes.get(&code)).copied().unwrap_or(codes.default)
+    }
+
+    fn judge(&mut self, id: DeliveryId, exit: Exit, stdout: Stdout, words: &str) {
         let why = exit.to_string();
         let stopped = self.reins.drain.is_cancelled() && matches!(exit, Exit::Signal(_));
-        let verdict = verdict.unwrap_or(codes.default);
+        let verdict = self.verdict_on(exit);
         if stopped || verdict != ExitVerdict::Ack {
             stdout.log(&self.spec.name, self.slot);
             if !stopped && verdict == ExitVerdict::Nack && matches!(exit, Exit::Signal(_)) {
@@ -231,9 +259,13 @@ impl ExecWorker {
             Err(error) => return End::NotStarted(error.to_string()),
         };
         self.desk.shown().set_pid(Some(child.pid));
+        if self.spec.ack == AckMode::Auto {
+            self.desk.let_go(id);
+            self.desk.flush();
+        }
         let mut pipes =
             ExecPipes::serve(&mut child, &self.spec, self.slot, &self.desk.meter, metadata);
-        let ended = self.wait(&mut child, &mut pipes, deadline).await;
+        let ended = self.wait(id, &mut child, &mut pipes, deadline).await;
         let (stdout, words) = pipes.ended().await;
         match ended {
             Some(exit) => End::Exited(exit, stdout, words),
@@ -245,6 +277,7 @@ impl ExecWorker {
     /// message was over.
     async fn wait(
         &mut self,
+        id: DeliveryId,
         child: &mut Child,
         pipes: &mut ExecPipes,
         mut deadline: Option<Instant>,
@@ -275,7 +308,13 @@ impl ExecWorker {
                     limit = Some(limit.map_or(end, |limit| limit.min(end)));
                 }
                 () = &mut flowing, if !flowing.is_terminated() => {}
-                () = self.desk.turn() => {}
+                () = self.desk.turn() => {
+                    // Another host may have the message by now.
+                    if self.spec.order == Order::Strict && !asked && !self.desk.ledger.is_held(id) {
+                        deadline = Some(Instant::now());
+                        limit = deadline;
+                    }
+                }
                 () = timer, if !killed => {
                     let now = Instant::now();
                     if !asked && !stopping && deadline.is_some_and(|at| now.duration_since(at) > STALL) {

@@ -1,6 +1,9 @@
 //! The engine's own task.
 
+mod reading;
 mod topology;
+
+use self::reading::{read, warn};
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -9,6 +12,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::announce::Announcer;
 use super::books::close_books;
 use super::context::Hands;
 use super::crew::CrewRequest;
@@ -16,11 +20,12 @@ use super::keeper::{FleetOutcome, Keeper};
 use super::reconcile::{Reconciled, Shortfall};
 use super::requests::{EngineRequest, ReloadOutcome, Waiting};
 use super::seat::Seat;
+
 use crate::broker::Lock;
-use crate::broker::amqp::{Link, LinkPool, Publisher};
+use crate::broker::amqp::{Dialling, Link, LinkPool, Publisher};
 use crate::files::{LoadError, Loaded, Watched, Watcher};
 use crate::model::{BrokerSpec, Desired};
-use crate::process::Spawner;
+use crate::process::{ServiceManager, Spawner};
 use crate::supervise::Backoff;
 use crate::telemetry::{ConnectionRole, Registry};
 
@@ -41,10 +46,6 @@ const ASKED: Duration = Duration::from_secs(2);
 /// may be others.
 const ELSEWHERE: Duration = Duration::from_mins(1);
 
-/// How often the files are read again in a row because they name others. The watcher notices what
-/// changes after that.
-const READINGS: u32 = 4;
-
 /// How long the connections may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(4);
 
@@ -63,6 +64,8 @@ pub struct Options {
     pub alone: bool,
     /// What others ask; `None` where nobody can ask anything.
     pub requests: Option<mpsc::Receiver<EngineRequest>>,
+    /// Whether to tell the service manager, where there is one, how it goes.
+    pub service: bool,
 }
 
 /// How others steer a running engine.
@@ -102,6 +105,8 @@ pub struct Engine {
     spawner: Arc<Spawner>,
     keeper: Keeper,
     links: Option<Links>,
+    /// The gate to that broker.
+    dialling: Option<(BrokerSpec, Dialling)>,
     /// Its place among those that run this stack; none where nothing is applied.
     seat: Option<Seat>,
     /// The tasks of all links there have ever been; each ends with a goodbye to the broker.
@@ -125,11 +130,18 @@ pub struct Engine {
     left: String,
     /// Those who have asked for a reload.
     waiting: Waiting,
+    announcer: Announcer,
 }
 
 impl Engine {
     /// Loads the files, brings about what they say, and keeps at it until told to stop.
     pub async fn run(options: Options, command: Command) -> Outcome {
+        let manager =
+            if options.service { ServiceManager::found() } else { Ok(ServiceManager::default()) };
+        let announcer = match manager {
+            Ok(manager) => Announcer::new(manager),
+            Err(error) => return Outcome::Failed(error),
+        };
         let mut watcher = options.watch.then(|| Watcher::start(Vec::<Watched>::new()));
         let loaded = match read(&options.load, &mut watcher) {
             Ok(loaded) => loaded,
@@ -147,6 +159,7 @@ impl Engine {
             spawner,
             keeper,
             links: None,
+            dialling: None,
             seat: None,
             links_tasks: TaskTracker::new(),
             current: None,
@@ -158,9 +171,15 @@ impl Engine {
             waiting_since: None,
             left: String::new(),
             waiting: Waiting::default(),
+            announcer: announcer.clone(),
         };
-        engine.serve(&mut watcher).await;
-        engine.stop().await;
+        let work = async {
+            engine.serve(&mut watcher).await;
+            announcer.stopping();
+            engine.stop().await;
+        };
+        // On the heap: the futures of whoever awaits this stay small.
+        announcer.during(Box::pin(work)).await;
         Outcome::Stopped
     }
 
@@ -189,10 +208,18 @@ impl Engine {
                         let stack = next.desired.stack.as_str();
                         self.options.registry.in_force(stack, next.digest.as_str());
                         self.current = Some(next);
+                        self.announcer.going("as the files say");
                     }
-                    Progress::Refused => {}
+                    Progress::Refused => {
+                        self.announcer.going("the last change is refused; all goes on as before");
+                    }
                     Progress::Later { refused } => {
                         self.pending = Some(next);
+                        let waiting = match self.waiting_for.as_str() {
+                            "" => "waiting for the supervisor that makes a queue anew".to_owned(),
+                            why => format!("waiting for the broker: {why}"),
+                        };
+                        self.announcer.going(&waiting);
                         let again = if refused { &mut late } else { &mut soon };
                         look = tokio::time::Instant::now() + again.next(fastrand::f64());
                     }
@@ -253,6 +280,7 @@ impl Engine {
 
     /// Reads the files again. Anything wrong is reported and changes nothing.
     fn load(&mut self, watcher: &mut Option<Watcher>) {
+        self.announcer.reloading();
         match read(&self.options.load, watcher) {
             Err(error) => {
                 let text = error.render(false);
@@ -262,6 +290,7 @@ impl Engine {
                 );
                 self.waiting.tell(&ReloadOutcome::Rejected { problems: text.clone() });
                 self.options.registry.reload_failed(text);
+                self.announcer.going("the files cannot be used; all goes on as before");
             }
             Ok(loaded) => {
                 warn(&loaded);
@@ -274,6 +303,7 @@ impl Engine {
                         Some(_) => ReloadOutcome::Waiting { why },
                         None => ReloadOutcome::Unchanged,
                     });
+                    self.announcer.going("as the files say");
                 } else {
                     self.pending = Some(loaded);
                 }
@@ -341,6 +371,7 @@ impl Engine {
         let said = format!("{what}; {outcome}");
         self.waiting.concluded(change, &said, outcome);
         tracing::info!("{said}");
+        self.announcer.going(&said);
         if outcome.refused.is_empty() && outcome.rolled_back.is_empty() {
             self.options.registry.reload_succeeded(said);
         } else {
@@ -379,15 +410,29 @@ impl Engine {
         interval
     }
 
+    /// The gate through which all connections to that broker go.
+    fn dialling(&mut self, broker: &BrokerSpec) -> Dialling {
+        match &self.dialling {
+            Some((known, dialling)) if known == broker => dialling.clone(),
+            _ => {
+                let dialling = Dialling::new(broker.endpoints.len());
+                self.dialling = Some((broker.clone(), dialling.clone()));
+                dialling
+            }
+        }
+    }
+
     /// Connects to the broker of the files; true where that is another one than before.
     fn link(&mut self, desired: &Desired) -> bool {
         if self.links.as_ref().is_some_and(|links| links.broker == desired.broker) {
             return false;
         }
+        let dialling = self.dialling(&desired.broker);
         let endpoints = desired.broker.endpoints.clone();
         let (name, registry) = (desired.stack.to_string(), self.options.registry.clone());
         let publish = Arc::new(Link::start(
             endpoints.clone(),
+            dialling.clone(),
             ConnectionRole::Publish,
             name.clone(),
             registry.clone(),
@@ -397,7 +442,13 @@ impl Engine {
             broker: desired.broker.clone(),
             number: self.links.as_ref().map_or(0, |links| links.number + 1),
             publisher: Publisher::start(&publish),
-            pool: Arc::new(LinkPool::new(endpoints, name, registry, self.links_tasks.clone())),
+            pool: Arc::new(LinkPool::new(
+                endpoints,
+                dialling,
+                name,
+                registry,
+                self.links_tasks.clone(),
+            )),
         };
         self.links.replace(links).is_some()
     }
@@ -425,23 +476,6 @@ impl Engine {
     }
 }
 
-/// Reads the files, and has the watcher follow those that were read. Where one of them was not
-/// followed before, it may have changed between the two, so everything is read once more.
-fn read(load: &Loader, watcher: &mut Option<Watcher>) -> Result<Loaded, LoadError> {
-    let mut outcome = load();
-    for _ in 0..READINGS {
-        let watched = match &outcome {
-            Ok(loaded) => loaded.watched.clone(),
-            Err(error) => error.watched.clone(),
-        };
-        if !watcher.as_mut().is_some_and(|watcher| watcher.set_watched(watched)) {
-            break;
-        }
-        outcome = load();
-    }
-    outcome
-}
-
 enum Progress {
     /// It is in force; whether the broker was looked at for it.
     Done {
@@ -452,11 +486,4 @@ enum Progress {
     Later {
         refused: bool,
     },
-}
-
-fn warn(loaded: &Loaded) {
-    let text = loaded.sources.render(&loaded.warnings, false);
-    if !text.is_empty() {
-        tracing::warn!(detail = text, "the files can be mended");
-    }
 }

@@ -9,9 +9,10 @@ use super::Context;
 use super::child_log::ended_with;
 use super::conversation::{Conversation, Ending, Talk, Wishes};
 use super::crew::{News, Reins, Reporter};
-use super::desk::{Desk, shown_deadline};
+use super::desk::Desk;
 use super::hush;
-use crate::model::{ConsumerSpec, duration_label};
+use super::kept::shown_deadline;
+use crate::model::{AckMode, ConsumerSpec, Order, duration_label};
 use crate::process::{Exit, SpawnRequest, check_startable};
 use crate::protocol::DeliveryId;
 use crate::supervise::{Effect, Event, Lifecycle, PAUSE, Pace, State, Wish};
@@ -85,7 +86,9 @@ impl Worker {
     pub(super) async fn run(mut self) {
         loop {
             self.feed();
+            self.let_go();
             self.desk.tell();
+            self.give_way().await;
             if !self.ready
                 && matches!(self.lifecycle.state(), State::Running { .. })
                 && (self.desk.consuming() || *self.reins.paused.borrow())
@@ -95,6 +98,7 @@ impl Worker {
             }
             if matches!(self.lifecycle.state(), State::Draining { .. } | State::Recycling)
                 && self.desk.is_clear()
+                && self.all_told()
             {
                 self.on(Event::Drained).await;
             }
@@ -214,14 +218,49 @@ impl Worker {
         }
     }
 
+    /// With `order: strict`: once its channel is gone, another host may begin with the message that
+    /// the child still has. It may not go on with it.
+    async fn give_way(&mut self) {
+        if self.spec.order == Order::Strict
+            && self.desk.ledger.held().ghosts > 0
+            && matches!(self.lifecycle.state(), State::Running { .. } | State::Recycling)
+        {
+            tracing::warn!(consumer = %self.spec.name, worker = self.slot, "the channel of the message that it has is gone: the worker is replaced, for order's sake");
+            self.replaced = Some(RestartReason::ChannelLost);
+            self.on(Event::Replace).await;
+        }
+    }
+
+    /// With `ack: auto`, acks what the child is given next, before it is.
+    fn let_go(&mut self) {
+        if self.spec.ack == AckMode::Auto
+            && let Some(child) = &mut self.child
+        {
+            let given = child.let_go();
+            for id in &given {
+                self.desk.let_go(*id);
+            }
+            self.desk.worked(given.len());
+            if !given.is_empty() {
+                self.desk.flush();
+            }
+        }
+    }
+
+    /// Whether nothing that is acked already has yet to be written to the child.
+    fn all_told(&self) -> bool {
+        self.spec.ack == AckMode::Each
+            || self.child.as_ref().is_none_or(|child| child.unwritten() == 0)
+    }
+
     async fn talked(&mut self, talk: Talk) {
         let Some(child) = &mut self.child else { return };
         let replace = match talk {
             Talk::Heard => false,
             Talk::Hushed => return hush::hint(&self.spec, self.slot),
             Talk::Said => child.take_answers(&mut self.desk),
-            // Without an output it can answer nothing more.
-            Talk::Silent => true,
+            // Without an output it can answer nothing more; which it need not, if nobody waits for it.
+            Talk::Silent => self.spec.ack == AckMode::Each,
             Talk::Exited(exit) => return self.exited(exit).await,
             Talk::Deaf => return self.deaf().await,
         };
@@ -279,7 +318,17 @@ impl Worker {
         if let Some(Ending { unseen, words }) = ending
             && !self.lifecycle.finishing()
         {
-            let ours = matches!(reason, RestartReason::Timeout | RestartReason::NotReady);
+            let auto = self.spec.ack == AckMode::Auto;
+            let ours = auto
+                || matches!(
+                    reason,
+                    RestartReason::Timeout | RestartReason::NotReady | RestartReason::ChannelLost
+                );
+            let lost = unseen.iter().filter(|id| !self.desk.ledger.is_held(**id)).count();
+            if auto && lost > 0 {
+                let (consumer, worker) = (&self.spec.name, self.slot);
+                tracing::warn!(%consumer, worker, "{lost} messages are lost that its process was given and has not read, as `ack: auto` allows");
+            }
             let why = match reason {
                 RestartReason::Protocol => "it broke the protocol".to_owned(),
                 _ => ended_with(exit, &words),
@@ -302,8 +351,10 @@ impl Worker {
             tracing::warn!(%consumer, worker, "{why}; restart in {pause:.1?}");
             self.ready = false;
             // One that took too long over a message has not crashed: the message may be to blame.
-            let news =
-                if reason == RestartReason::Timeout { News::NotReady } else { News::Restarts };
+            let news = match reason {
+                RestartReason::Timeout | RestartReason::ChannelLost => News::NotReady,
+                _ => News::Restarts,
+            };
             self.reporter.tell(news(why)).await;
         } else if self.lifecycle.finishing() {
             tracing::info!(%consumer, worker, "its process ended with {exit}");
@@ -335,7 +386,9 @@ impl Worker {
             );
             tracing::warn!(consumer = %self.spec.name, worker = self.slot, %id, hint, "no answer within {timeout}: the worker is replaced");
             let why = format!("no answer within {timeout}");
-            self.desk.fail_by_us(id, Wish::Later, Reason::Timeout, &why);
+            if self.spec.ack == AckMode::Each {
+                self.desk.fail_by_us(id, Wish::Later, Reason::Timeout, &why);
+            }
             self.replaced = Some(RestartReason::Timeout);
             self.on(Event::Replace).await;
         }

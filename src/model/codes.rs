@@ -66,6 +66,7 @@ codes! {
     TIMEOUT = "E0403", "longer than the broker waits", "After 30 minutes without an ack, or what the queue or its policy says, the broker takes all messages of the channel back.";
     PROTOCOL = "E0404", "of another protocol", "The key means nothing in the protocol of this consumer.";
     RETRY_NAME = "E0405", "the name of a retry queue", "Warrener declares this queue itself, for the retries of a consumer.";
+    NOT_SINGLE = "E0406", "an order that nobody keeps", "Without a single active consumer, the broker gives one message to one host and the next to another.";
     // Advice.
     LITERAL_PASSWORD = "W0001", "a password in the file", "Whoever can read the repository can use the broker.";
     EMPTY_INCLUDE = "W0002", "an include without a match", "The pattern matches no file now.";
@@ -78,4 +79,5 @@ codes! {
     POLICY_KEY = "W0009", "an unfamiliar policy key", "The broker refuses a policy with a key that it does not know.";
     SHADOWED_POLICY = "W0010", "policies of equal priority", "Only one policy applies to a queue; which of two equals it is, the broker does not say.";
     MANY_PRIORITIES = "W0011", "many priorities", "Each level is a queue of its own inside the broker; it advises at most 10.";
+    AUTO_ACK = "W0012", "acked before it is handled", "With `ack: auto` a message is done when a process is given it, so one that fails, and what a process had that ended, is lost.";
 }

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Arguments, Confinement, ConsumerName, Origin, Problem, QueueName, QueueType, RetrySpec, Spots,
-    Topology, VhostName, fleet_proof,
+    AckMode, Arguments, Confinement, ConsumerName, Order, Origin, Problem, QueueName, QueueType,
+    RetrySpec, Spots, Topology, VhostName, fleet_proof,
 };
 
 /// What to execute.
@@ -318,6 +318,10 @@ pub struct ConsumerSpec {
     pub stop: StopSpec,
     /// How this version comes in. Matters only then, so it is no reason for other processes.
     pub rollout: RolloutSpec,
+    /// When the broker is told that a message is done.
+    pub ack: AckMode,
+    /// In which order messages are handled.
+    pub order: Order,
     /// Longest body handed to a child, bytes; longer ones are dead-lettered as `too_large`.
     pub max_message: NonZeroU32,
     /// Longest reply line of a child, bytes.
@@ -326,6 +330,14 @@ pub struct ConsumerSpec {
     pub arguments: Arguments,
     /// Where it was declared.
     pub origin: Origin,
+}
+
+impl ConsumerSpec {
+    /// Whether a failed message is tried again where it stands: what follows it must not overtake
+    /// it, or it cannot be taken out.
+    pub fn in_place(&self) -> bool {
+        self.order == Order::Strict || self.queue_type == QueueType::Stream
+    }
 }
 
 /// The consumers that should run, each on a queue that the topology has.

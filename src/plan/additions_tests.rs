@@ -23,6 +23,9 @@ fn parts() -> TopologyParts {
     }
 }
 
+/// Something that a person does to a file.
+type Edit<'a> = &'a dyn Fn(&mut TopologyParts);
+
 /// What there is between [`parts`] and what a change makes of them.
 fn after(change: impl FnOnce(&mut TopologyParts)) -> Option<String> {
     let mut changed = parts();
@@ -50,7 +53,7 @@ fn what_is_new_alone_is_an_addition() {
 #[test]
 fn whatever_else_differs_takes_a_look() {
     let elsewhere = |queue: Queue| Queue { vhost: VhostName::new("other").unwrap(), ..queue };
-    let changes: [(&str, &dyn Fn(&mut TopologyParts)); 11] = [
+    let changes: [(&str, Edit); 11] = [
         ("a queue goes", &|parts| {
             parts.queues.clear();
             parts.bindings.clear();

@@ -2,6 +2,7 @@
 //! of contents.
 
 mod access;
+mod auto;
 mod bad_input;
 mod carry;
 mod check;
@@ -33,6 +34,7 @@ mod process;
 mod proxy;
 mod reconcile;
 mod reconcile_amqp;
+mod reconnect;
 mod refusals;
 mod reload;
 mod replace;
@@ -43,7 +45,9 @@ mod routing;
 mod sandbox;
 mod saved_plans;
 mod secrets;
+mod service;
 mod several;
+mod strict;
 mod supervise;
 mod support;
 mod tidy;
