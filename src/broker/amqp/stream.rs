@@ -10,8 +10,8 @@ use async_compat::Compat;
 use async_rs::traits::Reactor;
 use async_rs::util::RuntimeParts;
 use async_rs::{Runtime, Tokio};
-use futures_util::Stream;
 use futures_util::io::{AsyncRead, AsyncWrite};
+use futures_util::{Stream, TryFutureExt as _};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
@@ -127,6 +127,6 @@ impl Reactor for Sockets {
         &self,
         address: SocketAddr,
     ) -> impl Future<Output = io::Result<GulpingStream>> + Send + 'static {
-        async move { Ok(GulpingStream::new(TcpStream::connect(address).await?)) }
+        TcpStream::connect(address).map_ok(GulpingStream::new)
     }
 }
