@@ -108,6 +108,6 @@ fn duplicates_are_known_by_a_key_for_a_while() {
     problem("{ by: {} }", "E0105 a.yaml:4:46 `by` has no `header`");
     problem("{ window: 0s }", "E0106 a.yaml:4:50 `window` takes a duration of at least 1ms");
     problem("{ max: 0 }", "E0106 a.yaml:4:47");
-    let auto = "E0111 a.yaml:4:47 `dedupe` means nothing with `ack: auto` [a.yaml:4:37 given here]";
+    let auto = "E0111 a.yaml:4:51 `dedupe` means nothing with `ack: auto` [a.yaml:4:37 given here]";
     check(&text("", "ack: auto, dedupe: {}"), &[auto]);
 }
