@@ -76,7 +76,8 @@ async fn publish_all(publisher: &Publisher, publications: Vec<Publication>) -> R
             format!("exchange `{exchange}` with key `{key}`")
         };
         let Content { body, properties } = content;
-        let message = Outgoing { exchange, routing_key, properties, body, grows: false };
+        let message =
+            Outgoing { exchange, routing_key, properties, body: body.into(), grows: false };
         publisher
             .publish(message)
             .await
