@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::desk::Desk;
+use super::stream::consume_arguments;
 use crate::broker::amqp::{Incoming, SubscribeError, Subscription};
-use crate::broker::field_table;
 
 /// Most messages taken from the channel in one turn, so that settling is never starved.
 const BATCH: usize = 256;
@@ -25,7 +25,7 @@ impl Desk {
         }
         let tried = self.suspects.trial().is_some();
         let here = !self.parked.is_empty() || !self.aside.is_empty() || !self.waiting.is_empty();
-        if tried || here {
+        if tried || here || self.awaits_turn(Duration::ZERO) {
             return;
         }
         // Never the same twice: a quorum queue takes a consumer of the tag of one that still has
@@ -34,6 +34,7 @@ impl Desk {
         let tag = format!("warrener.{}.{}.{}", self.spec.name, self.slot, self.times_opened);
         let (subscription, closing) = (self.subscription.take(), self.closing.take());
         let (link, spec) = (self.context.link.clone(), self.spec.clone());
+        let arguments = consume_arguments(&spec.arguments, self.reader.as_mut());
         self.subscribing = Some(Box::pin(async move {
             if let Some(closing) = closing {
                 closing.await;
@@ -41,13 +42,12 @@ impl Desk {
             let mut subscription = match subscription {
                 Some(open) => open,
                 None => {
-                    let arguments = field_table(&spec.arguments)
-                        .map_err(|error| SubscribeError::Refused(error.to_string()))?;
                     let prefetch = spec.prefetch.get();
-                    Subscription::open(&link, spec.queue.clone(), prefetch, arguments).await?
+                    Subscription::open(&link, spec.queue.clone(), prefetch).await?
                 }
             };
-            subscription.resume(&tag).await?;
+            let arguments = arguments.map_err(SubscribeError::Refused)?;
+            subscription.resume(&tag, arguments).await?;
             Ok(subscription)
         }));
     }
@@ -58,6 +58,7 @@ impl Desk {
         self.wanted = false;
         if self.ledger.epoch().is_none() {
             self.subscribing = None;
+            self.awaited = None;
         }
         if self.spec.in_place() {
             return self.settle_down();
@@ -207,6 +208,7 @@ impl Desk {
         self.resting.clear();
         self.suspects.forget();
         let lost = self.ledger.close();
+        self.rewind();
         self.lost(lost);
     }
 }

@@ -21,8 +21,8 @@ use super::reconcile::{Reconciled, Shortfall};
 use super::requests::{EngineRequest, ReloadOutcome, Waiting};
 use super::seat::Seat;
 
-use crate::broker::Lock;
 use crate::broker::amqp::{Dialling, Link, LinkPool, Publisher};
+use crate::broker::{Lock, Positions};
 use crate::files::{LoadError, Loaded, Watched, Watcher};
 use crate::model::{BrokerSpec, Desired};
 use crate::process::{ServiceManager, Spawner};
@@ -462,6 +462,7 @@ impl Engine {
             publisher: links.publisher.clone(),
             spawner: self.spawner.clone(),
             topology: Arc::new(desired.topology.clone()),
+            positions: Positions::of(desired),
             reconcile: self.asked.0.clone(),
         });
         self.keeper.follow(&desired.fleet, &hands, what, renewed).await
