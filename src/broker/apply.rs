@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
 
 use super::amqp::{ConnectError, ConnectErrorKind};
@@ -111,6 +112,7 @@ pub async fn apply(
         written = store.bring(now, &after).await;
     }
     ApplyReport {
+        home: plan.home().cloned(),
         done: report.done,
         failed: report.failed,
         changed: touched,
@@ -149,6 +151,7 @@ impl Work<'_> {
             outcome.failed.iter().map(|failure| End::of(&failure.change.target)).collect();
         // The API has no way to delete one topic permission of several at once.
         let one_by_one = steps.iter().any(|change| change.target.kind() == "topic_permission");
+        self.reach(&steps).await;
         // As they get done: one that takes long holds up none of the others.
         let mut results = stream::iter(steps.into_iter().enumerate())
             .map(async |(nth, change)| (nth, change, self.step(change, &missing).await))
@@ -165,6 +168,15 @@ impl Work<'_> {
         }
         failed.sort_by_key(|(nth, _)| *nth);
         outcome.failed.extend(failed.into_iter().map(|(_, failure)| failure));
+    }
+
+    /// Starts the vhosts of these steps that are down. What comes of it is said of each step.
+    async fn reach(&self, steps: &[&Change]) {
+        let over_amqp = steps
+            .iter()
+            .filter(|change| !matches!(change.target, Target::Policy(_) | Target::Setting(_)));
+        let vhosts: BTreeSet<_> = over_amqp.filter_map(|change| change.target.vhost()).collect();
+        join_all(vhosts.into_iter().map(|vhost| self.wires.reach(vhost, self.management))).await;
     }
 
     async fn step(&self, change: &Change, missing: &BTreeSet<End>) -> Result<(), Stumble> {

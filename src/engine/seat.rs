@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::broker::amqp::{ConnectError, ConnectErrorKind};
+use crate::broker::amqp::ConnectError;
 use crate::broker::management::{ManagementClient, Timeouts};
 use crate::broker::{Lock, LockError, LockSight, holder, look_at_lock};
 use crate::model::{BrokerSpec, Desired, StackName};
@@ -122,10 +122,8 @@ async fn keep(desired: Desired, standing: watch::Sender<Standing>) {
                 soon.next(fastrand::f64())
             }
             Err(LockError::Connect(error)) => {
-                let pause = match error.kind {
-                    ConnectErrorKind::Unreachable => soon.next(fastrand::f64()),
-                    _ => late.next(fastrand::f64()),
-                };
+                let pauses = if error.kind.is_refusal() { &mut late } else { &mut soon };
+                let pause = pauses.next(fastrand::f64());
                 standing.send_if_modified(|standing| {
                     let same = matches!(standing, Standing::Unreachable(said) if *said == error);
                     if !same {

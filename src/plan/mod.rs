@@ -29,6 +29,8 @@ mod settings;
 mod text;
 
 #[cfg(test)]
+mod bindings_tests;
+#[cfg(test)]
 mod convergence_tests;
 #[cfg(test)]
 mod memory_tests;

@@ -3,10 +3,10 @@
 use super::change::{Action, Change, Target};
 use super::diff;
 use super::ledger::ResourceId;
-use super::migration::{Scaffold, ShadowNames};
+use super::migration::{Scaffold, ShadowNames, from_another, redirect};
 use super::observed::{BindingKey, Observed, ObservedQueue, Seen};
 use super::owned::Consent;
-use crate::model::{Exchange, OnConflict, Queue, QueueType, Topology};
+use crate::model::{Destination, Exchange, OnConflict, Queue, QueueType, Topology};
 
 /// Turns conflicts into replacements and migrations where that was agreed to and is possible, says
 /// of the others why it is not, and has what was interrupted be finished.
@@ -44,7 +44,7 @@ pub(super) fn resolve(
             || queues.any(|name| observed.queues.contains_key(&(vhost(), name.clone())))
         {
             finish(changes, Target::Queue(queue.clone()), Action::Migrate);
-            leave_out(changes, observed, |key| scaffold.diverted(key));
+            leave_out(changes, observed, queue);
         }
     }
     for exchange in topology.exchanges().filter(|exchange| exchange.managed) {
@@ -139,16 +139,26 @@ fn finish(changes: &mut Vec<Change>, target: Target, action: Action) {
 }
 
 /// Leaves out bindings that are there on a detour, and come back by themselves.
-fn leave_out(
-    changes: &mut Vec<Change>,
-    observed: &Observed,
-    detour: impl Fn(&BindingKey) -> BindingKey,
-) {
+fn leave_out(changes: &mut Vec<Change>, observed: &Observed, queue: &Queue) {
     changes.retain(|change| match &change.target {
         Target::Binding(binding) if change.action == Action::Create => {
-            let key = detour(&BindingKey::from(binding));
-            !observed.bindings.iter().flatten().any(|there| *there == key)
+            let leads_there = binding.vhost == queue.vhost
+                && matches!(&binding.destination, Destination::Queue(name) if *name == queue.name);
+            !leads_there || !on_a_detour(&BindingKey::from(binding), observed)
         }
         _ => true,
     });
+}
+
+/// Whether a binding stands aside while one of its ends is made anew.
+pub(super) fn on_a_detour(key: &BindingKey, observed: &Observed) -> bool {
+    let aside = match key.destination() {
+        Destination::Queue(name) => Scaffold::of(name).diverted(key),
+        Destination::Exchange(name) => {
+            redirect(key, Destination::Exchange(ShadowNames::of(name).to))
+        }
+    };
+    let from_aside = from_another(key, &ShadowNames::of(key.source()).from);
+    let bindings = observed.bindings.as_ref();
+    bindings.is_some_and(|bindings| bindings.contains(&aside) || bindings.contains(&from_aside))
 }

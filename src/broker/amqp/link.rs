@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::OwnedChannel;
-use super::connect::{CALL_TIMEOUT, ConnectError, ConnectErrorKind, Wire, connect};
+use super::connect::{CALL_TIMEOUT, ConnectError, Wire, connect};
 use crate::model::Endpoint;
 use crate::supervise::Backoff;
 use crate::telemetry::{ConnectionRole, ConnectionState, Registry};
@@ -147,10 +147,8 @@ impl Keeper {
                         );
                         said.clone_from(&why);
                     }
-                    let pause = match error.kind {
-                        ConnectErrorKind::Unreachable => soon.next(fastrand::f64()),
-                        _ => late.next(fastrand::f64()),
-                    };
+                    let pauses = if error.kind.is_refusal() { &mut late } else { &mut soon };
+                    let pause = pauses.next(fastrand::f64());
                     self.registry.set_connection(self.role, ConnectionState::Down { why });
                     self.tx.send_replace(LinkState::Down(Some(error)));
                     pause
