@@ -124,6 +124,7 @@ async fn perform(args: DevArgs, mut desired: Desired, color: bool) -> Result<Exi
         watch: true,
         requests: Some(requests),
         alone: false,
+        service: false,
     };
     let mut engine = pin!(Engine::run(options, command.clone()));
     let work = async {

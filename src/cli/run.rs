@@ -41,8 +41,14 @@ pub(super) async fn run(args: RunArgs, color: bool) -> Exit {
     let files = args.files;
     // Until the very end: whoever waits for that learns of it by the end of the connection.
     let (_server, requests, load) = listening.into_parts(move || crate::files::load(&files));
-    let options =
-        Options { load, registry, watch: !args.no_watch, requests: Some(requests), alone: true };
+    let options = Options {
+        load,
+        registry,
+        watch: !args.no_watch,
+        requests: Some(requests),
+        alone: true,
+        service: true,
+    };
     match Engine::run(options, command).await {
         Outcome::Stopped => Exit::Done,
         Outcome::Refused(error) => {

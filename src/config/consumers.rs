@@ -31,7 +31,7 @@ const DEFAULT_MAX_CRASHES: NonZeroU32 = NonZeroU32::new(3).expect("3 is not 0");
 const MAX_MESSAGE: u64 = 512 << 20;
 
 /// Keys that later versions have.
-const LATER: &[&str] = &["ack", "dedupe", "order", "plugin", "with"];
+const LATER: &[&str] = &["dedupe", "order", "plugin", "with"];
 
 /// A consumer of a file and whether it is to run.
 pub(super) struct Draft {
@@ -101,6 +101,7 @@ impl Reading {
             );
         }
         let enabled = fields.read("enabled", self, Self::boolean).unwrap_or(true);
+        let guarantees = self.guarantees(&mut fields, origin);
         fields.finish(self, LATER);
         let one = NonZeroU16::MIN;
         let narrow = |size: Option<u64>, default: NonZeroU32| {
@@ -139,6 +140,7 @@ impl Reading {
             restart: restart.unwrap_or_default(),
             stop: stop.unwrap_or_default(),
             rollout: rollout.unwrap_or_default(),
+            ack: guarantees.ack,
             max_message: narrow(max_message, DEFAULT_MAX_MESSAGE),
             max_reply: narrow(max_reply, DEFAULT_MAX_REPLY),
             arguments,

@@ -14,6 +14,7 @@ mod broker;
 mod confinement;
 mod consumers;
 mod crews;
+mod guarantees;
 mod interpolate;
 mod loader;
 mod node;

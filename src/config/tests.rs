@@ -2,6 +2,7 @@
 
 mod consumers;
 mod faults;
+mod guarantees;
 mod interpolation;
 mod properties;
 mod resources;

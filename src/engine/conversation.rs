@@ -11,7 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::child_log::{self, LastLines, Valve};
 use super::desk::Desk;
 use super::hush::Hush;
-use crate::model::{ConsumerName, ConsumerSpec, StopSignal};
+use crate::model::{AckMode, ConsumerName, ConsumerSpec, StopSignal};
 use crate::process::{Child, Exit};
 use crate::protocol::{
     Answer, Decoder, DeliveryId, Encoder, Envelope, Level, Line, Unencodable, excerpt,
@@ -24,6 +24,9 @@ const OUT_BUFFER: usize = 256 * 1024;
 
 /// Most bytes that a pipe holds: where it holds more, they count as read.
 const PIPE: u64 = 64 * 1024;
+
+/// Bytes after whose begin no more messages are acked, with `ack: auto`, before they are written.
+const LET_GO: u64 = 16 * 1024;
 
 /// Bytes read from the child at once.
 const IN_BUFFER: usize = 64 * 1024;
@@ -54,6 +57,8 @@ pub(super) struct Conversation {
     piped: VecDeque<Piece>,
     /// Bytes written in all.
     told: u64,
+    /// With `ack: auto`, how far it may be told: so much is acked. `None` where all may be told.
+    let_go: Option<u64>,
     /// Bytes that lay in the pipe when the child closed it: those it has never read.
     left: Option<u64>,
     decoder: Decoder,
@@ -154,6 +159,7 @@ impl Conversation {
             unwritten: VecDeque::new(),
             piped: VecDeque::new(),
             told: 0,
+            let_go: (spec.ack == AckMode::Auto).then_some(0),
             left: None,
             decoder: Decoder::new(spec.max_reply.get() as usize),
             buffer: vec![0; IN_BUFFER],
@@ -172,8 +178,13 @@ impl Conversation {
     /// Waits for the next thing to happen. Cancel-safe. Words come before the end, so that an
     /// answer given with the last breath is read first.
     pub(super) async fn next(&mut self) -> Talk {
-        let Self { child, stdin, stdout, out, written, buffer, closed_at, hush, .. } = self;
-        let pending = &out[*written..];
+        let Self {
+            child, stdin, stdout, out, written, buffer, closed_at, hush, let_go, told, ..
+        } = self;
+        let most = let_go.map_or(usize::MAX, |let_go| {
+            usize::try_from(let_go.saturating_sub(*told)).unwrap_or(usize::MAX)
+        });
+        let pending = &out[*written..out.len().min(written.saturating_add(most))];
         tokio::select! {
             biased;
             read = async {
@@ -260,8 +271,25 @@ impl Conversation {
         self.encoder.encode(envelope, &mut self.out)?;
         let end = self.told + (self.out.len() - self.written) as u64;
         self.unwritten.push_back(Piece { id: envelope.id, begin, end });
-        self.hush.begins();
+        // Where nobody waits for an answer, silence means nothing.
+        if self.let_go.is_none() {
+            self.hush.begins();
+        }
         Ok(())
+    }
+
+    /// With `ack: auto`: messages that will be written next, once the child has taken all before
+    /// them. They are to be acked before anything else happens; nobody will ask for them again.
+    pub(super) fn let_go(&mut self) -> Vec<DeliveryId> {
+        let Some(let_go) = self.let_go.filter(|let_go| *let_go <= self.told) else {
+            return Vec::new();
+        };
+        let next = |piece: &&Piece| piece.begin < let_go.max(self.told) + LET_GO;
+        let pieces: Vec<Piece> = self.unwritten.iter().take_while(next).copied().collect();
+        if let Some(last) = pieces.last() {
+            self.let_go = Some(last.end);
+        }
+        pieces.into_iter().map(|piece| piece.id).collect()
     }
 
     /// Messages that were handed over and of which the child, whose input is closed, has at most a
@@ -273,12 +301,13 @@ impl Conversation {
     /// Messages that were handed over and of which the child has had nothing; they will not be
     /// written. The next one to be written stays: it may be there in part.
     pub(super) fn take_unbegun(&mut self) -> Vec<DeliveryId> {
-        let Some(begun) = self.unwritten.pop_front() else { return Vec::new() };
-        let left = usize::try_from(begun.end - self.told).unwrap_or(usize::MAX);
+        let sure = self.let_go.unwrap_or(0).max(self.told + 1);
+        let begun = self.unwritten.partition_point(|piece| piece.begin < sure);
+        let unbegun = self.unwritten.split_off(begun);
+        let Some(last) = self.unwritten.back() else { return Vec::new() };
+        let left = usize::try_from(last.end - self.told).unwrap_or(usize::MAX);
         self.out.truncate(self.written.saturating_add(left));
-        let unbegun = self.take_unwritten();
-        self.unwritten.push_back(begun);
-        unbegun
+        unbegun.into_iter().map(|piece| piece.id).collect()
     }
 
     /// What the child has said about itself since this was last asked.

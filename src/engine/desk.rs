@@ -17,7 +17,7 @@ use super::Context;
 use super::child_log::{SharedValve, Valve};
 use super::output::Published;
 use crate::broker::amqp::{Pausing, SubscribeError, Subscription};
-use crate::model::{ConsumerSpec, Delivery, Epoch};
+use crate::model::{AckMode, ConsumerSpec, Delivery, Epoch};
 use crate::protocol::{
     Answer, DeliveryId, Envelope, Ledger, Lost, Reply, SettleOp, Settlement, Target, Verdict,
 };
@@ -266,6 +266,10 @@ impl Desk {
     /// answers. `unread` is the first message of which the child has not had all: it can have no
     /// answer to that one or to any after it.
     pub(super) fn answer(&mut self, reply: &Reply, unread: Option<DeliveryId>) -> Answer {
+        if self.spec.ack == AckMode::Auto {
+            self.note(reply);
+            return Answer::Settled;
+        }
         let meant = match reply.target {
             Target::Id(id) => Some(id),
             Target::Oldest => self.ledger.oldest(),

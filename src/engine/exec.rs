@@ -9,7 +9,7 @@ use super::crew::{News, Reins, Reporter};
 use super::desk::{Desk, shown_deadline};
 use super::exec_pipes::{ExecPipes, Stdout};
 use super::worker::STALL;
-use crate::model::{ConsumerSpec, Delivery, ExitVerdict, duration_label};
+use crate::model::{AckMode, ConsumerSpec, Delivery, ExitVerdict, duration_label};
 use crate::process::{Child, Exit, SpawnRequest, check_startable};
 use crate::protocol::{DeliveryId, Encoder, Output, exec_environment};
 use crate::supervise::{Backoff, Wish};
@@ -149,6 +149,10 @@ impl ExecWorker {
         }
         let end = self.execute(id).await;
         self.desk.shown().set_pid(None);
+        if self.spec.ack == AckMode::Auto && self.settled_before(&end) {
+            self.backoff.reset();
+            return Ok(());
+        }
         match end {
             End::Exited(exit, stdout, words) => self.judge(id, exit, stdout, &words),
             End::Overdue => {
@@ -168,17 +172,40 @@ impl ExecWorker {
         Ok(())
     }
 
-    fn judge(&mut self, id: DeliveryId, exit: Exit, stdout: Stdout, words: &str) {
-        let codes = &self.spec.exit_codes;
-        let verdict = match exit {
-            Exit::Code(code) => {
-                u8::try_from(code).ok().and_then(|code| codes.codes.get(&code)).copied()
+    /// With `ack: auto`: takes note of how the process of a message ended that was acked when it
+    /// began; false where it never did.
+    fn settled_before(&mut self, end: &End) -> bool {
+        let why = match end {
+            End::Exited(exit, _, words) => {
+                let failed = self.verdict_on(*exit) != ExitVerdict::Ack;
+                failed.then(|| (Reason::Failed, ended_with(*exit, words)))
             }
+            End::Overdue => {
+                let limit = duration_label(self.spec.timeout.unwrap_or_default());
+                Some((Reason::Timeout, format!("no end within {limit}")))
+            }
+            End::NotStarted(_) | End::Unencodable(_) => return false,
+        };
+        self.desk.worked(1);
+        if let Some((reason, why)) = why {
+            self.desk.note_failure(reason, Some(&why));
+        }
+        true
+    }
+
+    fn verdict_on(&self, exit: Exit) -> ExitVerdict {
+        let codes = &self.spec.exit_codes;
+        let code = match exit {
+            Exit::Code(code) => u8::try_from(code).ok(),
             Exit::Signal(_) => None,
         };
+        code.and_then(|code| codes.codes.get(&code)).copied().unwrap_or(codes.default)
+    }
+
+    fn judge(&mut self, id: DeliveryId, exit: Exit, stdout: Stdout, words: &str) {
         let why = exit.to_string();
         let stopped = self.reins.drain.is_cancelled() && matches!(exit, Exit::Signal(_));
-        let verdict = verdict.unwrap_or(codes.default);
+        let verdict = self.verdict_on(exit);
         if stopped || verdict != ExitVerdict::Ack {
             stdout.log(&self.spec.name, self.slot);
             if !stopped && verdict == ExitVerdict::Nack && matches!(exit, Exit::Signal(_)) {
@@ -228,6 +255,10 @@ impl ExecWorker {
             Err(error) => return End::NotStarted(error.to_string()),
         };
         self.desk.shown().set_pid(Some(child.pid));
+        if self.spec.ack == AckMode::Auto {
+            self.desk.let_go(id);
+            self.desk.flush();
+        }
         let pipes =
             ExecPipes::serve(&mut child, &self.spec, self.slot, &self.desk.meter, body, metadata);
         let ended = self.wait(&mut child, deadline).await;

@@ -44,6 +44,8 @@
 //! within the grace time) and `kill` (now).
 //! Dropping the engine kills: no worker task outlives it, and no child outlives its task.
 
+mod announce;
+mod auto;
 mod books;
 mod child_log;
 mod context;

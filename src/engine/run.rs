@@ -9,6 +9,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::announce::Announcer;
 use super::books::close_books;
 use super::context::Hands;
 use super::crew::CrewRequest;
@@ -19,7 +20,7 @@ use super::seat::Seat;
 use crate::broker::amqp::{Link, LinkPool, Publisher};
 use crate::files::{LoadError, Loaded, Watched, Watcher};
 use crate::model::{BrokerSpec, Desired};
-use crate::process::Spawner;
+use crate::process::{ServiceManager, Spawner};
 use crate::supervise::Backoff;
 use crate::telemetry::{ConnectionRole, Registry};
 
@@ -58,6 +59,8 @@ pub struct Options {
     pub alone: bool,
     /// What others ask; `None` where nobody can ask anything.
     pub requests: Option<mpsc::Receiver<EngineRequest>>,
+    /// Whether to tell the service manager, where there is one, how it goes.
+    pub service: bool,
 }
 
 /// How others steer a running engine.
@@ -117,11 +120,18 @@ pub struct Engine {
     left: String,
     /// Those who have asked for a reload.
     waiting: Waiting,
+    announcer: Announcer,
 }
 
 impl Engine {
     /// Loads the files, brings about what they say, and keeps at it until told to stop.
     pub async fn run(options: Options, command: Command) -> Outcome {
+        let manager =
+            if options.service { ServiceManager::found() } else { Ok(ServiceManager::default()) };
+        let announcer = match manager {
+            Ok(manager) => Announcer::new(manager),
+            Err(error) => return Outcome::Failed(error),
+        };
         let mut watcher = options.watch.then(|| Watcher::start(Vec::<Watched>::new()));
         let loaded = match read(&options.load, &mut watcher) {
             Ok(loaded) => loaded,
@@ -149,9 +159,15 @@ impl Engine {
             waiting_since: None,
             left: String::new(),
             waiting: Waiting::default(),
+            announcer: announcer.clone(),
         };
-        engine.serve(&mut watcher).await;
-        engine.stop().await;
+        let work = async {
+            engine.serve(&mut watcher).await;
+            announcer.stopping();
+            engine.stop().await;
+        };
+        // On the heap: the futures of whoever awaits this stay small.
+        announcer.during(Box::pin(work)).await;
         Outcome::Stopped
     }
 
@@ -177,10 +193,18 @@ impl Engine {
                         let stack = next.desired.stack.as_str();
                         self.options.registry.in_force(stack, next.digest.as_str());
                         self.current = Some(next);
+                        self.announcer.going("as the files say");
                     }
-                    Progress::Refused => {}
+                    Progress::Refused => {
+                        self.announcer.going("the last change is refused; all goes on as before");
+                    }
                     Progress::Later { refused } => {
                         self.pending = Some(next);
+                        let waiting = match self.waiting_for.as_str() {
+                            "" => "waiting for the supervisor that makes a queue anew".to_owned(),
+                            why => format!("waiting for the broker: {why}"),
+                        };
+                        self.announcer.going(&waiting);
                         let again = if refused { &mut late } else { &mut soon };
                         look = tokio::time::Instant::now() + again.next(fastrand::f64());
                     }
@@ -238,6 +262,7 @@ impl Engine {
 
     /// Reads the files again. Anything wrong is reported and changes nothing.
     fn load(&mut self, watcher: &mut Option<Watcher>) {
+        self.announcer.reloading();
         match read(&self.options.load, watcher) {
             Err(error) => {
                 let text = error.render(false);
@@ -247,6 +272,7 @@ impl Engine {
                 );
                 self.waiting.tell(&ReloadOutcome::Rejected { problems: text.clone() });
                 self.options.registry.reload_failed(text);
+                self.announcer.going("the files cannot be used; all goes on as before");
             }
             Ok(loaded) => {
                 warn(&loaded);
@@ -259,6 +285,7 @@ impl Engine {
                         Some(_) => ReloadOutcome::Waiting { why },
                         None => ReloadOutcome::Unchanged,
                     });
+                    self.announcer.going("as the files say");
                 } else {
                     self.pending = Some(loaded);
                 }
@@ -317,6 +344,7 @@ impl Engine {
         let said = format!("{what}; {outcome}");
         self.waiting.concluded(change, &said, outcome);
         tracing::info!("{said}");
+        self.announcer.going(&said);
         if outcome.refused.is_empty() && outcome.rolled_back.is_empty() {
             self.options.registry.reload_succeeded(said);
         } else {

@@ -11,7 +11,7 @@ use super::conversation::{Conversation, Ending, Talk, Wishes};
 use super::crew::{News, Reins, Reporter};
 use super::desk::{Desk, shown_deadline};
 use super::hush;
-use crate::model::{ConsumerSpec, duration_label};
+use crate::model::{AckMode, ConsumerSpec, duration_label};
 use crate::process::{Exit, SpawnRequest, check_startable};
 use crate::protocol::DeliveryId;
 use crate::supervise::{Effect, Event, Lifecycle, PAUSE, Pace, State, Wish};
@@ -85,6 +85,7 @@ impl Worker {
     pub(super) async fn run(mut self) {
         loop {
             self.feed();
+            self.let_go();
             self.desk.tell();
             if !self.ready
                 && matches!(self.lifecycle.state(), State::Running { .. })
@@ -95,6 +96,7 @@ impl Worker {
             }
             if matches!(self.lifecycle.state(), State::Draining { .. } | State::Recycling)
                 && self.desk.is_clear()
+                && self.all_told()
             {
                 self.on(Event::Drained).await;
             }
@@ -214,14 +216,36 @@ impl Worker {
         }
     }
 
+    /// With `ack: auto`, acks what the child is given next, before it is.
+    fn let_go(&mut self) {
+        if self.spec.ack == AckMode::Auto
+            && let Some(child) = &mut self.child
+        {
+            let given = child.let_go();
+            for id in &given {
+                self.desk.let_go(*id);
+            }
+            self.desk.worked(given.len());
+            if !given.is_empty() {
+                self.desk.flush();
+            }
+        }
+    }
+
+    /// Whether nothing that is acked already has yet to be written to the child.
+    fn all_told(&self) -> bool {
+        self.spec.ack == AckMode::Each
+            || self.child.as_ref().is_none_or(|child| child.unwritten() == 0)
+    }
+
     async fn talked(&mut self, talk: Talk) {
         let Some(child) = &mut self.child else { return };
         let replace = match talk {
             Talk::Heard => false,
             Talk::Hushed => return hush::hint(&self.spec, self.slot),
             Talk::Said => child.take_answers(&mut self.desk),
-            // Without an output it can answer nothing more.
-            Talk::Silent => true,
+            // Without an output it can answer nothing more; which it need not, if nobody waits for it.
+            Talk::Silent => self.spec.ack == AckMode::Each,
             Talk::Exited(exit) => return self.exited(exit).await,
             Talk::Deaf => return self.deaf().await,
         };
@@ -279,7 +303,13 @@ impl Worker {
         if let Some(Ending { unseen, words }) = ending
             && !self.lifecycle.finishing()
         {
-            let ours = matches!(reason, RestartReason::Timeout | RestartReason::NotReady);
+            let auto = self.spec.ack == AckMode::Auto;
+            let ours = auto || matches!(reason, RestartReason::Timeout | RestartReason::NotReady);
+            let lost = unseen.iter().filter(|id| !self.desk.ledger.is_held(**id)).count();
+            if auto && lost > 0 {
+                let (consumer, worker) = (&self.spec.name, self.slot);
+                tracing::warn!(%consumer, worker, "{lost} messages are lost that its process was given and has not read, as `ack: auto` allows");
+            }
             let why = match reason {
                 RestartReason::Protocol => "it broke the protocol".to_owned(),
                 _ => ended_with(exit, &words),
@@ -335,7 +365,9 @@ impl Worker {
             );
             tracing::warn!(consumer = %self.spec.name, worker = self.slot, %id, hint, "no answer within {timeout}: the worker is replaced");
             let why = format!("no answer within {timeout}");
-            self.desk.fail_by_us(id, Wish::Later, Reason::Timeout, &why);
+            if self.spec.ack == AckMode::Each {
+                self.desk.fail_by_us(id, Wish::Later, Reason::Timeout, &why);
+            }
             self.replaced = Some(RestartReason::Timeout);
             self.on(Event::Replace).await;
         }

@@ -2,7 +2,7 @@
 
 use super::losses::{expiring_delay, unrouted_dead_letters};
 use crate::model::{
-    ARG_RULES, ArgValue, ConsumerSpec, Desired, PatternFault, PolicyIndex, Problem, Queue,
+    ARG_RULES, AckMode, ArgValue, ConsumerSpec, Desired, PatternFault, PolicyIndex, Problem, Queue,
     QueueType, WireProtocol, codes, suggest,
 };
 
@@ -43,6 +43,7 @@ pub const RULES: &[Rule] = &[
     Rule { code: codes::BUFFERED_EXEC, check: buffered_exec },
     Rule { code: codes::NO_TIMEOUT, check: no_timeout },
     Rule { code: codes::TRANSIENT, check: transient },
+    Rule { code: codes::AUTO_ACK, check: auto_ack },
     Rule { code: codes::POLICY_KEY, check: policy_key },
     Rule { code: codes::SHADOWED_POLICY, check: shadowed_policy },
     Rule { code: codes::MANY_PRIORITIES, check: many_priorities },
@@ -141,6 +142,20 @@ fn no_timeout(desired: &Desired) -> Vec<Problem> {
             let message = format!("consumer `{}` has no time limit", consumer.name);
             Problem::warning(codes::NO_TIMEOUT, consumer.origin, message)
                 .hint("after 30m the broker takes back all messages of the worker: set `timeout`")
+        })
+    })
+}
+
+fn auto_ack(desired: &Desired) -> Vec<Problem> {
+    consumers(desired, |consumer| {
+        (consumer.ack == AckMode::Auto).then(|| {
+            let message = format!(
+                "what a process of consumer `{}` has when it ends or fails is lost",
+                consumer.name
+            );
+            Problem::warning(codes::AUTO_ACK, consumer.origin, message).hint(
+                "remove `ack: auto` unless a lost message does less harm than one that comes twice",
+            )
         })
     })
 }

@@ -78,6 +78,7 @@ codes! {
     POLICY_KEY = "W0009", "an unfamiliar policy key", "The broker refuses a policy with a key that it does not know.";
     SHADOWED_POLICY = "W0010", "policies of equal priority", "Only one policy applies to a queue; which of two equals it is, the broker does not say.";
     MANY_PRIORITIES = "W0011", "many priorities", "Each level is a queue of its own inside the broker; it advises at most 10.";
+    AUTO_ACK = "W0012", "acked before it is handled", "With `ack: auto` a message is done when a process is given it, so one that fails, and what a process had that ended, is lost.";
     UNROUTED_DEAD_LETTERS = "W0013", "dead letters that go nowhere", "The broker drops what it dead-letters to an exchange from where no binding leads on, without a word.";
     EXPIRING_DELAY = "W0014", "a delay queue that expires", "A queue expires when nobody has consumed it for so long, whatever is published to it, and what it holds is not dead-lettered then but gone.";
 }

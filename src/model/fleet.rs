@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Arguments, Confinement, ConsumerName, Origin, Problem, QueueName, QueueType, RetrySpec, Spots,
-    Topology, VhostName, fleet_proof,
+    AckMode, Arguments, Confinement, ConsumerName, Origin, Problem, QueueName, QueueType,
+    RetrySpec, Spots, Topology, VhostName, fleet_proof,
 };
 
 /// What to execute.
@@ -318,6 +318,8 @@ pub struct ConsumerSpec {
     pub stop: StopSpec,
     /// How this version comes in. Matters only then, so it is no reason for other processes.
     pub rollout: RolloutSpec,
+    /// When the broker is told that a message is done.
+    pub ack: AckMode,
     /// Longest body handed to a child, bytes; longer ones are dead-lettered as `too_large`.
     pub max_message: NonZeroU32,
     /// Longest reply line of a child, bytes.

@@ -15,6 +15,7 @@ mod desired;
 mod durations;
 mod fleet;
 mod fleet_proof;
+mod guarantees;
 mod names;
 mod parameters;
 mod place;
@@ -47,6 +48,7 @@ pub use fleet::{
     StopSpec, WireProtocol,
 };
 pub use fleet_proof::{BROKER_ACK_TIMEOUT, prove};
+pub use guarantees::AckMode;
 pub use names::{
     BadName, ConsumerName, ExchangeName, ParameterName, PolicyName, QueueName, RoutingKey,
     StackName, UserName, VhostName,

@@ -20,10 +20,12 @@ mod limits;
 mod memory;
 mod prelude;
 mod program;
+mod service_manager;
 mod spawner;
 
 pub use child::{Child, ChildInput, ChildOutput, Exit};
 pub use identity::NoAccount;
 pub use memory::resident;
 pub use program::{NotRunnable, check_startable, find_program};
+pub use service_manager::ServiceManager;
 pub use spawner::{Fd3, SpawnError, SpawnRequest, Spawner};

@@ -120,6 +120,7 @@ fn consumers() {
     check_consumer("prefetch: 1000, max_message: 1MiB", &[]);
     check_consumer("protocol: exec, prefetch: 2", &["W0006 consumer `c` fetches 2 messages"]);
     check_consumer("timeout: none", &["W0007 consumer `c` has no time limit"]);
+    check_consumer("ack: auto", &["W0012 what a process of consumer `c` has"]);
 }
 
 #[test]

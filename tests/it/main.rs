@@ -2,6 +2,7 @@
 //! of contents.
 
 mod access;
+mod auto;
 mod bad_input;
 mod carry;
 mod check;
@@ -43,6 +44,7 @@ mod routing;
 mod sandbox;
 mod saved_plans;
 mod secrets;
+mod service;
 mod several;
 mod supervise;
 mod support;

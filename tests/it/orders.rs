@@ -39,6 +39,7 @@ impl Inside {
             registry: registry.clone(),
             watch: false,
             alone: false,
+            service: false,
             requests: Some(inbox),
         };
         let outside = Outside::connect(&url).await;

@@ -5,9 +5,9 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
 use crate::model::{
-    BodyAs, Confinement, ConsumerName, ConsumerSpec, DeadLetterTarget, ExchangeName, ExitCodes,
-    FailureClass, Origin, Program, QueueName, QueueType, RecycleSpec, Replies, RestartSpec,
-    RetrySpec, RolloutSpec, RoutingKey, StopSpec, VhostName, WireProtocol,
+    AckMode, BodyAs, Confinement, ConsumerName, ConsumerSpec, DeadLetterTarget, ExchangeName,
+    ExitCodes, FailureClass, Origin, Program, QueueName, QueueType, RecycleSpec, Replies,
+    RestartSpec, RetrySpec, RolloutSpec, RoutingKey, StopSpec, VhostName, WireProtocol,
 };
 use crate::supervise::{DeadLetterRoute, Disposition, Failure, Wish, dispose};
 
@@ -41,6 +41,7 @@ fn spec(delays: &[u64], discard: bool) -> ConsumerSpec {
         restart: RestartSpec::default(),
         stop: StopSpec::default(),
         rollout: RolloutSpec::default(),
+        ack: AckMode::Each,
         max_message: NonZeroU32::MAX,
         max_reply: NonZeroU32::MAX,
         arguments: BTreeMap::new(),
