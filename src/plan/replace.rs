@@ -80,9 +80,7 @@ fn of_queue(queue: &Queue, observed: &Observed, consent: Consent) -> Way {
     }
     match observed.usage.get(&id) {
         Some(usage) if usage.is_none() => Way::Anew(Action::Replace),
-        Some(usage) if migrate => Way::Barred(format!(
-            "{usage}, and only classic and quorum queues that are not `auto_delete` can be migrated: empty it, or let the file say what the broker has"
-        )),
+        Some(usage) if migrate => Way::Barred(format!("{usage}, and {}", barred(queue, have))),
         Some(usage) if can_migrate(queue, have) => Way::Barred(format!(
             "{usage}, and only what is empty and unused is replaced: `on_conflict: migrate` takes its messages along"
         )),
@@ -90,6 +88,20 @@ fn of_queue(queue: &Queue, observed: &Observed, consent: Consent) -> Way {
             Way::Barred(format!("{usage}, and only what is empty and unused is replaced"))
         }
         None => Way::NotAsked,
+    }
+}
+
+/// Why a queue is not migrated, and what to do instead.
+fn barred(queue: &Queue, have: &ObservedQueue) -> String {
+    let stream = QueueType::Stream.as_str();
+    if have.kind == stream {
+        "nothing can be taken out of a stream, and the offsets of its readers would mean nothing in another: declare the new one under another name, have publishers change over, then readers, and delete the old one".into()
+    } else if queue.kind.as_str() == stream {
+        "what is consumed from a stream stays in it, so nothing is moved into one: let consumers empty the queue, or declare the stream under another name".into()
+    } else if have.auto_delete {
+        "an `auto_delete` queue goes, with what it holds, when its consumers end, as they have to for a migration: let them empty it, or let the file say what the broker has".into()
+    } else {
+        format!("queues of the type `{}` cannot be migrated: empty it", have.kind)
     }
 }
 

@@ -251,6 +251,7 @@ fn a_vhost_whose_creation_was_cut_off_lets_warrener_in_again() {
 fn a_vhost_that_is_down_is_started() {
     let (mut stack, other) = two_vhosts();
     api(Method::PUT, &format!("vhosts/{other}"), Some(&json!({})));
+    api(Method::DELETE, &format!("permissions/{other}/guest"), None);
     let stop = format!("rabbit_vhost_sup_sup:stop_and_delete_vhost(<<\"{other}\">>).");
     let stopped = rabbitmqctl(shared(), &["eval", &stop]);
     assert!(stopped.status.success(), "{stopped:?}");

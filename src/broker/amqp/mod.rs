@@ -24,6 +24,6 @@ pub use channel::OwnedChannel;
 pub use connect::{CALL_TIMEOUT, ConnectError, ConnectErrorKind, Wire, connect};
 pub use link::{Link, LinkState};
 pub use pool::LinkPool;
-pub use publisher::{Outgoing, PublishError, Publisher, encoded_size};
+pub use publisher::{Outgoing, PublishError, Publisher, encoded_size, fits_frame};
 pub(crate) use subscription::from_lapin;
 pub use subscription::{Incoming, Pausing, SubscribeError, Subscription};
