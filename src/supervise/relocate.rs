@@ -34,12 +34,16 @@ pub fn packed(delivery: &Delivery) -> BasicProperties {
 }
 
 /// The properties of a message whose own fill the frame in which they travel, so that there is no
-/// room for notes: without those, and without what the broker would refuse. It waits for good and
-/// survives a restart of the broker.
+/// room for notes: without those, and without what the broker would refuse or what would have it
+/// expire on the way. Not one byte is added.
 pub fn bare(delivery: &Delivery) -> BasicProperties {
     let old = &delivery.properties;
     let table = without(old.headers().clone().unwrap_or_default(), headers::DELIVERY_COUNT);
-    plain(old).with_headers(table).with_delivery_mode(PERSISTENT)
+    let bare = plain(old).with_headers(table);
+    match *old.delivery_mode() {
+        Some(mode) => bare.with_delivery_mode(mode),
+        None => bare,
+    }
 }
 
 /// Whether a message carries the notes of [`packed`].

@@ -1,6 +1,8 @@
 //! Making queues and exchanges anew on a real broker: with messages, bindings and consumers, and
 //! with a process that is killed at each step.
 
+mod wide;
+
 use std::collections::BTreeSet;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -12,7 +14,6 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Connection, ConnectionProperties};
 use reqwest::Method;
 use serde_json::{Value, json};
-use warrener::broker::amqp::encoded_size;
 
 use crate::reconcile::{api, get, queue_names};
 use crate::support::queue::Outside;
@@ -481,44 +482,4 @@ fn a_policy_that_would_lose_messages_is_refused() {
         "{refused:?}"
     );
     assert_eq!((queue_names(&stack), bindings(&stack)), (vec!["work".to_owned()], before));
-}
-
-/// Notes for the way back would make its headers larger than a frame, for which the broker ends the
-/// connection.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_message_whose_headers_fill_a_frame_comes_along() {
-    let mut stack = stack();
-    tokio::task::block_in_place(|| assert_eq!(stack.apply().code, Some(0)));
-    let outside = Outside::connect(&url(&stack)).await;
-    let wide = |bytes: u64| {
-        let text = "x".repeat(usize::try_from(bytes).expect("a length"));
-        let mut table = FieldTable::default();
-        table.insert("wide".into(), AMQPValue::LongString(text.into()));
-        BasicProperties::default().with_headers(table)
-    };
-    // The largest that a frame of 128 KiB takes beside its own 20 bytes, and some that leave room.
-    let most = (128 << 10) - 20 - encoded_size(&wide(0));
-    for (number, spare) in [0, 30, 80, 200, 1000].into_iter().enumerate() {
-        let properties = wide(most - spare);
-        let options = BasicPublishOptions { mandatory: true, ..Default::default() };
-        let body = number.to_string();
-        let publish = outside.channel.basic_publish(
-            "orders".into(),
-            "order.x".into(),
-            options,
-            body.as_bytes(),
-            properties,
-        );
-        drop(publish.await.expect("publishes"));
-    }
-    outside.channel.wait_for_confirms().await.expect("confirms");
-    stack.document["queues"]["work"]["type"] = json!("quorum");
-    stack.document["queues"]["work"]["on_conflict"] = json!("migrate");
-    let applied = tokio::task::block_in_place(|| stack.apply());
-    assert_eq!(applied.code, Some(0), "{applied:?}");
-    assert!(applied.err.contains("is moved without notes"), "{applied:?}");
-    let found = outside.take_all("work").await;
-    let bodies: Vec<&str> = found.iter().map(|found| found.body.as_str()).collect();
-    assert_eq!(bodies, ["0", "1", "2", "3", "4"]);
-    assert!(found.iter().all(|found| found.header("wide").len() > 128_000));
 }

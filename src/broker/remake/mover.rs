@@ -108,7 +108,7 @@ impl<'a> Mover<'a> {
         }
         tracing::warn!(
             queue = %self.from,
-            "a message whose headers fill a frame is moved without notes: its exchange, expiration and delivery mode are not kept"
+            "a message whose headers fill a frame is moved without notes: its exchange and expiration are not kept"
         );
         bare(message)
     }
