@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::broker::amqp::{Link, LinkPool, Publisher};
+use crate::broker::amqp::{Lease, LinkPool, Publisher};
 use crate::model::{ConsumerSpec, Topology};
 use crate::process::Spawner;
 use crate::supervise::DeadLetterRoute;
@@ -42,7 +42,7 @@ pub struct Context {
     /// Where everything is counted.
     pub(super) registry: Registry,
     /// The connection this worker consumes on.
-    pub(super) link: Arc<Link>,
+    pub(super) link: Arc<Lease>,
     /// Retries and dead letters go out here.
     pub(super) publisher: Publisher,
     /// Starts children.

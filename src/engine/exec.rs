@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use super::Context;
 use super::child_log::ended_with;
 use super::crew::{News, Reins, Reporter};
-use super::desk::{Desk, shown_deadline};
+use super::desk::Desk;
 use super::exec_pipes::{ExecPipes, Stdout};
+use super::kept::shown_deadline;
 use super::worker::STALL;
-use crate::model::{AckMode, ConsumerSpec, Delivery, ExitVerdict, duration_label};
+use crate::model::{AckMode, ConsumerSpec, ExitVerdict, Order, duration_label};
 use crate::process::{Child, Exit, SpawnRequest, check_startable};
 use crate::protocol::{DeliveryId, Encoder, Output, exec_environment};
 use crate::supervise::{Backoff, Wish};
@@ -86,8 +87,9 @@ impl ExecWorker {
                 self.ready = true;
                 self.reporter.tell(News::Ready).await;
             }
-            if let Some(delivery) = self.desk.waiting.pop_front() {
-                broken = self.one(delivery).await.err();
+            self.desk.settle_down();
+            if let Some(id) = self.desk.next_for_process() {
+                broken = self.one(id).await.err();
                 continue;
             }
             tokio::select! {
@@ -142,8 +144,7 @@ impl ExecWorker {
 
     /// Runs the command on one message. The error is why it could not be started; the message is
     /// then back in its queue.
-    async fn one(&mut self, delivery: Delivery) -> Result<(), String> {
-        let Some(id) = self.desk.book(delivery) else { return Ok(()) };
+    async fn one(&mut self, id: DeliveryId) -> Result<(), String> {
         if self.desk.refuses_size(id) {
             return Ok(());
         }
@@ -261,7 +262,7 @@ impl ExecWorker {
         }
         let pipes =
             ExecPipes::serve(&mut child, &self.spec, self.slot, &self.desk.meter, body, metadata);
-        let ended = self.wait(&mut child, deadline).await;
+        let ended = self.wait(id, &mut child, deadline).await;
         let (stdout, words) = pipes.ended().await;
         match ended {
             Some(exit) => End::Exited(exit, stdout, words),
@@ -271,7 +272,12 @@ impl ExecWorker {
 
     /// Waits for the end, and brings it about when it is time; nothing where the time of the
     /// message was over.
-    async fn wait(&mut self, child: &mut Child, mut deadline: Option<Instant>) -> Option<Exit> {
+    async fn wait(
+        &mut self,
+        id: DeliveryId,
+        child: &mut Child,
+        mut deadline: Option<Instant>,
+    ) -> Option<Exit> {
         let (mut overdue, mut stopping, mut asked, mut killed) = (false, false, false, false);
         // When the next harder word is due: first the signal, then the end.
         let mut limit = deadline;
@@ -296,7 +302,13 @@ impl ExecWorker {
                     let end = Instant::now() + self.spec.stop.grace.mul_f64(0.8);
                     limit = Some(limit.map_or(end, |limit| limit.min(end)));
                 }
-                () = self.desk.turn() => {}
+                () = self.desk.turn() => {
+                    // Another host may have the message by now.
+                    if self.spec.order == Order::Strict && !asked && !self.desk.ledger.is_held(id) {
+                        deadline = Some(Instant::now());
+                        limit = deadline;
+                    }
+                }
                 () = timer, if !killed => {
                     let now = Instant::now();
                     if !asked && !stopping && deadline.is_some_and(|at| now.duration_since(at) > STALL) {

@@ -17,7 +17,7 @@ use super::keeper::{FleetOutcome, Keeper};
 use super::reconcile::{Reconciled, Shortfall};
 use super::requests::{EngineRequest, ReloadOutcome, Waiting};
 use super::seat::Seat;
-use crate::broker::amqp::{Link, LinkPool, Publisher};
+use crate::broker::amqp::{Dialling, Link, LinkPool, Publisher};
 use crate::files::{LoadError, Loaded, Watched, Watcher};
 use crate::model::{BrokerSpec, Desired};
 use crate::process::{ServiceManager, Spawner};
@@ -100,6 +100,8 @@ pub struct Engine {
     spawner: Arc<Spawner>,
     keeper: Keeper,
     links: Option<Links>,
+    /// The gate to that broker.
+    dialling: Option<(BrokerSpec, Dialling)>,
     /// Its place among those that run this stack; none where nothing is applied.
     seat: Option<Seat>,
     /// The tasks of all links there have ever been; each ends with a goodbye to the broker.
@@ -149,6 +151,7 @@ impl Engine {
             spawner,
             keeper,
             links: None,
+            dialling: None,
             seat: None,
             links_tasks: TaskTracker::new(),
             current: None,
@@ -383,15 +386,29 @@ impl Engine {
         interval
     }
 
+    /// The gate through which all connections to that broker go.
+    fn dialling(&mut self, broker: &BrokerSpec) -> Dialling {
+        match &self.dialling {
+            Some((known, dialling)) if known == broker => dialling.clone(),
+            _ => {
+                let dialling = Dialling::new(broker.endpoints.len());
+                self.dialling = Some((broker.clone(), dialling.clone()));
+                dialling
+            }
+        }
+    }
+
     /// Connects to the broker of the files; true where that is another one than before.
     fn link(&mut self, desired: &Desired) -> bool {
         if self.links.as_ref().is_some_and(|links| links.broker == desired.broker) {
             return false;
         }
+        let dialling = self.dialling(&desired.broker);
         let endpoints = desired.broker.endpoints.clone();
         let (name, registry) = (desired.stack.to_string(), self.options.registry.clone());
         let publish = Arc::new(Link::start(
             endpoints.clone(),
+            dialling.clone(),
             ConnectionRole::Publish,
             name.clone(),
             registry.clone(),
@@ -401,7 +418,13 @@ impl Engine {
             broker: desired.broker.clone(),
             number: self.links.as_ref().map_or(0, |links| links.number + 1),
             publisher: Publisher::start(&publish),
-            pool: Arc::new(LinkPool::new(endpoints, name, registry, self.links_tasks.clone())),
+            pool: Arc::new(LinkPool::new(
+                endpoints,
+                dialling,
+                name,
+                registry,
+                self.links_tasks.clone(),
+            )),
         };
         self.links.replace(links).is_some()
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::broker::amqp::ConnectError;
+use crate::broker::amqp::{ConnectError, Dialling};
 use crate::broker::management::{ManagementClient, Timeouts};
 use crate::broker::{Lock, LockError, LockSight, holder, look_at_lock};
 use crate::model::{BrokerSpec, Desired, StackName};
@@ -21,9 +21,8 @@ const LOOK: Duration = Duration::from_secs(2);
 /// How often it is tried where it cannot be looked at. The broker logs each try as an error.
 const TRY: Duration = Duration::from_secs(6);
 
-/// Pauses between attempts while nobody answers, and after a refusal.
-const UNREACHABLE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(3));
-const REFUSED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
+/// Pauses between attempts where there was a connection, and it was lost on the way.
+const LOST: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(3));
 
 /// How this supervisor stands to the others.
 #[derive(Clone)]
@@ -49,10 +48,11 @@ pub(super) struct Seat {
 
 impl Seat {
     /// Begins to try for the lock of the stack. Dropping the seat lets go of it.
-    pub(super) fn take(desired: &Desired) -> Self {
+    /// Connections are made when the gate lets them.
+    pub(super) fn take(desired: &Desired, dialling: Dialling) -> Self {
         let (tx, standing) = watch::channel(Standing::Undecided);
         let of = (desired.broker.clone(), desired.stack.clone());
-        let task = tokio::spawn(keep(desired.clone(), tx));
+        let task = tokio::spawn(keep(desired.clone(), dialling, tx));
         Self { of, standing, _task: AbortOnDropHandle::new(task) }
     }
 
@@ -79,18 +79,28 @@ impl Seat {
     }
 }
 
-async fn keep(desired: Desired, standing: watch::Sender<Standing>) {
-    let mut soon = Backoff::new(UNREACHABLE.0, UNREACHABLE.1);
-    let mut late = Backoff::new(REFUSED.0, REFUSED.1);
+async fn keep(mut desired: Desired, dialling: Dialling, standing: watch::Sender<Standing>) {
+    let mut soon = Backoff::new(LOST.0, LOST.1);
+    let endpoints = desired.broker.endpoints.clone();
+    // In a row; one that fails is news when all of them do.
+    let mut failures = 0;
     let me = holder("run");
     let management =
         ManagementClient::new(&desired.broker.management, Timeouts::default()).ok().flatten();
     let mut stood_by = false;
     loop {
-        let pause = match Lock::take(&desired, &me).await {
+        let pass = dialling.enter().await;
+        // The gate says which is next.
+        desired.broker.endpoints = vec![endpoints[pass.endpoint].clone()];
+        let taken = Lock::take(&desired, &me).await;
+        pass.tell(match &taken {
+            Err(LockError::Connect(error)) => Err(error),
+            _ => Ok(()),
+        });
+        failures = if matches!(taken, Err(LockError::Connect(_))) { failures + 1 } else { 0 };
+        let pause = match taken {
             Ok(lock) => {
                 soon.reset();
-                late.reset();
                 if std::mem::take(&mut stood_by) {
                     tracing::info!("the lock of the stack is free: this supervisor applies now");
                 } else {
@@ -122,16 +132,15 @@ async fn keep(desired: Desired, standing: watch::Sender<Standing>) {
                 soon.next(fastrand::f64())
             }
             Err(LockError::Connect(error)) => {
-                let pauses = if error.kind.is_refusal() { &mut late } else { &mut soon };
-                let pause = pauses.next(fastrand::f64());
                 standing.send_if_modified(|standing| {
-                    let same = matches!(standing, Standing::Unreachable(said) if *said == error);
-                    if !same {
+                    let said = matches!(standing, Standing::Unreachable(said) if *said == error);
+                    let news = !said && usize::is_multiple_of(failures, endpoints.len());
+                    if news {
                         *standing = Standing::Unreachable(error);
                     }
-                    !same
+                    news
                 });
-                pause
+                Duration::ZERO
             }
         };
         tokio::time::sleep(pause).await;

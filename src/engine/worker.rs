@@ -9,9 +9,10 @@ use super::Context;
 use super::child_log::ended_with;
 use super::conversation::{Conversation, Ending, Talk, Wishes};
 use super::crew::{News, Reins, Reporter};
-use super::desk::{Desk, shown_deadline};
+use super::desk::Desk;
 use super::hush;
-use crate::model::{AckMode, ConsumerSpec, duration_label};
+use super::kept::shown_deadline;
+use crate::model::{AckMode, ConsumerSpec, Order, duration_label};
 use crate::process::{Exit, SpawnRequest, check_startable};
 use crate::protocol::DeliveryId;
 use crate::supervise::{Effect, Event, Lifecycle, PAUSE, Pace, State, Wish};
@@ -87,6 +88,7 @@ impl Worker {
             self.feed();
             self.let_go();
             self.desk.tell();
+            self.give_way().await;
             if !self.ready
                 && matches!(self.lifecycle.state(), State::Running { .. })
                 && (self.desk.consuming() || *self.reins.paused.borrow())
@@ -216,6 +218,19 @@ impl Worker {
         }
     }
 
+    /// With `order: strict`: once its channel is gone, another host may begin with the message that
+    /// the child still has. It may not go on with it.
+    async fn give_way(&mut self) {
+        if self.spec.order == Order::Strict
+            && self.desk.ledger.held().ghosts > 0
+            && matches!(self.lifecycle.state(), State::Running { .. } | State::Recycling)
+        {
+            tracing::warn!(consumer = %self.spec.name, worker = self.slot, "the channel of the message that it has is gone: the worker is replaced, for order's sake");
+            self.replaced = Some(RestartReason::ChannelLost);
+            self.on(Event::Replace).await;
+        }
+    }
+
     /// With `ack: auto`, acks what the child is given next, before it is.
     fn let_go(&mut self) {
         if self.spec.ack == AckMode::Auto
@@ -304,7 +319,11 @@ impl Worker {
             && !self.lifecycle.finishing()
         {
             let auto = self.spec.ack == AckMode::Auto;
-            let ours = auto || matches!(reason, RestartReason::Timeout | RestartReason::NotReady);
+            let ours = auto
+                || matches!(
+                    reason,
+                    RestartReason::Timeout | RestartReason::NotReady | RestartReason::ChannelLost
+                );
             let lost = unseen.iter().filter(|id| !self.desk.ledger.is_held(**id)).count();
             if auto && lost > 0 {
                 let (consumer, worker) = (&self.spec.name, self.slot);
@@ -332,8 +351,10 @@ impl Worker {
             tracing::warn!(%consumer, worker, "{why}; restart in {pause:.1?}");
             self.ready = false;
             // One that took too long over a message has not crashed: the message may be to blame.
-            let news =
-                if reason == RestartReason::Timeout { News::NotReady } else { News::Restarts };
+            let news = match reason {
+                RestartReason::Timeout | RestartReason::ChannelLost => News::NotReady,
+                _ => News::Restarts,
+            };
             self.reporter.tell(news(why)).await;
         } else if self.lifecycle.finishing() {
             tracing::info!(%consumer, worker, "its process ended with {exit}");

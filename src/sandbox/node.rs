@@ -167,6 +167,33 @@ impl Sandbox {
             .map_err(|source| SandboxError::Refused { source })
     }
 
+    /// Has the node told something by its own tool, `rabbitmqctl`, beside the server's script.
+    pub async fn ctl(&mut self, arguments: &[&str]) -> Result<(), SandboxError> {
+        let program = self.install.server.with_file_name("rabbitmqctl");
+        let mut command = self.layout.command(&self.install, &program, &self.node, self.ports)?;
+        for argument in arguments {
+            command.arg(argument);
+        }
+        let failed = |source| SandboxError::Spawn { program: "rabbitmqctl".into(), source };
+        let mut child = self.guardian.spawn(&command).map_err(failed)?;
+        let deadline = Instant::now() + END;
+        let status = loop {
+            if let Some(status) = child.try_wait().map_err(failed)? {
+                break status;
+            }
+            if Instant::now() > deadline {
+                signal_group(child.id(), Signal::SIGKILL);
+            }
+            sleep(LOOK).await;
+        };
+        self.guardian.forget(child.id()).map_err(failed)?;
+        if status.success() {
+            return Ok(());
+        }
+        let what = format!("`rabbitmqctl {}`: {status}", arguments.join(" "));
+        Err(failed(std::io::Error::other(format!("{what}\n{}", self.layout.tail()))))
+    }
+
     /// Whether the node is there; it may have ended by itself.
     pub fn is_running(&mut self) -> bool {
         self.broker.as_mut().is_some_and(|broker| matches!(broker.try_wait(), Ok(None)))

@@ -3,6 +3,7 @@
 mod breaker;
 mod canary;
 mod disposition;
+mod gate;
 mod lifecycle;
 mod pace;
 mod pool;

@@ -7,20 +7,20 @@ use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 use tokio::time::timeout;
 
-use super::{CALL_TIMEOUT, Link, OwnedChannel};
+use super::{CALL_TIMEOUT, Lease, OwnedChannel};
 use crate::model::QueueName;
 
 /// Asks for one queue, on a channel of its own: where there is no such queue, the answer costs the
 /// channel.
 pub struct Backlog {
-    link: Arc<Link>,
+    link: Arc<Lease>,
     queue: QueueName,
     channel: Option<OwnedChannel>,
 }
 
 impl Backlog {
     /// Nothing is asked yet.
-    pub fn new(link: Arc<Link>, queue: QueueName) -> Self {
+    pub fn new(link: Arc<Lease>, queue: QueueName) -> Self {
         Self { link, queue, channel: None }
     }
 

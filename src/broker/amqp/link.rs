@@ -5,27 +5,25 @@
 //! connection or only their channel was lost, because the cure is the same.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use lapin::Event;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::OwnedChannel;
 use super::connect::{CALL_TIMEOUT, ConnectError, Wire, connect};
+use super::dialling::Dialling;
 use crate::model::Endpoint;
-use crate::supervise::Backoff;
 use crate::telemetry::{ConnectionRole, ConnectionState, Registry};
 
-/// Pauses between attempts while nobody answers: short, because a broker that has come back must
-/// be consumed from within seconds; with jitter, because every host of a cluster retries at once.
-const UNREACHABLE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(3));
-
-/// Pauses after a refusal: more attempts will not mend a password.
-const REFUSED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
+/// Publishes in a row without a confirm that cost the connection. One may be a queue without a
+/// leader; where none is confirmed, the node may be cut off from the others of its cluster.
+const DOUBTS: u32 = 2;
 
 /// How often an open connection is looked at when it reports nothing by itself.
 const LOOK: Duration = Duration::from_secs(1);
@@ -43,23 +41,55 @@ pub enum LinkState {
 pub struct Link {
     state: watch::Receiver<LinkState>,
     token: CancellationToken,
+    trust: Arc<Trust>,
+}
+
+/// How far the broker's confirms can be relied on.
+#[derive(Debug, Default)]
+struct Trust {
+    /// Publishes in a row that were not confirmed in time.
+    doubts: AtomicU32,
+    doubted: Notify,
 }
 
 impl Link {
-    /// Starts connecting to the first endpoint that answers, and keeps at it until the link is
-    /// dropped. Its last act, a goodbye to the broker, is done by a task of the tracker.
+    /// Starts connecting to the first endpoint that answers, when the gate lets it, and keeps at it
+    /// until the link is dropped. Its last act, a goodbye to the broker, is done by a task of the
+    /// tracker.
     pub fn start(
         endpoints: Vec<Endpoint>,
+        dialling: Dialling,
         role: ConnectionRole,
         name: String,
         registry: Registry,
         tasks: &TaskTracker,
     ) -> Self {
         let (tx, state) = watch::channel(LinkState::Down(None));
-        let token = CancellationToken::new();
-        let keeper = Keeper { endpoints, role, name, registry, token: token.clone(), tx };
+        let (token, trust) = (CancellationToken::new(), Arc::<Trust>::default());
+        let keeper = Keeper {
+            endpoints,
+            dialling,
+            role,
+            name,
+            registry,
+            token: token.clone(),
+            tx,
+            trust: trust.clone(),
+        };
         tasks.spawn(keeper.run());
-        Self { state, token }
+        Self { state, token, trust }
+    }
+
+    /// A publish was confirmed.
+    pub(super) fn confirmed(&self) {
+        self.trust.doubts.store(0, Ordering::Relaxed);
+    }
+
+    /// A publish was not confirmed in time. Several in a row cost the connection, and the next one
+    /// is to another endpoint, unless the broker has said that it takes no messages for now.
+    pub(super) fn doubt(&self) {
+        self.trust.doubts.fetch_add(1, Ordering::Relaxed);
+        self.trust.doubted.notify_one();
     }
 
     /// A view on the state that can be awaited.
@@ -102,39 +132,55 @@ impl Drop for Link {
 
 struct Keeper {
     endpoints: Vec<Endpoint>,
+    dialling: Dialling,
     role: ConnectionRole,
     name: String,
     registry: Registry,
     token: CancellationToken,
     tx: watch::Sender<LinkState>,
+    trust: Arc<Trust>,
+}
+
+/// Why a connection is no more.
+struct Ended {
+    why: String,
+    /// Whether its endpoint is to blame, though it answers.
+    elsewhere: bool,
+}
+
+impl From<String> for Ended {
+    fn from(why: String) -> Self {
+        Self { why, elsewhere: false }
+    }
 }
 
 impl Keeper {
     async fn run(self) {
-        let mut soon = Backoff::new(UNREACHABLE.0, UNREACHABLE.1);
-        let mut late = Backoff::new(REFUSED.0, REFUSED.1);
         let mut said = String::new();
-        for endpoint in self.endpoints.iter().cycle() {
-            let attempt = connect(endpoint, self.role, &self.name);
-            let outcome = tokio::select! {
+        loop {
+            let (pass, outcome) = tokio::select! {
                 () = self.token.cancelled() => return,
-                outcome = attempt => outcome,
+                tried = async {
+                    let pass = self.dialling.enter().await;
+                    let outcome = connect(&self.endpoints[pass.endpoint], self.role, &self.name);
+                    let outcome = outcome.await;
+                    (pass, outcome)
+                } => tried,
             };
-            let pause = match outcome {
+            let number = pass.endpoint;
+            let endpoint = &self.endpoints[number];
+            pass.tell(outcome.as_ref().map(drop));
+            match outcome {
                 Ok(wire) => {
                     tracing::info!(role = self.role.as_str(), broker = %endpoint, "connected");
                     said.clear();
                     let since = Instant::now();
-                    let why = self.hold(Arc::new(wire)).await;
-                    let Some(why) = why else { return };
+                    let ended = self.hold(Arc::new(wire)).await;
+                    let Some(Ended { why, elsewhere }) = ended else { return };
                     tracing::warn!(role = self.role.as_str(), broker = %endpoint, %why, "connection lost");
                     self.registry.set_connection(self.role, ConnectionState::Down { why });
                     self.tx.send_replace(LinkState::Down(None));
-                    if since.elapsed() > UNREACHABLE.1 {
-                        soon.reset();
-                        late.reset();
-                    }
-                    soon.next(fastrand::f64())
+                    self.dialling.lost(number, since.elapsed(), elsewhere);
                 }
                 Err(error) => {
                     let why = error.to_string();
@@ -147,22 +193,17 @@ impl Keeper {
                         );
                         said.clone_from(&why);
                     }
-                    let pauses = if error.kind.is_refusal() { &mut late } else { &mut soon };
-                    let pause = pauses.next(fastrand::f64());
                     self.registry.set_connection(self.role, ConnectionState::Down { why });
                     self.tx.send_replace(LinkState::Down(Some(error)));
-                    pause
                 }
-            };
-            tokio::select! {
-                () = self.token.cancelled() => return,
-                () = tokio::time::sleep(pause) => {}
             }
         }
     }
 
     /// Holds an open connection until it is lost (the reason) or the link is stopped (`None`).
-    async fn hold(&self, wire: Arc<Wire>) -> Option<String> {
+    async fn hold(&self, wire: Arc<Wire>) -> Option<Ended> {
+        let mut blocked = false;
+        self.trust.doubts.store(0, Ordering::Relaxed);
         // The only listener: lapin hands each event to one of its listeners, not to all.
         let mut events = std::pin::pin!(wire.connection.events_listener());
         self.registry.set_connection(self.role, ConnectionState::Up);
@@ -176,22 +217,33 @@ impl Keeper {
                 }
                 event = events.next() => match event {
                     Some(Event::Error(error)) if !wire.connection.status().connected() => {
-                        return Some(error.to_string());
+                        return Some(error.to_string().into());
                     }
                     Some(Event::ConnectionBlocked(reason)) => {
+                        blocked = true;
                         tracing::warn!(role = self.role.as_str(), %reason, "the broker blocks publishing");
                         self.registry.set_connection(self.role, ConnectionState::Blocked { why: reason });
                     }
                     Some(Event::ConnectionUnblocked) => {
+                        blocked = false;
                         tracing::info!(role = self.role.as_str(), "the broker takes publishes again");
                         self.registry.set_connection(self.role, ConnectionState::Up);
                     }
                     Some(_) => {}
-                    None => return Some("closed".into()),
+                    None => return Some("closed".to_owned().into()),
                 },
+                () = self.trust.doubted.notified() => {
+                    if blocked {
+                        self.trust.doubts.store(0, Ordering::Relaxed);
+                    } else if self.trust.doubts.load(Ordering::Relaxed) >= DOUBTS {
+                        wire.cut();
+                        let why = format!("it confirmed none of the last {DOUBTS} messages in time");
+                        return Some(Ended { why, elsewhere: true });
+                    }
+                }
                 () = tokio::time::sleep(LOOK) => {
                     if !wire.connection.status().connected() {
-                        return Some("closed".into());
+                        return Some("closed".to_owned().into());
                     }
                 }
             }

@@ -28,6 +28,10 @@ const QUEUED_PER_LANE: usize = 64;
 /// unknown after that is given back to its queue, at the price of a possible duplicate.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long the broker may take to confirm one. Less than the whole, so that it is known what the
+/// time was lost on.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(25);
+
 /// The largest frame of a broker that is not told otherwise, bytes.
 const USUAL_FRAME: u32 = 128 << 10;
 
@@ -136,7 +140,18 @@ async fn run_lane(link: Arc<Link>, frame_max: Arc<AtomicU32>, mut jobs: mpsc::Re
                 None => confirmed_channel(&link).await?,
             };
             frame_max.store(open.frame_max(), Ordering::Relaxed);
-            let result = publish_on(&open, message).await;
+            let result = match timeout(CONFIRM_TIMEOUT, publish_on(&open, message)).await {
+                Ok(result @ (Ok(()) | Err(PublishError::Returned(_) | PublishError::Nacked))) => {
+                    link.confirmed();
+                    result
+                }
+                Ok(result) => result,
+                Err(_) => {
+                    link.doubt();
+                    let limit = CONFIRM_TIMEOUT.as_secs();
+                    Err(PublishError::Unknown(format!("no confirm within {limit} s")))
+                }
+            };
             // After an unknown fate the next confirm on this channel could be the late one.
             if !matches!(result, Err(PublishError::Unknown(_))) {
                 channel = Some(open);

@@ -13,7 +13,7 @@ use super::account::{Inspector, accounts};
 use super::expected::Expected;
 use super::ledger::Ledger;
 use super::progress::Progress;
-use crate::broker::amqp::{ConnectError, Link, Publisher};
+use crate::broker::amqp::{ConnectError, Dialling, Link, Publisher};
 use crate::broker::feed::{FeedError, FeedReport, pump};
 use crate::engine::Command;
 use crate::model::Desired;
@@ -109,6 +109,7 @@ impl Feeding<'_> {
         let tasks = TaskTracker::new();
         let link = Arc::new(Link::start(
             self.desired.broker.endpoints.clone(),
+            Dialling::new(self.desired.broker.endpoints.len()),
             ConnectionRole::Publish,
             "feed".into(),
             // A registry of its own: this connection is no part of the stack.

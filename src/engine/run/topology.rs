@@ -29,7 +29,8 @@ impl Engine {
             if !self.seat.as_ref().is_some_and(|seat| seat.is_of(desired)) {
                 self.seat = None;
             }
-            match self.seat.get_or_insert_with(|| Seat::take(desired)).decided().await {
+            let dialling = self.dialling(&desired.broker);
+            match self.seat.get_or_insert_with(|| Seat::take(desired, dialling)).decided().await {
                 // Nobody can have a lock in a vhost that is not there yet, or down.
                 Standing::Unreachable(error)
                     if matches!(
