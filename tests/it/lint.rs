@@ -62,7 +62,7 @@ fn dead_letters_that_go_nowhere() {
              queues: {{ d: , q: {{ bind: {{ exchange: in, key: k }}, dead_letter: {{ {dead_letter} }} }} }}\n{rest}"
         )
     };
-    let nowhere = "W0013 queue `q` dead-letters to exchange `dead`";
+    let nowhere = "W0016 queue `q` dead-letters to exchange `dead`";
     check(&queue("type: fanout", "exchange: dead", ""), &[nowhere]);
     let bound = "bindings: [{ exchange: dead, queue: d, key: a }]";
     for (exchange, dead_letter, rest, expected) in [
@@ -97,7 +97,7 @@ fn a_delay_queue_that_expires() {
     let delay = |keys: &str, rest: &str| {
         format!("queues: {{ q: , wait: {{ {keys}, dead_letter: {{ queue: q }} }} }}\n{rest}")
     };
-    let lost = "W0014 what waits in queue `wait`";
+    let lost = "W0017 what waits in queue `wait`";
     check(&delay("message_ttl: 1m, expires: 1h", ""), &[lost]);
     check(&delay("message_ttl: 1m", ""), &[]);
     check(&delay("expires: 1h", ""), &[]);
@@ -127,6 +127,25 @@ fn consumers() {
 fn queues() {
     check("queues: { q: { durable: false } }", &["W0008 queue `q`"]);
     check("queues: { q: { max_priority: 11 } }", &["W0011 queue `q` has 11 priorities"]);
+}
+
+#[test]
+fn delivery_limits() {
+    let text = |queue: &str, policy: &str, keys: &str| {
+        format!(
+            "queues: {{ q: {{ type: quorum, dead_letter: {{ queue: d }}, {queue} }}, d: }}\n\
+             policies: {{ p: {{ pattern: ^q$, definition: {{ {policy} }} }} }}\n\
+             consumers: {{ c: {{ queue: q, command: [x], {keys} }} }}"
+        )
+    };
+    let few =
+        ["W0013 queue `q` gives up a message that has come back 3 times, before consumer `c`"];
+    check(&text("delivery_limit: 3", "max-length: 1", ""), &few);
+    check(&text("delivery_limit: 9", "delivery-limit: 3", ""), &few);
+    check(&text("delivery_limit: 4", "max-length: 1", ""), &[]);
+    check(&text("delivery_limit: 3", "max-length: 1", "max_crashes: 2"), &[]);
+    check(&text("delivery_limit: -1", "max-length: 1", ""), &[]);
+    check(&text("", "max-length: 1", ""), &[]);
 }
 
 #[test]
