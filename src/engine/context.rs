@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use super::ack_limits::AckLimits;
 use crate::broker::amqp::{Lease, LinkPool, Publisher};
 use crate::model::{ConsumerSpec, Topology};
 use crate::process::Spawner;
@@ -19,6 +20,7 @@ pub(super) struct Hands {
     pub(super) publisher: Publisher,
     pub(super) spawner: Arc<Spawner>,
     pub(super) topology: Arc<Topology>,
+    pub(super) ack_limits: AckLimits,
     pub(super) reconcile: mpsc::Sender<()>,
 }
 
@@ -31,6 +33,7 @@ impl Hands {
             publisher: self.publisher.clone(),
             spawner: self.spawner.clone(),
             topology: self.topology.clone(),
+            ack_limits: self.ack_limits.clone(),
             reconcile: self.reconcile.clone(),
         }
     }
@@ -49,6 +52,8 @@ pub struct Context {
     pub(super) spawner: Arc<Spawner>,
     /// What is declared, to know where dead letters go.
     pub(super) topology: Arc<Topology>,
+    /// What the broker has shown of its patience.
+    pub(super) ack_limits: AckLimits,
     /// Asks the engine to look at the broker.
     pub(super) reconcile: mpsc::Sender<()>,
 }

@@ -18,6 +18,9 @@ use crate::telemetry::{Reason, RestartReason, WorkerMeter, WorkerState};
 /// Between the stop signal and `SIGKILL` for a process that has taken too long.
 const OVERDUE_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a killed process may take to be gone.
+const KILL_PATIENCE: Duration = Duration::from_secs(10);
+
 pub(super) struct ExecWorker {
     spec: Arc<ConsumerSpec>,
     slot: u16,
@@ -156,7 +159,7 @@ impl ExecWorker {
         match end {
             End::Exited(exit, stdout, words) => self.judge(id, exit, stdout, &words),
             End::Overdue => {
-                let limit = duration_label(self.spec.timeout.unwrap_or_default());
+                let limit = duration_label(self.desk.time_limit().unwrap_or_default());
                 let why = format!("no end within {limit}");
                 self.desk.fail_by_us(id, Wish::Later, Reason::Timeout, &why);
             }
@@ -234,11 +237,12 @@ impl ExecWorker {
     }
 
     async fn execute(&mut self, id: DeliveryId) -> End {
+        let limit = self.desk.time_limit();
         let Some(kept) = self.desk.kept(id) else {
             return End::NotStarted("its channel was lost before it began".into());
         };
-        let deadline = self.spec.timeout.map(|timeout| Instant::now() + timeout);
-        let shown = shown_deadline(&self.spec);
+        let deadline = limit.map(|limit| Instant::now() + limit);
+        let shown = shown_deadline(limit);
         let envelope = kept.envelope(id, &self.spec, shown.as_deref());
         let environment = exec_environment(&envelope);
         let mut metadata = Vec::new();
@@ -287,6 +291,7 @@ impl ExecWorker {
                 () = self.reins.kill.cancelled(), if !killed => {
                     killed = true;
                     let _ = child.kill_group();
+                    limit = Some(Instant::now() + KILL_PATIENCE);
                 }
                 exit = child.exited() => {
                     return (!overdue).then_some(exit);
@@ -296,12 +301,22 @@ impl ExecWorker {
                     let end = Instant::now() + self.spec.stop.grace.mul_f64(0.8);
                     limit = Some(limit.map_or(end, |limit| limit.min(end)));
                 }
-                () = self.desk.turn() => {}
-                () = timer, if !killed => {
+                () = self.desk.turn() => {
+                    if std::mem::take(&mut self.desk.taken_back) {
+                        deadline = Some(Instant::now());
+                        limit = deadline;
+                    }
+                }
+                () = timer => {
                     let now = Instant::now();
+                    if killed {
+                        let hint = "it waits for something in the kernel, a disk or a network file system; it is reaped when it is gone";
+                        tracing::error!(consumer = %self.spec.name, worker = self.slot, hint, "its process cannot be killed: going on without it");
+                        return (!overdue).then_some(Exit::KILLED);
+                    }
                     if !asked && !stopping && deadline.is_some_and(|at| now.duration_since(at) > STALL) {
                         // The machine stood still, and the process with it: it has its time again.
-                        deadline = self.spec.timeout.map(|timeout| now + timeout);
+                        deadline = self.desk.time_limit().map(|timeout| now + timeout);
                         limit = deadline;
                         continue;
                     }
@@ -309,6 +324,7 @@ impl ExecWorker {
                     if asked {
                         killed = true;
                         let _ = child.kill_group();
+                        limit = Some(now + KILL_PATIENCE);
                     } else {
                         asked = true;
                         let _ = child.signal_group(self.spec.stop.signal);

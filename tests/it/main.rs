@@ -4,6 +4,7 @@
 mod access;
 mod auto;
 mod bad_input;
+mod broker_limits;
 mod carry;
 mod check;
 mod children;
@@ -51,6 +52,7 @@ mod supervise;
 mod support;
 mod tidy;
 mod tls;
+mod unkillable;
 mod vhosts;
 mod watch;
 mod wire;
