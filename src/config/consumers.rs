@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::node::{Entry, Node, Value};
 use super::read::{Fields, Reading};
 use crate::model::{
-    ArgValue, ConsumerName, ConsumerSpec, Problem, Program, QueueName, QueueType, RestartPolicy,
-    StopSignal, StopSpec, VhostName, WireProtocol, codes,
+    ArgValue, ConsumerName, ConsumerSpec, Order, Problem, Program, QueueName, QueueType,
+    RestartPolicy, StopSignal, StopSpec, VhostName, WireProtocol, codes,
 };
 
 /// How long a message may take where the file does not say: five minutes short of the 30 minutes
@@ -31,7 +31,7 @@ const DEFAULT_MAX_CRASHES: NonZeroU32 = NonZeroU32::new(3).expect("3 is not 0");
 const MAX_MESSAGE: u64 = 512 << 20;
 
 /// Keys that later versions have.
-const LATER: &[&str] = &["dedupe", "order", "plugin", "with"];
+const LATER: &[&str] = &["dedupe", "plugin", "with"];
 
 /// A consumer of a file and whether it is to run.
 pub(super) struct Draft {
@@ -101,9 +101,14 @@ impl Reading {
             );
         }
         let enabled = fields.read("enabled", self, Self::boolean).unwrap_or(true);
-        let guarantees = self.guarantees(&mut fields, origin);
-        fields.finish(self, LATER);
         let one = NonZeroU16::MIN;
+        let guarantees = self.guarantees(&mut fields, origin);
+        if guarantees.order == Order::Strict {
+            let several = pool.as_ref().is_some_and(|pool| pool.max > one);
+            let many = prefetch.is_some_and(|prefetch| prefetch > one);
+            self.one_after_the_other(origin, several, many, rollout.as_ref());
+        }
+        fields.finish(self, LATER);
         let narrow = |size: Option<u64>, default: NonZeroU32| {
             size.and_then(|size| NonZeroU32::new(u32::try_from(size).ok()?)).unwrap_or(default)
         };
@@ -124,10 +129,13 @@ impl Reading {
             workers: pool.as_ref().map_or(one, |pool| pool.min),
             pool: pool.filter(|pool| pool.max > pool.min),
             recycle: recycle.unwrap_or_default(),
-            prefetch: prefetch.unwrap_or(match wire.protocol {
-                WireProtocol::Exec => one,
-                _ => DEFAULT_PREFETCH,
-            }),
+            prefetch: prefetch.unwrap_or(
+                if wire.protocol == WireProtocol::Exec || guarantees.order == Order::Strict {
+                    one
+                } else {
+                    DEFAULT_PREFETCH
+                },
+            ),
             timeout: timeout.unwrap_or(Some(DEFAULT_TIMEOUT)),
             retry,
             max_crashes: max_crashes.map_or(DEFAULT_MAX_CRASHES, NonZeroU32::from),
@@ -141,6 +149,7 @@ impl Reading {
             stop: stop.unwrap_or_default(),
             rollout: rollout.unwrap_or_default(),
             ack: guarantees.ack,
+            order: guarantees.order,
             max_message: narrow(max_message, DEFAULT_MAX_MESSAGE),
             max_reply: narrow(max_reply, DEFAULT_MAX_REPLY),
             arguments,

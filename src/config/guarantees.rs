@@ -1,7 +1,7 @@
 //! What a consumer promises about each message, and which keys it makes meaningless.
 
 use super::read::{Fields, Reading};
-use crate::model::{AckMode, Origin, Problem, codes};
+use crate::model::{AckMode, Order, Origin, Problem, RolloutSpec, codes};
 
 /// Keys that say what becomes of a message after an answer that `ack: auto` does not wait for.
 const NEEDS_ANSWERS: &[&str] = &["retry", "dead_letter", "max_crashes"];
@@ -10,6 +10,7 @@ const NEEDS_ANSWERS: &[&str] = &["retry", "dead_letter", "max_crashes"];
 #[derive(Default)]
 pub(super) struct Guarantees {
     pub(super) ack: AckMode,
+    pub(super) order: Order,
 }
 
 impl Reading {
@@ -27,7 +28,38 @@ impl Reading {
             let hint = "remove one of the two: the one who asked would wait for an answer that may be lost";
             self.excludes(owner, "ack: auto", "ack", "reply", hint);
         }
-        Guarantees { ack }
+        let words = [("any", Order::Any), ("strict", Order::Strict)];
+        let order = fields
+            .read("order", self, |r, key, node| r.choice(key, node, &words))
+            .unwrap_or_default();
+        if order == Order::Strict && ack == AckMode::Auto {
+            let hint = "remove one of the two: what comes next has to wait for an answer";
+            self.excludes(owner, "order: strict", "order", "ack", hint);
+        }
+        Guarantees { ack, order }
+    }
+
+    /// Refuses what would have two messages of a strictly ordered consumer under way at once.
+    pub(super) fn one_after_the_other(
+        &mut self,
+        owner: Origin,
+        several: bool,
+        many: bool,
+        rollout: Option<&RolloutSpec>,
+    ) {
+        let canary = matches!(rollout, Some(RolloutSpec::Canary(_)));
+        let cases = [
+            (several, "workers", "remove it: there is one"),
+            (many, "prefetch", "remove it: it is 1"),
+            (
+                canary,
+                "rollout",
+                "a canary gets no messages beside the old worker: take another `strategy`",
+            ),
+        ];
+        for (_, key, hint) in cases.into_iter().filter(|(wrong, ..)| *wrong) {
+            self.excludes(owner, "order: strict", "order", key, hint);
+        }
     }
 
     /// Where the consumer has that other key as well, says that the two exclude each other.

@@ -13,8 +13,8 @@ use super::source::SourceMap;
 use super::vhosts::Resources;
 use super::yaml;
 use crate::model::{
-    Desired, Fleet, Origin, Problem, Queue, QueueName, ReconcileMode, ReconcileSpec, Setting,
-    Severity, StackName, TopologyParts, VhostName, codes, prove,
+    Desired, Fleet, Order, Origin, Problem, Queue, QueueName, ReconcileMode, ReconcileSpec,
+    Setting, Severity, StackName, TopologyParts, VhostName, codes, prove,
 };
 
 /// Sections that later versions have.
@@ -307,7 +307,7 @@ impl Reading {
         for Draft { spec, .. } in drafts {
             let Some(retry) = &spec.retry else { continue };
             let Some(queue) = by_name.get(&spec.queue) else { continue };
-            if queue.kind != crate::model::QueueType::Stream {
+            if queue.kind != crate::model::QueueType::Stream && spec.order == Order::Any {
                 let place = self.spots.find(spec.origin, "retry");
                 retry_queues(queue, retry, place, &mut derived);
             }

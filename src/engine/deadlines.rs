@@ -3,7 +3,14 @@
 use std::time::{Duration, Instant};
 
 use super::desk::Desk;
+use crate::model::ConsumerSpec;
 use crate::protocol::DeliveryId;
+
+/// Says that a worker's process outlives every signal, and that it is not waited for.
+pub(super) fn give_up(spec: &ConsumerSpec, slot: u16) {
+    let hint = "it waits for something in the kernel, a disk or a network file system; it is reaped when it is gone";
+    tracing::error!(consumer = %spec.name, worker = slot, hint, "its process cannot be killed: going on without it");
+}
 
 impl Desk {
     /// How long a message may take.

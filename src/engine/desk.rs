@@ -16,13 +16,14 @@ use tokio_util::sync::CancellationToken;
 use super::Context;
 use super::ack_limits::AckLimit;
 use super::child_log::{SharedValve, Valve};
+use super::kept::Kept;
 use super::output::Published;
 use crate::broker::amqp::{Pausing, SubscribeError, Subscription};
 use crate::model::{AckMode, ConsumerSpec, Delivery, Epoch};
 use crate::protocol::{
-    Answer, DeliveryId, Envelope, Ledger, Lost, Reply, SettleOp, Settlement, Target, Verdict,
+    Answer, DeliveryId, Ledger, Lost, Reply, SettleOp, Settlement, Target, Verdict,
 };
-use crate::supervise::{Backoff, DeadLetterRoute, Pace, Suspects, Telling, Wish, first_address};
+use crate::supervise::{Backoff, DeadLetterRoute, Pace, Suspects, Telling, Wish};
 use crate::telemetry::{ConsumerMeter, Outcome, Reason, WorkerMeter};
 
 /// Pauses before a message is given back for which there is no retry policy and no target.
@@ -34,47 +35,6 @@ const SUBSCRIBE_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration:
 
 /// Failed messages a second that have a log line of their own, for each worker; the rest is counted.
 const FAILED_LINES_PER_SECOND: u32 = 5;
-
-/// What is kept of a message while a child has it.
-pub(super) struct Kept {
-    /// The message, whole: it may have to be published again.
-    pub(super) delivery: Delivery,
-    /// Which try this is, from 1.
-    pub(super) attempt: u32,
-    /// How many children have died over it before.
-    pub(super) crashes: u32,
-    /// Until when the child has asked for more time.
-    pub(super) extended: Option<Instant>,
-}
-
-impl Kept {
-    /// The message as a child gets it. `deadline` is what [`shown_deadline`] gives.
-    pub(super) fn envelope<'a>(
-        &'a self,
-        id: DeliveryId,
-        spec: &'a ConsumerSpec,
-        deadline: Option<&'a str>,
-    ) -> Envelope<'a> {
-        let (exchange, routing_key) = first_address(&self.delivery);
-        Envelope {
-            id,
-            attempt: self.attempt,
-            redelivered: self.delivery.redelivered,
-            queue: spec.queue.as_str(),
-            exchange,
-            routing_key,
-            deadline,
-            properties: &self.delivery.properties,
-            body: &self.delivery.body,
-        }
-    }
-}
-
-/// When the time of a message that is handed over now will be over, RFC 3339.
-pub(super) fn shown_deadline(limit: Option<Duration>) -> Option<String> {
-    let deadline = jiff::Timestamp::now().checked_add(limit?).ok()?;
-    Some(format!("{deadline:.3}"))
-}
 
 pub(super) type Settled = (DeliveryId, Settlement, Outcome);
 pub(super) type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -109,6 +69,10 @@ pub(super) struct Desk {
     pub(super) failures: Backoff,
     pub(super) outcomes: FuturesUnordered<Pending<Settled>>,
     pub(super) outputs: FuturesUnordered<Pending<Published>>,
+    /// Failed messages that keep their places until they are tried again.
+    pub(super) resting: FuturesUnordered<Pending<(DeliveryId, Kept)>>,
+    /// The end of a channel that was let go.
+    pub(super) closing: Option<Pending<()>>,
     pub(super) unasked_said: bool,
     pub(super) hurry: CancellationToken,
     pub(super) failed_lines: Valve,
@@ -168,6 +132,8 @@ impl Desk {
             failures: Backoff::new(REQUEUE_PAUSE.0, REQUEUE_PAUSE.1),
             outcomes: FuturesUnordered::new(),
             outputs: FuturesUnordered::new(),
+            resting: FuturesUnordered::new(),
+            closing: None,
             unasked_said: false,
             hurry,
             failed_lines: Valve::of(FAILED_LINES_PER_SECOND),
@@ -201,7 +167,17 @@ impl Desk {
     /// Waits until something has come: messages in `waiting`, a channel won or lost, a confirm.
     /// Cancel-safe.
     pub(super) async fn turn(&mut self) {
-        let Self { subscription, subscribing, pausing, outcomes, outputs, gathering, .. } = self;
+        let Self {
+            subscription,
+            subscribing,
+            pausing,
+            outcomes,
+            outputs,
+            gathering,
+            resting,
+            closing,
+            ..
+        } = self;
         tokio::select! {
             biased;
             Some((id, settlement, outcome)) = outcomes.next(), if !outcomes.is_empty() => {
@@ -227,10 +203,15 @@ impl Desk {
             } => {
                 self.take_in(incoming);
             }
+            Some((id, kept)) = resting.next(), if !resting.is_empty() => self.rested(id, kept),
+            () = due(closing.as_mut()) => {
+                self.closing = None;
+            }
             () = due(gathering.as_mut()) => {
                 self.flush();
             }
         }
+        self.settle_down();
     }
 
     /// Enters a waiting message into the ledger as handed over now.
@@ -311,14 +292,14 @@ impl Desk {
                 for (id, kept) in answered.drain(..) {
                     match verdict {
                         Verdict::Reject { reason } => {
-                            self.fail(id, &kept, Wish::Never, Reason::Rejected, reason.as_deref());
+                            self.fail(id, kept, Wish::Never, Reason::Rejected, reason.as_deref());
                         }
                         Verdict::Retry { delay, reason } => {
                             let wish = Wish::After(*delay);
-                            self.fail(id, &kept, wish, Reason::Failed, reason.as_deref());
+                            self.fail(id, kept, wish, Reason::Failed, reason.as_deref());
                         }
                         Verdict::Nack { reason } => {
-                            self.fail(id, &kept, Wish::Later, Reason::Failed, reason.as_deref());
+                            self.fail(id, kept, Wish::Later, Reason::Failed, reason.as_deref());
                         }
                         Verdict::AckAfter(output) => {
                             self.publish_then_ack(id, kept, (**output).clone());
@@ -339,7 +320,7 @@ impl Desk {
     pub(super) fn fail_by_us(&mut self, id: DeliveryId, wish: Wish, reason: Reason, why: &str) {
         if let Some(kept) = self.ledger.take(id) {
             self.worked(1);
-            self.fail(id, &kept, wish, reason, Some(why));
+            self.fail(id, kept, wish, reason, Some(why));
         }
     }
 
@@ -383,6 +364,10 @@ impl Desk {
 
     /// Everything that is not settled goes back to the queue.
     pub(super) fn release(&mut self) {
+        if self.spec.in_place() {
+            self.wanted = false;
+            return self.give_back();
+        }
         self.parked.clear();
         self.suspects.forget();
         let mut held = std::mem::take(&mut self.answered);
@@ -420,6 +405,7 @@ impl Desk {
                 self.gathering.get_or_insert_with(timer);
             }
         }
+        self.settle_down();
     }
 
     /// Tells the broker what has been decided.
@@ -444,7 +430,7 @@ impl Desk {
         self.show_in_flight();
     }
 
-    fn show_in_flight(&self) {
+    pub(super) fn show_in_flight(&self) {
         let held = self.ledger.held();
         self.shown.set_in_flight(held.unanswered + held.parked + held.resolving);
     }
@@ -452,6 +438,12 @@ impl Desk {
     /// Ends the channel. Whatever is unsettled on it goes back to its queue.
     pub(super) async fn close(mut self) {
         self.release();
+        if self.spec.in_place() {
+            self.let_channel_go();
+        }
+        if let Some(closing) = self.closing.take() {
+            closing.await;
+        }
         // A broker that has not even answered the pause is not waited for.
         if let Some(subscription) = self.subscription.take()
             && self.pausing.is_none()

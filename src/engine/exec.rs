@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 use super::Context;
 use super::child_log::ended_with;
 use super::crew::{News, Reins, Reporter};
-use super::desk::{Desk, shown_deadline};
+use super::deadlines;
+use super::desk::Desk;
 use super::exec_pipes::{ExecPipes, Stdout};
+use super::kept::shown_deadline;
 use super::worker::STALL;
-use crate::model::{AckMode, ConsumerSpec, Delivery, ExitVerdict, duration_label};
+use crate::model::{AckMode, ConsumerSpec, ExitVerdict, Order, duration_label};
 use crate::process::{Child, Exit, SpawnRequest, check_startable};
 use crate::protocol::{DeliveryId, Encoder, Output, exec_environment};
 use crate::supervise::{Backoff, Wish};
@@ -89,8 +91,9 @@ impl ExecWorker {
                 self.ready = true;
                 self.reporter.tell(News::Ready).await;
             }
-            if let Some(delivery) = self.desk.waiting.pop_front() {
-                broken = self.one(delivery).await.err();
+            self.desk.settle_down();
+            if let Some(id) = self.desk.next_for_process() {
+                broken = self.one(id).await.err();
                 continue;
             }
             tokio::select! {
@@ -145,8 +148,7 @@ impl ExecWorker {
 
     /// Runs the command on one message. The error is why it could not be started; the message is
     /// then back in its queue.
-    async fn one(&mut self, delivery: Delivery) -> Result<(), String> {
-        let Some(id) = self.desk.book(delivery) else { return Ok(()) };
+    async fn one(&mut self, id: DeliveryId) -> Result<(), String> {
         if self.desk.refuses_size(id) {
             return Ok(());
         }
@@ -265,7 +267,7 @@ impl ExecWorker {
         }
         let pipes =
             ExecPipes::serve(&mut child, &self.spec, self.slot, &self.desk.meter, body, metadata);
-        let ended = self.wait(&mut child, deadline).await;
+        let ended = self.wait(id, &mut child, deadline).await;
         let (stdout, words) = pipes.ended().await;
         match ended {
             Some(exit) => End::Exited(exit, stdout, words),
@@ -275,7 +277,12 @@ impl ExecWorker {
 
     /// Waits for the end, and brings it about when it is time; nothing where the time of the
     /// message was over.
-    async fn wait(&mut self, child: &mut Child, mut deadline: Option<Instant>) -> Option<Exit> {
+    async fn wait(
+        &mut self,
+        id: DeliveryId,
+        child: &mut Child,
+        mut deadline: Option<Instant>,
+    ) -> Option<Exit> {
         let (mut overdue, mut stopping, mut asked, mut killed) = (false, false, false, false);
         // When the next harder word is due: first the signal, then the end.
         let mut limit = deadline;
@@ -302,7 +309,9 @@ impl ExecWorker {
                     limit = Some(limit.map_or(end, |limit| limit.min(end)));
                 }
                 () = self.desk.turn() => {
-                    if std::mem::take(&mut self.desk.taken_back) {
+                    // Another host may have the message by now.
+                    let lost = self.spec.order == Order::Strict && !self.desk.ledger.is_held(id);
+                    if std::mem::take(&mut self.desk.taken_back) || (lost && !asked) {
                         deadline = Some(Instant::now());
                         limit = deadline;
                     }
@@ -310,8 +319,7 @@ impl ExecWorker {
                 () = timer => {
                     let now = Instant::now();
                     if killed {
-                        let hint = "it waits for something in the kernel, a disk or a network file system; it is reaped when it is gone";
-                        tracing::error!(consumer = %self.spec.name, worker = self.slot, hint, "its process cannot be killed: going on without it");
+                        deadlines::give_up(&self.spec, self.slot);
                         return (!overdue).then_some(Exit::KILLED);
                     }
                     if !asked && !stopping && deadline.is_some_and(|at| now.duration_since(at) > STALL) {

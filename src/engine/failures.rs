@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::desk::{Desk, Kept, Pending, REQUEUE_PAUSE, Settled};
+use super::desk::{Desk, Pending, REQUEUE_PAUSE, Settled};
+use super::kept::Kept;
 use crate::broker::amqp::{Outgoing, PublishError, encoded_size};
 use crate::model::{DeadLetterTarget, FailureClass, QueueType, RetrySpec, duration_label};
 use crate::protocol::{DeliveryId, Settlement};
@@ -20,7 +21,7 @@ impl Desk {
     pub(super) fn fail(
         &mut self,
         id: DeliveryId,
-        kept: &Kept,
+        kept: Kept,
         wish: Wish,
         reason: Reason,
         words: Option<&str>,
@@ -50,6 +51,11 @@ impl Desk {
                 "message failed: {}", Words(&disposition)
             );
         }
+        if let Disposition::Rest { delay } = disposition {
+            let delay = delay.unwrap_or_else(|| self.failures.next(fastrand::f64()));
+            return self.rest(id, kept, delay);
+        }
+        let kept = &kept;
         let publish = |exchange: String, routing_key: String, reason: Reason| {
             let at = jiff::Timestamp::now().to_string();
             let epitaph = Epitaph {
@@ -90,6 +96,8 @@ impl Desk {
                 let outcome = Outcome::Discarded(why(exhausted));
                 Box::pin(std::future::ready((id, Settlement::Ack, outcome)))
             }
+            // Rested above.
+            Disposition::Rest { .. } => return,
             Disposition::Requeue => {
                 let pause = self.failures.next(fastrand::f64());
                 let back = after_pause(id, pause, self.hurry.clone());
@@ -115,7 +123,7 @@ impl Desk {
         kept.crashes = kept.crashes.saturating_add(booked);
         kept.attempt = kept.attempt.saturating_add(booked.saturating_sub(1));
         let why = format!("crash {} of {}: {why}", kept.crashes, self.spec.max_crashes);
-        self.fail(id, &kept, Wish::Later, Reason::Crashed, Some(&why));
+        self.fail(id, kept, Wish::Later, Reason::Crashed, Some(&why));
     }
 
     /// Moves the message on with our marks in its headers. Headers that leave no room for them
@@ -223,6 +231,10 @@ impl std::fmt::Display for Words<'_> {
                 write!(f, "to be retried in {}", duration_label(*delay))
             }
             Disposition::Again => f.write_str("to be tried again"),
+            Disposition::Rest { delay: Some(delay) } if !delay.is_zero() => {
+                write!(f, "to be tried again in its place in {}", duration_label(*delay))
+            }
+            Disposition::Rest { .. } => f.write_str("to be tried again in its place"),
             Disposition::DeadLetter { .. } | Disposition::RejectByBroker { .. } => {
                 f.write_str("dead-lettered")
             }

@@ -32,9 +32,12 @@ impl Desk {
         // messages for that one, and counts deliveries on from there.
         self.times_opened += 1;
         let tag = format!("warrener.{}.{}.{}", self.spec.name, self.slot, self.times_opened);
-        let subscription = self.subscription.take();
+        let (subscription, closing) = (self.subscription.take(), self.closing.take());
         let (link, spec) = (self.context.link.clone(), self.spec.clone());
         self.subscribing = Some(Box::pin(async move {
+            if let Some(closing) = closing {
+                closing.await;
+            }
             let mut subscription = match subscription {
                 Some(open) => open,
                 None => {
@@ -56,6 +59,9 @@ impl Desk {
         if self.ledger.epoch().is_none() {
             self.subscribing = None;
         }
+        if self.spec.in_place() {
+            return self.settle_down();
+        }
         // An attempt on a channel that has messages goes on: the channel would be lost with it.
         if let Some(pausing) = self.subscription.as_mut().and_then(Subscription::pause) {
             self.pausing = Some(pausing);
@@ -65,6 +71,9 @@ impl Desk {
     /// What no child has goes back, and so does what is still under way, when it comes.
     pub(super) fn give_back(&mut self) {
         self.returning = true;
+        if self.spec.in_place() {
+            return self.settle_down();
+        }
         for id in std::mem::take(&mut self.parked) {
             self.suspects.cleared(id);
             self.release_one(id);
@@ -187,7 +196,7 @@ impl Desk {
                 next = self.subscription.as_mut().and_then(Subscription::try_next);
             }
         }
-        if self.returning {
+        if self.returning && !self.spec.in_place() {
             self.give_back_waiting();
         }
     }
@@ -245,6 +254,7 @@ impl Desk {
         // Never shown to anybody, so not counted as received either.
         self.waiting.clear();
         self.parked.clear();
+        self.resting.clear();
         self.suspects.forget();
         let lost = self.ledger.close();
         self.lost(lost);

@@ -1,7 +1,8 @@
 //! The desk's care for what an ack brings along: it is published first, and the message is settled
 //! only when all of it is confirmed.
 
-use super::desk::{Desk, Kept};
+use super::desk::Desk;
+use super::kept::Kept;
 use crate::broker::amqp::{Outgoing, Publisher};
 use crate::protocol::{Content, DeliveryId, Output, Publication, Settlement, excerpt};
 use crate::supervise::Wish;
@@ -56,7 +57,7 @@ impl Desk {
                     self.meter.settled(Outcome::Acked);
                 }
             }
-            Err(why) => self.fail(id, &kept, Wish::Later, Reason::Failed, Some(&why)),
+            Err(why) => self.fail(id, kept, Wish::Later, Reason::Failed, Some(&why)),
         }
         self.flush();
     }

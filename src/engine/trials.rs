@@ -28,6 +28,9 @@ impl Desk {
         {
             self.suspects.cleared(trial);
         }
+        if self.holds_back() {
+            return None;
+        }
         let held = self.ledger.held();
         let busy = held.unanswered > 0 || held.ghosts > 0;
         while let Some(&id) = self.parked.front() {

@@ -9,9 +9,11 @@ use super::Context;
 use super::child_log::ended_with;
 use super::conversation::{Conversation, Ending, Talk, Wishes};
 use super::crew::{News, Reins, Reporter};
-use super::desk::{Desk, shown_deadline};
+use super::deadlines;
+use super::desk::Desk;
 use super::hush;
-use crate::model::{AckMode, ConsumerSpec, duration_label};
+use super::kept::shown_deadline;
+use crate::model::{AckMode, ConsumerSpec, Order, duration_label};
 use crate::process::{Exit, SpawnRequest, check_startable};
 use crate::protocol::DeliveryId;
 use crate::supervise::{Effect, Event, Lifecycle, PAUSE, Pace, State, Wish};
@@ -87,6 +89,7 @@ impl Worker {
             self.feed();
             self.let_go();
             self.desk.tell();
+            self.give_way().await;
             if !self.ready
                 && matches!(self.lifecycle.state(), State::Running { .. })
                 && (self.desk.consuming() || *self.reins.paused.borrow())
@@ -190,12 +193,15 @@ impl Worker {
         }
     }
 
+    /// Whether a child is at work on messages.
+    fn works(&self) -> bool {
+        let state = self.lifecycle.state();
+        matches!(state, State::Running { .. } | State::Recycling | State::Draining { .. })
+    }
+
     /// What the child works on may be another's by now, so it had better not go on.
     async fn taken_back(&mut self) {
-        let state = self.lifecycle.state();
-        if std::mem::take(&mut self.desk.taken_back)
-            && matches!(state, State::Running { .. } | State::Recycling | State::Draining { .. })
-        {
+        if std::mem::take(&mut self.desk.taken_back) && self.works() {
             tracing::warn!(consumer = %self.spec.name, worker = self.slot, "the worker is replaced: its message was taken back");
             self.replaced = Some(RestartReason::Timeout);
             self.on(Event::Replace).await;
@@ -225,6 +231,19 @@ impl Worker {
         let envelope = kept.envelope(id, &self.spec, deadline.as_deref());
         if let Err(error) = child.hand_over(&envelope) {
             self.desk.fail_by_us(id, Wish::Never, Reason::Unencodable, &error.to_string());
+        }
+    }
+
+    /// With `order: strict`: once its channel is gone, another host may begin with the message that
+    /// the child still has. It may not go on with it.
+    async fn give_way(&mut self) {
+        if self.spec.order == Order::Strict
+            && self.desk.ledger.held().ghosts > 0
+            && matches!(self.lifecycle.state(), State::Running { .. } | State::Recycling)
+        {
+            tracing::warn!(consumer = %self.spec.name, worker = self.slot, "the channel of the message that it has is gone: the worker is replaced, for order's sake");
+            self.replaced = Some(RestartReason::ChannelLost);
+            self.on(Event::Replace).await;
         }
     }
 
@@ -316,7 +335,11 @@ impl Worker {
             && !self.lifecycle.finishing()
         {
             let auto = self.spec.ack == AckMode::Auto;
-            let ours = auto || matches!(reason, RestartReason::Timeout | RestartReason::NotReady);
+            let ours = auto
+                || matches!(
+                    reason,
+                    RestartReason::Timeout | RestartReason::NotReady | RestartReason::ChannelLost
+                );
             let lost = unseen.iter().filter(|id| !self.desk.ledger.is_held(**id)).count();
             if auto && lost > 0 {
                 let (consumer, worker) = (&self.spec.name, self.slot);
@@ -344,8 +367,10 @@ impl Worker {
             tracing::warn!(%consumer, worker, "{why}; restart in {pause:.1?}");
             self.ready = false;
             // One that took too long over a message has not crashed: the message may be to blame.
-            let news =
-                if reason == RestartReason::Timeout { News::NotReady } else { News::Restarts };
+            let news = match reason {
+                RestartReason::Timeout | RestartReason::ChannelLost => News::NotReady,
+                _ => News::Restarts,
+            };
             self.reporter.tell(news(why)).await;
         } else if self.lifecycle.finishing() {
             tracing::info!(%consumer, worker, "its process ended with {exit}");
@@ -358,16 +383,12 @@ impl Worker {
     async fn tick(&mut self) {
         let now = Instant::now();
         if matches!(self.lifecycle.state(), State::Killing { deadline } if deadline <= now) {
-            let hint = "it waits for something in the kernel, a disk or a network file system; it is reaped when it is gone";
-            tracing::error!(consumer = %self.spec.name, worker = self.slot, hint, "its process cannot be killed: going on without it");
+            deadlines::give_up(&self.spec, self.slot);
             return self.exited(Exit::KILLED).await;
         }
         if let Some((id, at)) = self.desk.overdue_at(now)
             && at <= now
-            && matches!(
-                self.lifecycle.state(),
-                State::Running { .. } | State::Recycling | State::Draining { .. }
-            )
+            && self.works()
         {
             if now.duration_since(at) > STALL {
                 // Who stood still with us could not answer; it has its time again.

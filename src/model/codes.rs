@@ -66,6 +66,7 @@ codes! {
     TIMEOUT = "E0403", "longer than the broker waits", "After 30 minutes without an ack, or what the queue or its policy says, the broker takes all messages of the channel back.";
     PROTOCOL = "E0404", "of another protocol", "The key means nothing in the protocol of this consumer.";
     RETRY_NAME = "E0405", "the name of a retry queue", "Warrener declares this queue itself, for the retries of a consumer.";
+    NOT_SINGLE = "E0406", "an order that nobody keeps", "Without a single active consumer, the broker gives one message to one host and the next to another.";
     // Advice.
     LITERAL_PASSWORD = "W0001", "a password in the file", "Whoever can read the repository can use the broker.";
     EMPTY_INCLUDE = "W0002", "an include without a match", "The pattern matches no file now.";

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    AckMode, Arguments, Confinement, ConsumerName, Origin, Problem, QueueName, QueueType,
+    AckMode, Arguments, Confinement, ConsumerName, Order, Origin, Problem, QueueName, QueueType,
     RetrySpec, Spots, Topology, VhostName, fleet_proof,
 };
 
@@ -320,6 +320,8 @@ pub struct ConsumerSpec {
     pub rollout: RolloutSpec,
     /// When the broker is told that a message is done.
     pub ack: AckMode,
+    /// In which order messages are handled.
+    pub order: Order,
     /// Longest body handed to a child, bytes; longer ones are dead-lettered as `too_large`.
     pub max_message: NonZeroU32,
     /// Longest reply line of a child, bytes.
@@ -328,6 +330,14 @@ pub struct ConsumerSpec {
     pub arguments: Arguments,
     /// Where it was declared.
     pub origin: Origin,
+}
+
+impl ConsumerSpec {
+    /// Whether a failed message is tried again where it stands: what follows it must not overtake
+    /// it, or it cannot be taken out.
+    pub fn in_place(&self) -> bool {
+        self.order == Order::Strict || self.queue_type == QueueType::Stream
+    }
 }
 
 /// The consumers that should run, each on a queue that the topology has.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::proof::{Proof, undeclared};
 use super::{
-    ConsumerSpec, Destination, Fleet, Origin, PolicyIndex, Problem, QueueName, QueueType,
-    RetrySpec, Spots, Topology, TopologyParts, codes, duration_label,
+    ArgValue, ConsumerSpec, Destination, FailureClass, Fleet, Order, Origin, PolicyIndex, Problem,
+    QueueName, QueueType, RetrySpec, Spots, Topology, TopologyParts, codes, duration_label,
 };
 
 /// After how long without an ack the broker takes messages back: `consumer_timeout`, by default.
@@ -92,6 +92,9 @@ fn check(
             format!("keep it under {longest}, or split the work into smaller messages")
         }));
     }
+    if consumer.order == Order::Strict {
+        strict(consumer, topology, limit, spots, problems);
+    }
     if consumer.queue_type == QueueType::Stream {
         if consumer.pool.is_some() {
             let message =
@@ -127,8 +130,79 @@ fn check(
                 .hint(hint),
         );
     }
-    if let Some(retry) = &consumer.retry {
+    if let Some(retry) = consumer.retry.as_ref().filter(|_| !consumer.in_place()) {
         retries(consumer, retry, topology, at("retry"), problems);
+    }
+}
+
+/// Strict order is the work of the queue and of the consumer: it gives its messages to one host
+/// alone, and that one has to be through with all tries of a message before they are taken back.
+fn strict(
+    consumer: &ConsumerSpec,
+    topology: &Topology,
+    limit: Duration,
+    spots: &Spots,
+    problems: &mut Vec<Problem>,
+) {
+    let (name, queue) = (&consumer.name, &consumer.queue);
+    let place = spots.find(consumer.origin, "order");
+    if consumer.queue_type == QueueType::Stream {
+        let message = format!("consumer `{name}` has `order: strict`, but `{queue}` is a stream");
+        problems.push(
+            Problem::error(codes::EXCLUSIVE, place, message)
+                .label("a stream has no single active consumer")
+                .hint("remove `order`: with `prefetch: 1` a stream is read in its order"),
+        );
+        return;
+    }
+    let declared = topology.queue(&consumer.vhost, queue);
+    if let Some(queue) = declared.filter(|queue| queue.managed)
+        && queue.arguments.get("x-single-active-consumer") != Some(&ArgValue::Bool(true))
+    {
+        let message = format!(
+            "consumer `{name}` has `order: strict`, but several may consume queue `{}`",
+            queue.name
+        );
+        problems.push(
+            Problem::error(codes::NOT_SINGLE, place, message)
+                .related(queue.origin, "this queue has no single active consumer")
+                .hint(format!("add `single_active_consumer: true` to queue `{}`", queue.name)),
+        );
+    }
+    let (Some(timeout), Some(retry)) = (consumer.timeout, &consumer.retry) else { return };
+    let all = |(_, class)| {
+        let (immediate, delays): (u32, &[Duration]) = retry.steps(class);
+        let tries = immediate.saturating_add(u32::try_from(delays.len()).unwrap_or(u32::MAX));
+        let pauses = delays.iter().fold(Duration::ZERO, |sum, delay| sum.saturating_add(*delay));
+        (pauses, tries.saturating_add(1))
+    };
+    let worst = FailureClass::ALL
+        .into_iter()
+        .map(all)
+        .max_by_key(|(pauses, tries)| pauses.saturating_add(timeout.saturating_mul(*tries)));
+    let Some((pauses, tries)) = worst else { return };
+    let most = limit.saturating_sub(MARGIN);
+    if tries > 1 && pauses.saturating_add(timeout.saturating_mul(tries)) >= most {
+        let message = format!(
+            "{tries} tries of a message of consumer `{name}` may take {}",
+            duration_label(pauses.saturating_add(timeout.saturating_mul(tries)))
+        );
+        let place = spots.find(consumer.origin, "retry");
+        let each = most.saturating_sub(pauses) / tries;
+        let hint = if each > Duration::from_secs(2) {
+            let whole = Duration::from_secs(each.as_secs() - 1);
+            format!("set `timeout` to at most {}, or shorten the pauses", duration_label(whole))
+        } else {
+            "shorten the pauses: they alone take too long".into()
+        };
+        problems.push(
+            Problem::error(codes::TIMEOUT, place, message)
+                .label(format!(
+                    "with `order: strict` it keeps its place for all of them, and the broker takes it back after {}",
+                    duration_label(limit)
+                ))
+                .hint(hint),
+        );
     }
 }
 

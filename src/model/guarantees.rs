@@ -11,3 +11,13 @@ pub enum AckMode {
     /// most once, and lost with the child that had it.
     Auto,
 }
+
+/// In which order messages are handled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// In that of the queue as far as it goes: several at once, failed ones later.
+    #[default]
+    Any,
+    /// One after the other, on one host at a time; a failed one keeps all others waiting.
+    Strict,
+}

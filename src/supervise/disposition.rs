@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::{ConsumerSpec, DeadLetterTarget, FailureClass};
+use crate::model::{ConsumerSpec, DeadLetterTarget, FailureClass, QueueType};
 
 /// Where the messages go that a queue gives up on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +49,11 @@ pub enum Disposition {
     },
     /// Publish it to the end of its own queue, then ack.
     Again,
+    /// Try it again where it stands, before all that follow.
+    Rest {
+        /// After so long; `None` for a pause that grows.
+        delay: Option<Duration>,
+    },
     /// Publish it to this target with the reason, then ack.
     DeadLetter {
         /// Where to.
@@ -77,7 +82,23 @@ pub enum Disposition {
 ///
 /// A message over which children die is tried again even without a policy, for the fault may be
 /// elsewhere; but whatever the policy, `max_crashes` of them are enough.
+///
+/// Where messages keep their places, whatever would be tried again elsewhere rests instead. A
+/// stream keeps what nobody tries any more, so that need not go anywhere.
 pub fn dispose(spec: &ConsumerSpec, route: &DeadLetterRoute, failure: Failure) -> Disposition {
+    let disposition = move_on(spec, route, failure);
+    if !spec.in_place() {
+        return disposition;
+    }
+    match disposition {
+        Disposition::Retry { delay } => Disposition::Rest { delay: Some(delay) },
+        Disposition::Again => Disposition::Rest { delay: Some(Duration::ZERO) },
+        Disposition::Requeue => Disposition::Rest { delay: None },
+        other => other,
+    }
+}
+
+fn move_on(spec: &ConsumerSpec, route: &DeadLetterRoute, failure: Failure) -> Disposition {
     let crash = failure.class == FailureClass::Crash;
     let steps = spec.retry.as_ref().map(|retry| retry.steps(failure.class));
     let next = match (failure.wish, steps) {
@@ -90,12 +111,13 @@ pub fn dispose(spec: &ConsumerSpec, route: &DeadLetterRoute, failure: Failure) -
         return next;
     }
     let exhausted = failure.wish != Wish::Never;
+    let may_vanish = spec.discard || spec.queue_type == QueueType::Stream;
     match route {
         DeadLetterRoute::Publish(target) => {
             Disposition::DeadLetter { target: target.clone(), exhausted }
         }
         DeadLetterRoute::ByBroker => Disposition::RejectByBroker { exhausted },
-        DeadLetterRoute::Nowhere if spec.discard && (!exhausted || steps.is_some() || crash) => {
+        DeadLetterRoute::Nowhere if may_vanish && (!exhausted || steps.is_some() || crash) => {
             Disposition::Discard { exhausted }
         }
         DeadLetterRoute::Nowhere => Disposition::Requeue,

@@ -91,6 +91,8 @@ words! {
         NotReady = "not_ready",
         /// It had done its share, or asked to be replaced.
         Recycle = "recycle",
+        /// It had a message of a strictly ordered queue whose channel was lost.
+        ChannelLost = "channel_lost",
         /// The file changed what it runs.
         Reload = "reload",
     }

@@ -48,6 +48,7 @@ mod saved_plans;
 mod secrets;
 mod service;
 mod several;
+mod strict;
 mod supervise;
 mod support;
 mod tidy;

@@ -1,7 +1,7 @@
 //! What a consumer promises about each message, and what excludes what.
 
 use super::{check, desired};
-use crate::model::{AckMode, ConsumerSpec};
+use crate::model::{AckMode, ConsumerSpec, Order};
 
 /// The consumer `c` with those keys, on a queue of that kind.
 fn text(queue: &str, keys: &str) -> String {
@@ -35,4 +35,55 @@ fn acks_come_from_the_child_or_for_it() {
         means_nothing(136, "reply"),
     ];
     check(&text("", keys), &expected.each_ref().map(String::as_str));
+}
+
+const SINGLE: &str = "single_active_consumer: true";
+
+#[test]
+fn strict_order_is_one_message_at_a_time() {
+    let strict = spec(SINGLE, "order: strict, timeout: 1m, retry: { delays: [1s, 1m] }");
+    assert_eq!((strict.order, strict.workers.get(), strict.prefetch.get()), (Order::Strict, 1, 1));
+    assert!(strict.in_place());
+    let resolved = desired(&text(SINGLE, "order: strict, timeout: 1m, retry: { delays: [1s] }"));
+    let queues: Vec<_> = resolved.topology.queues().map(|queue| queue.name.as_str()).collect();
+    assert_eq!(queues, ["d", "q"], "delays need no queues");
+    assert_eq!(spec("", "order: any").prefetch.get(), 64);
+    // Who does not declare the queue has to know what it is.
+    assert_eq!(spec("manage: false", "order: strict").order, Order::Strict);
+    let means_nothing = |column: u32, key: &str| {
+        format!(
+            "E0111 a.yaml:4:{column} `{key}` means nothing with `order: strict` [a.yaml:4:39 given here]"
+        )
+    };
+    let keys = "order: strict, workers: 2, prefetch: 2, rollout: { strategy: canary }";
+    let expected =
+        [means_nothing(56, "workers"), means_nothing(69, "prefetch"), means_nothing(81, "rollout")];
+    check(&text(SINGLE, keys), &expected.each_ref().map(String::as_str));
+    let expected = [means_nothing(52, "ack")];
+    check(&text(SINGLE, "order: strict, ack: auto"), &expected.each_ref().map(String::as_str));
+    assert_eq!(spec(SINGLE, "order: strict, workers: 1, prefetch: 1").prefetch.get(), 1);
+}
+
+#[test]
+fn strict_order_needs_its_queue_and_its_time() {
+    let single =
+        "E0406 a.yaml:4:39 consumer `c` has `order: strict`, but several may consume queue `q`";
+    check(&text("", "order: strict"), &[single]);
+    check(&text("single_active_consumer: false", "order: strict"), &[single]);
+    check(
+        "stack: s\nqueues: { q: { type: stream } }\nconsumers:\n  c: { queue: q, command: [x], order: strict }\n",
+        &["E0111 a.yaml:4:39 consumer `c` has `order: strict`, but `q` is a stream"],
+    );
+    // Four tries of 7 minutes and pauses of 1: 29 minutes are too many.
+    let keys = |timeout: &str| {
+        format!("order: strict, timeout: {timeout}, retry: {{ immediate: 2, delays: [1m] }}")
+    };
+    check(
+        &text(SINGLE, &keys("7m")),
+        &["E0403 a.yaml:4:67 4 tries of a message of consumer `c` may take 29m"],
+    );
+    assert_eq!(spec(SINGLE, &keys("6m59s")).timeout, Some(std::time::Duration::from_secs(419)));
+    let Err(unresolved) = super::resolve(&[&text(SINGLE, &keys("7m"))]) else { panic!("refused") };
+    let hint = "set `timeout` to at most 6m59s, or shorten the pauses";
+    assert_eq!(unresolved.problems[0].hint.as_deref(), Some(hint));
 }

@@ -239,6 +239,20 @@ impl<T> Ledger<T> {
         }
     }
 
+    /// A message that was taken out is kept for the child after all, see [`Ledger::hand_over`].
+    /// False where that has no effect: its channel is gone, or it was not taken out.
+    pub fn keep(&mut self, id: DeliveryId, item: T) -> bool {
+        let Some(index) = self.index(id) else { return false };
+        let state = &mut self.slots[index].state;
+        if !matches!(state, State::Taken) {
+            return false;
+        }
+        *state = State::Parked { item };
+        self.resolving -= 1;
+        self.parked += 1;
+        true
+    }
+
     /// A message that was kept goes to the child. False where it is not there any more.
     pub fn hand_over(&mut self, id: DeliveryId) -> bool {
         let Some(index) = self.index(id) else { return false };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::model::{
     AckMode, BodyAs, Confinement, ConsumerName, ConsumerSpec, DeadLetterTarget, ExchangeName,
-    ExitCodes, FailureClass, Origin, Program, QueueName, QueueType, RecycleSpec, Replies,
+    ExitCodes, FailureClass, Order, Origin, Program, QueueName, QueueType, RecycleSpec, Replies,
     RestartSpec, RetrySpec, RolloutSpec, RoutingKey, StopSpec, VhostName, WireProtocol,
 };
 use crate::supervise::{DeadLetterRoute, Disposition, Failure, Wish, dispose};
@@ -42,6 +42,7 @@ fn spec(delays: &[u64], discard: bool) -> ConsumerSpec {
         stop: StopSpec::default(),
         rollout: RolloutSpec::default(),
         ack: AckMode::Each,
+        order: Order::Any,
         max_message: NonZeroU32::MAX,
         max_reply: NonZeroU32::MAX,
         arguments: BTreeMap::new(),
@@ -58,6 +59,10 @@ fn word(disposition: &Disposition) -> String {
         Disposition::RejectByBroker { exhausted } => mark("broker", *exhausted),
         Disposition::Discard { exhausted } => mark("gone", *exhausted),
         Disposition::Again => "again".into(),
+        Disposition::Rest { delay: Some(delay) } => {
+            format!("rest {}", crate::model::duration_label(*delay))
+        }
+        Disposition::Rest { delay: None } => "rest".into(),
         Disposition::Requeue => "back".into(),
     }
 }
@@ -138,6 +143,32 @@ fn a_crash_is_tried_again_up_to_its_limit_whatever_the_policy() {
     let discard = spec(&[], true);
     let failure = Failure { attempt: 3, class: FailureClass::Crash, crashes: 3, wish: Wish::Later };
     assert_eq!(word(&dispose(&discard, &DeadLetterRoute::Nowhere, failure)), "gone!");
+}
+
+#[test]
+fn what_keeps_its_place_rests_where_it_is() {
+    let strict =
+        |delays: &[u64], discard| ConsumerSpec { order: Order::Strict, ..spec(delays, discard) };
+    let stream = ConsumerSpec { queue_type: QueueType::Stream, ..spec(&[], false) };
+    let nowhere = DeadLetterRoute::Nowhere;
+    let of = |spec: &ConsumerSpec, route: &DeadLetterRoute, attempt, wish| {
+        word(&dispose(spec, route, failed(attempt, wish)))
+    };
+    let tiers = strict(&[1, 30], false);
+    let words: Vec<_> =
+        (1..=3).map(|attempt| of(&tiers, &target(), attempt, Wish::Later)).collect();
+    assert_eq!(words, ["rest 1s", "rest 30s", "dead!"]);
+    assert_eq!(of(&tiers, &target(), 1, Wish::After(Duration::from_secs(2))), "rest 30s");
+    assert_eq!(of(&tiers, &target(), 1, Wish::Never), "dead");
+    assert_eq!(of(&tiers, &DeadLetterRoute::ByBroker, 3, Wish::Later), "broker!");
+    assert_eq!(of(&strict(&[1], true), &nowhere, 2, Wish::Later), "gone!");
+    assert_eq!(of(&strict(&[], true), &nowhere, 1, Wish::Later), "rest");
+    let crash = Failure { attempt: 1, class: FailureClass::Crash, crashes: 1, wish: Wish::Later };
+    assert_eq!(word(&dispose(&strict(&[], false), &target(), crash)), "rest 0s");
+    // What nobody tries any more is still in the stream.
+    assert_eq!(of(&stream, &nowhere, 1, Wish::Later), "rest");
+    assert_eq!(of(&stream, &nowhere, 1, Wish::Never), "gone");
+    assert_eq!(word(&dispose(&stream, &nowhere, Failure { crashes: 3, ..crash })), "gone!");
 }
 
 #[test]

@@ -127,6 +127,11 @@ impl Supervisor {
         self.child.as_ref().expect("started").id()
     }
 
+    /// Whether it was started and has not been waited for.
+    pub(crate) fn is_running(&self) -> bool {
+        self.child.is_some()
+    }
+
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
         let pid = i32::try_from(self.pid()).unwrap();

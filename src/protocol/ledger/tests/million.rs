@@ -123,6 +123,19 @@ impl Life {
         }
     }
 
+    fn keep(&mut self) {
+        let id = self.taken.last().copied().unwrap_or_else(|| self.anyone());
+        let place = self.taken.iter().position(|taken| *taken == id);
+        let current = self.open && id.epoch.0 as usize == self.epoch;
+        assert_eq!(self.ledger.keep(id, id), place.is_some() && current, "{id}");
+        if let Some(place) = place {
+            self.taken.swap_remove(place);
+            if current {
+                self.parked.push(id);
+            }
+        }
+    }
+
     fn flush(&mut self) {
         self.ops.clear();
         let Some(epoch) = self.ledger.flush(&mut self.ops) else {
@@ -183,6 +196,7 @@ impl Life {
                     self.taken.push(id);
                 }
             }
+            10 if self.chance.below(3) == 0 => self.keep(),
             10 => {
                 let id = self.taken.last().copied().unwrap_or_else(|| self.anyone());
                 self.resolve(id);
