@@ -193,15 +193,9 @@ impl Worker {
         }
     }
 
-    /// Whether a child is at work on messages.
-    fn works(&self) -> bool {
-        let state = self.lifecycle.state();
-        matches!(state, State::Running { .. } | State::Recycling | State::Draining { .. })
-    }
-
     /// What the child works on may be another's by now, so it had better not go on.
     async fn taken_back(&mut self) {
-        if std::mem::take(&mut self.desk.taken_back) && self.works() {
+        if std::mem::take(&mut self.desk.taken_back) && self.lifecycle.state().works() {
             tracing::warn!(consumer = %self.spec.name, worker = self.slot, "the worker is replaced: its message was taken back");
             self.replaced = Some(RestartReason::Timeout);
             self.on(Event::Replace).await;
@@ -388,7 +382,7 @@ impl Worker {
         }
         if let Some((id, at)) = self.desk.overdue_at(now)
             && at <= now
-            && self.works()
+            && self.lifecycle.state().works()
         {
             if now.duration_since(at) > STALL {
                 // Who stood still with us could not answer; it has its time again.

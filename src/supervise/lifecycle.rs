@@ -83,6 +83,13 @@ pub enum State {
     Stopped,
 }
 
+impl State {
+    /// Whether a child is at work on messages.
+    pub fn works(self) -> bool {
+        matches!(self, Self::Running { .. } | Self::Recycling | Self::Draining { .. })
+    }
+}
+
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
