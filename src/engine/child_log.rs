@@ -20,6 +20,18 @@ const LINES_PER_SECOND: u32 = 200;
 /// Bytes of a line that are kept until its end comes.
 const MAX_LINE: usize = 8 * 1024;
 
+/// Bytes that are read of a child at once, first and at most. Most children have little to say, and
+/// there may be thousands of them.
+pub(super) const FIRST_READ: usize = 1024;
+pub(super) const MOST_READ: usize = 16 * 1024;
+
+/// Makes room for more at once, up to `most`, where all of it was needed.
+pub(super) fn roomier(buffer: &mut Vec<u8>, read: usize, most: usize) {
+    if read == buffer.len() && read < most {
+        buffer.resize((read * 4).min(most), 0);
+    }
+}
+
 /// Lets so many lines a second through.
 pub(super) struct Valve {
     limit: u32,
@@ -135,7 +147,7 @@ pub(super) async fn drain(
             meter.log_lines_dropped(1);
         }
     };
-    let mut buffer = vec![0; 16 * 1024];
+    let mut buffer = vec![0; FIRST_READ];
     let mut partial = Vec::new();
     while let Ok(read @ 1..) = source.read(&mut buffer).await {
         let mut rest = &buffer[..read];
@@ -157,6 +169,7 @@ pub(super) async fn drain(
                 partial.clear();
             }
         }
+        roomier(&mut buffer, read, MOST_READ);
     }
     write(&partial);
 }

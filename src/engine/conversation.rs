@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::unix::pipe;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::child_log::{self, LastLines, Valve};
+use super::child_log::{self, FIRST_READ, LastLines, Valve};
 use super::desk::Desk;
 use super::hush::Hush;
 use crate::model::{AckMode, ConsumerName, ConsumerSpec, StopSignal};
@@ -28,7 +28,7 @@ const PIPE: u64 = 64 * 1024;
 /// Bytes after whose begin no more messages are acked, with `ack: auto`, before they are written.
 const LET_GO: u64 = 16 * 1024;
 
-/// Bytes read from the child at once.
+/// Most bytes that are read from the child at once.
 const IN_BUFFER: usize = 64 * 1024;
 
 /// Protocol errors in a row after which a child is replaced.
@@ -162,7 +162,7 @@ impl Conversation {
             let_go: (spec.ack == AckMode::Auto).then_some(0),
             left: None,
             decoder: Decoder::new(spec.max_reply.get() as usize),
-            buffer: vec![0; IN_BUFFER],
+            buffer: vec![0; FIRST_READ],
             read: 0,
             strikes: 0,
             closed_at: None,
@@ -363,7 +363,8 @@ impl Conversation {
             }
             replace |= *strikes >= STRIKES;
         };
-        decoder.feed(&buffer[..std::mem::take(&mut self.read)], &mut |line| match line {
+        let read = std::mem::take(&mut self.read);
+        decoder.feed(&buffer[..read], &mut |line| match line {
             Line::Reply(reply) => match desk.answer(&reply, unread) {
                 Answer::Settled | Answer::Taken | Answer::Extend(_) => {
                     *strikes = 0;
@@ -398,6 +399,7 @@ impl Conversation {
                 strike(&"a line longer than `max_reply`", desk, strikes);
             }
         });
+        child_log::roomier(buffer, read, IN_BUFFER);
         if replace {
             tracing::warn!(consumer = %desk.spec.name, worker, "too many protocol errors in a row: the worker is replaced");
         }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Context;
@@ -71,6 +72,10 @@ pub(super) struct Desk {
     pub(super) outputs: FuturesUnordered<Pending<Published>>,
     /// Failed messages that keep their places until they are tried again.
     pub(super) resting: FuturesUnordered<Pending<(DeliveryId, Kept)>>,
+    /// Messages of a key that is under way, in the ledger as parked.
+    pub(super) aside: Vec<DeliveryId>,
+    /// Tells when a key is no longer under way.
+    freed: watch::Receiver<()>,
     /// The end of a channel that was let go.
     pub(super) closing: Option<Pending<()>>,
     pub(super) unasked_said: bool,
@@ -108,6 +113,10 @@ impl Desk {
     ) -> Self {
         let meter = context.registry.consumer(&spec.name);
         let ack_limit = context.ack_limits.of(&spec.vhost, &spec.queue);
+        let freed = context.seen.freed();
+        if let Some(dedupe) = &spec.dedupe {
+            context.seen.set_limits(dedupe);
+        }
         Self {
             route: context.route_of(&spec),
             shown,
@@ -133,6 +142,8 @@ impl Desk {
             outcomes: FuturesUnordered::new(),
             outputs: FuturesUnordered::new(),
             resting: FuturesUnordered::new(),
+            aside: Vec::new(),
+            freed,
             closing: None,
             unasked_said: false,
             hurry,
@@ -176,6 +187,8 @@ impl Desk {
             gathering,
             resting,
             closing,
+            freed,
+            aside,
             ..
         } = self;
         tokio::select! {
@@ -203,6 +216,7 @@ impl Desk {
             } => {
                 self.take_in(incoming);
             }
+            Ok(()) = freed.changed(), if !aside.is_empty() => self.look_aside(),
             Some((id, kept)) = resting.next(), if !resting.is_empty() => self.rested(id, kept),
             () = due(closing.as_mut()) => {
                 self.closing = None;
@@ -218,7 +232,7 @@ impl Desk {
     pub(super) fn book(&mut self, delivery: Delivery) -> Option<DeliveryId> {
         let redelivered = delivery.redelivered;
         let (attempt, crashes) = self.record_of(&delivery);
-        let kept = Kept { attempt, crashes, extended: None, delivery };
+        let kept = Kept { attempt, crashes, extended: None, claimed: None, delivery };
         match self.ledger.deliver(kept.delivery.tag, kept) {
             Ok(id) => {
                 self.meter.received(redelivered);
@@ -281,11 +295,13 @@ impl Desk {
             }
             (Answer::Settled, verdict) => {
                 self.failures.reset();
-                for _ in answered.drain(..) {
-                    self.meter.settled(match verdict {
-                        Verdict::Requeue => Outcome::Requeued,
-                        _ => Outcome::Acked,
-                    });
+                for (_, kept) in answered.drain(..) {
+                    if *verdict == Verdict::Requeue {
+                        self.meter.settled(Outcome::Requeued);
+                    } else {
+                        kept.acked();
+                        self.meter.settled(Outcome::Acked);
+                    }
                 }
             }
             (Answer::Taken, verdict) => {
@@ -352,7 +368,10 @@ impl Desk {
     }
 
     fn decide(&mut self, id: DeliveryId, settlement: Settlement, outcome: Outcome) {
-        if self.ledger.take(id).is_some() {
+        if let Some(kept) = self.ledger.take(id) {
+            if outcome == Outcome::Acked {
+                kept.acked();
+            }
             if outcome != Outcome::Released {
                 self.worked(1);
             }
@@ -369,6 +388,7 @@ impl Desk {
             return self.give_back();
         }
         self.parked.clear();
+        self.aside.clear();
         self.suspects.forget();
         let mut held = std::mem::take(&mut self.answered);
         self.ledger.abandon(&mut held);

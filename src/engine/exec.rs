@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
+use futures_util::future::FusedFuture as _;
+
 use super::Context;
 use super::child_log::ended_with;
 use super::crew::{News, Reins, Reporter};
@@ -12,7 +15,7 @@ use super::exec_pipes::{ExecPipes, Stdout};
 use super::kept::shown_deadline;
 use super::worker::STALL;
 use crate::model::{AckMode, ConsumerSpec, ExitVerdict, Order, duration_label};
-use crate::process::{Child, Exit, SpawnRequest, check_startable};
+use crate::process::{Child, Exit, Input, SpawnRequest, check_startable};
 use crate::protocol::{DeliveryId, Encoder, Output, exec_environment};
 use crate::supervise::{Backoff, Wish};
 use crate::telemetry::{Reason, RestartReason, WorkerMeter, WorkerState};
@@ -253,8 +256,8 @@ impl ExecWorker {
         {
             return End::Unencodable(error.to_string());
         }
-        let body = kept.delivery.body.clone();
         let mut request = SpawnRequest::for_consumer(&self.spec);
+        request.input = Input::Whole(kept.delivery.body.clone());
         request.env.extend(environment.into_iter().map(|(name, value)| (name.into(), value)));
         let mut child = match self.context.spawner.spawn(request).await {
             Ok(child) => child,
@@ -265,9 +268,9 @@ impl ExecWorker {
             self.desk.let_go(id);
             self.desk.flush();
         }
-        let pipes =
-            ExecPipes::serve(&mut child, &self.spec, self.slot, &self.desk.meter, body, metadata);
-        let ended = self.wait(id, &mut child, deadline).await;
+        let mut pipes =
+            ExecPipes::serve(&mut child, &self.spec, self.slot, &self.desk.meter, metadata);
+        let ended = self.wait(id, &mut child, &mut pipes, deadline).await;
         let (stdout, words) = pipes.ended().await;
         match ended {
             Some(exit) => End::Exited(exit, stdout, words),
@@ -281,8 +284,10 @@ impl ExecWorker {
         &mut self,
         id: DeliveryId,
         child: &mut Child,
+        pipes: &mut ExecPipes,
         mut deadline: Option<Instant>,
     ) -> Option<Exit> {
+        let mut flowing = std::pin::pin!(pipes.flow().fuse());
         let (mut overdue, mut stopping, mut asked, mut killed) = (false, false, false, false);
         // When the next harder word is due: first the signal, then the end.
         let mut limit = deadline;
@@ -308,6 +313,7 @@ impl ExecWorker {
                     let end = Instant::now() + self.spec.stop.grace.mul_f64(0.8);
                     limit = Some(limit.map_or(end, |limit| limit.min(end)));
                 }
+                () = &mut flowing, if !flowing.is_terminated() => {}
                 () = self.desk.turn() => {
                     // Another host may have the message by now.
                     let lost = self.spec.order == Order::Strict && !self.desk.ledger.is_held(id);

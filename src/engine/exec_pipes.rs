@@ -1,12 +1,14 @@
-//! The pipes of a process of `exec`, each served by a task of its own: whatever the process reads
-//! or writes first, nothing waits for anything else.
+//! The pipes of a process of `exec`. All of them are served at once: whatever the process reads or
+//! writes first, nothing waits for anything else.
 
+use std::pin::Pin;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::future::{MaybeDone, join, maybe_done};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio_util::task::AbortOnDropHandle;
 
-use super::child_log::{self, LastLines};
+use super::child_log::{self, FIRST_READ, LastLines, MOST_READ, roomier};
 use crate::model::{ConsumerName, ConsumerSpec};
 use crate::process::{Child, ChildInput, ChildOutput};
 use crate::telemetry::ConsumerMeter;
@@ -35,65 +37,86 @@ impl Stdout {
     }
 }
 
-/// The tasks that serve the pipes; they end when this is dropped.
+type Flow<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// What flows through the pipes, for as long as [`ExecPipes::flow`] or [`ExecPipes::ended`] is
+/// polled.
 pub(super) struct ExecPipes {
-    _feeding: [AbortOnDropHandle<()>; 2],
-    stderr: AbortOnDropHandle<()>,
-    stdout: AbortOnDropHandle<Stdout>,
+    /// Towards the process; none where it has all of it.
+    feeding: Option<Flow<()>>,
+    stdout: Pin<Box<MaybeDone<Flow<Stdout>>>>,
+    stderr: Pin<Box<MaybeDone<Flow<()>>>>,
     last_lines: LastLines,
     /// Whether the standard output is a reply, which must be whole.
     is_reply: bool,
 }
 
 impl ExecPipes {
-    /// Feeds a process its message, and takes what it writes. `metadata` is for the descriptor 3 of
-    /// a process that has one.
+    /// Feeds a process what it has not had yet of its message, and takes what it writes. `metadata`
+    /// is for the descriptor 3 of a process that has one.
     pub(super) fn serve(
         child: &mut Child,
         spec: &ConsumerSpec,
         worker: u16,
         meter: &ConsumerMeter,
-        body: Vec<u8>,
         metadata: Vec<u8>,
     ) -> Self {
         let last_lines = LastLines::default();
         let log =
             |source, stream, last| child_log::drain(source, stream, worker, meter.clone(), last);
-        let (stderr, stdout) = (child.stderr.take(), child.stdout.take());
-        let stdout = match stdout {
+        let (body, stdin) = (child.unwritten(), child.stdin.take());
+        let feeding: Option<Flow<()>> = match (stdin, child.metadata.take()) {
+            (None, None) => None,
+            (stdin, extra) => {
+                let both = join(feed(stdin, body), feed(extra, metadata.into()));
+                Some(Box::pin(async {
+                    both.await;
+                }))
+            }
+        };
+        let stdout: Flow<Stdout> = match child.stdout.take() {
             Some(stdout) if spec.reply_from_stdout => {
-                tokio::spawn(collect(stdout, spec.max_reply.get() as usize))
+                Box::pin(collect(stdout, spec.max_reply.get() as usize))
             }
             stdout => {
                 let log = log(stdout, "stdout", LastLines::default());
-                tokio::spawn(async move {
+                Box::pin(async {
                     log.await;
                     Stdout::Log
                 })
             }
         };
+        let stderr: Flow<()> = Box::pin(log(child.stderr.take(), "stderr", last_lines.clone()));
         Self {
-            _feeding: [
-                tokio::spawn(feed(child.stdin.take(), body)),
-                tokio::spawn(feed(child.metadata.take(), metadata)),
-            ]
-            .map(AbortOnDropHandle::new),
-            stderr: AbortOnDropHandle::new(tokio::spawn(log(stderr, "stderr", last_lines.clone()))),
-            stdout: AbortOnDropHandle::new(stdout),
+            feeding,
+            stdout: Box::pin(maybe_done(stdout)),
+            stderr: Box::pin(maybe_done(stderr)),
             last_lines,
             is_reply: spec.reply_from_stdout,
         }
     }
 
+    /// Serves them for as long as it is polled. Cancel-safe.
+    pub(super) async fn flow(&mut self) {
+        let Self { feeding, stdout, stderr, .. } = self;
+        let feeding = async {
+            if let Some(flow) = feeding {
+                flow.await;
+                *feeding = None;
+            }
+        };
+        let _ = join(feeding, join(stdout.as_mut(), stderr.as_mut())).await;
+    }
+
     /// What the process, which has ended, wrote to its standard output, and its last lines on
     /// standard error.
-    pub(super) async fn ended(self) -> (Stdout, String) {
-        let stdout = tokio::time::timeout(LAST_WORDS, self.stdout).await;
-        let _ = tokio::time::timeout(LAST_WORDS, self.stderr).await;
-        let stdout = match stdout {
-            Ok(Ok(stdout)) => stdout,
-            _ if !self.is_reply => Stdout::Log,
-            _ => Stdout::Unusable(
+    pub(super) async fn ended(mut self) -> (Stdout, String) {
+        let both = join(self.stdout.as_mut(), self.stderr.as_mut());
+        let _ = tokio::time::timeout(LAST_WORDS, both).await;
+        let stdout = match self.stdout.as_mut().take_output() {
+            Some(stdout) => stdout,
+            None if !self.is_reply => Stdout::Log,
+            None => Stdout::Unusable(
                 "its standard output has not ended with it: another process holds it open".into(),
             ),
         };
@@ -102,7 +125,7 @@ impl ExecPipes {
 }
 
 /// A process may end without reading its input; its exit code is what counts.
-async fn feed(pipe: Option<ChildInput>, bytes: Vec<u8>) {
+async fn feed(pipe: Option<ChildInput>, bytes: Bytes) {
     if let Some(mut pipe) = pipe {
         let _ = pipe.write_all(&bytes).await;
     }
@@ -111,7 +134,7 @@ async fn feed(pipe: Option<ChildInput>, bytes: Vec<u8>) {
 /// Reads everything and keeps it, up to so many bytes.
 async fn collect(mut source: ChildOutput, most: usize) -> Stdout {
     let mut kept = Vec::new();
-    let mut buffer = vec![0; 16 * 1024];
+    let mut buffer = vec![0; FIRST_READ];
     let mut length = 0_usize;
     loop {
         match source.read(&mut buffer).await {
@@ -120,6 +143,7 @@ async fn collect(mut source: ChildOutput, most: usize) -> Stdout {
                 length = length.saturating_add(read);
                 let room = most.saturating_sub(kept.len());
                 kept.extend_from_slice(&buffer[..read.min(room)]);
+                roomier(&mut buffer, read, MOST_READ);
             }
             Err(error) => {
                 return Stdout::Unusable(format!("its standard output cannot be read: {error}"));

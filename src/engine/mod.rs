@@ -53,6 +53,7 @@ mod context;
 mod conversation;
 mod crew;
 mod deadlines;
+mod dedupe;
 mod desk;
 mod exec;
 mod exec_pipes;

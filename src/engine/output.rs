@@ -44,7 +44,10 @@ impl Desk {
 
     /// Settles the message as the publishing went.
     pub(super) fn published(&mut self, done: Published) {
-        let Published { id, kept, outcome } = done;
+        let Published { id, mut kept, outcome } = done;
+        if let (Ok(()), Some(claimed)) = (&outcome, kept.claimed.take()) {
+            claimed.acked();
+        }
         // Where its channel is gone, the broker delivers the message again, and that delivery is
         // what fails or succeeds.
         if self.ledger.epoch() != Some(id.epoch) {
@@ -73,7 +76,8 @@ async fn publish_all(publisher: &Publisher, publications: Vec<Publication>) -> R
             format!("exchange `{exchange}` with key `{key}`")
         };
         let Content { body, properties } = content;
-        let message = Outgoing { exchange, routing_key, properties, body, grows: false };
+        let message =
+            Outgoing { exchange, routing_key, properties, body: body.into(), grows: false };
         publisher
             .publish(message)
             .await

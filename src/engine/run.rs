@@ -1,8 +1,11 @@
 //! The engine's own task.
 
+mod reading;
 mod topology;
 
-use std::sync::Arc;
+use self::reading::{read, warn};
+
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc};
@@ -18,6 +21,8 @@ use super::keeper::{FleetOutcome, Keeper};
 use super::reconcile::{Reconciled, Shortfall};
 use super::requests::{EngineRequest, ReloadOutcome, Waiting};
 use super::seat::Seat;
+
+use crate::broker::Lock;
 use crate::broker::amqp::{Dialling, Link, LinkPool, Publisher};
 use crate::files::{LoadError, Loaded, Watched, Watcher};
 use crate::model::{BrokerSpec, Desired};
@@ -31,16 +36,16 @@ const AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 /// The same while it is there and refuses us: more attempts will not mend a password.
 const REFUSED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
 
+/// How long after a change that was brought about without a look the look comes: others may see it
+/// a moment later than this supervisor, and a second change may follow the first.
+const AFTERWARDS: Duration = Duration::from_secs(1);
+
 /// The shortest time between two looks at the broker that workers ask for.
 const ASKED: Duration = Duration::from_secs(2);
 
 /// How long consumers wait for another supervisor to make their queue anew. It may never: its files
 /// may be others.
 const ELSEWHERE: Duration = Duration::from_mins(1);
-
-/// How often the files are read again in a row because they name others. The watcher notices what
-/// changes after that.
-const READINGS: u32 = 4;
 
 /// How long the connections may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(4);
@@ -111,6 +116,9 @@ pub struct Engine {
     current: Option<Loaded>,
     /// What is to be, once the broker can be reached.
     pending: Option<Loaded>,
+    /// The lock under which the last look found, or left, the broker as what is in force says. None
+    /// where it did not, or where somebody misses something since.
+    found_under: Weak<Lock>,
     /// Requests of workers to look at the broker.
     asked: (mpsc::Sender<()>, mpsc::Receiver<()>),
     /// Why the broker is waited for, as logged last.
@@ -157,6 +165,7 @@ impl Engine {
             links_tasks: TaskTracker::new(),
             current: None,
             pending: Some(loaded),
+            found_under: Weak::new(),
             asked: mpsc::channel(1),
             waiting_for: String::new(),
             paused: false,
@@ -190,7 +199,10 @@ impl Engine {
                 };
                 look = tokio::time::Instant::now() + next.desired.reconcile.interval;
                 match done {
-                    Progress::Done => {
+                    Progress::Done { looked } => {
+                        if !looked {
+                            look = tokio::time::Instant::now() + AFTERWARDS;
+                        }
                         soon.reset();
                         late.reset();
                         self.waiting_for.clear();
@@ -250,7 +262,10 @@ impl Engine {
                         None => std::future::pending().await,
                     }
                 } => look = tokio::time::Instant::now(),
-                Some(()) = asked.recv() => look = look.min(tokio::time::Instant::now() + ASKED),
+                Some(()) = asked.recv() => {
+                    self.found_under = Weak::new();
+                    look = look.min(tokio::time::Instant::now() + ASKED);
+                }
                 () = tokio::time::sleep_until(look) => {
                     if self.pending.is_none() {
                         let pause = tokio::select! {
@@ -300,6 +315,10 @@ impl Engine {
     /// Makes the broker and the processes as the files say.
     async fn bring_about(&mut self, next: &Loaded) -> Progress {
         let first = self.current.is_none();
+        if let Some(topology) = self.extend(&next.desired).await {
+            self.go_over(next, format!("reloaded: {topology}")).await;
+            return Progress::Done { looked: false };
+        }
         let topology = match self.reconcile(next).await {
             Ok(reconciled) => self.looked(&reconciled, &next.desired, first),
             Err(Shortfall::Unreachable { why, hint, refused }) => {
@@ -329,12 +348,17 @@ impl Engine {
                 return Progress::Refused;
             }
         };
+        let what = if first { "started" } else { "reloaded" };
+        self.go_over(next, format!("{what}: {topology}")).await;
+        Progress::Done { looked: true }
+    }
+
+    /// Has the consumers follow what is now the topology.
+    async fn go_over(&mut self, next: &Loaded, what: String) {
         self.paused = false;
         let renewed = self.link(&next.desired);
-        let what = if first { "started" } else { "reloaded" };
-        let change = self.follow(&next.desired, renewed, format!("{what}: {topology}")).await;
+        let change = self.follow(&next.desired, renewed, what).await;
         self.waiting.changing(change);
-        Progress::Done
     }
 
     /// Says what became of a start or a reload, once it is known of every consumer.
@@ -454,35 +478,14 @@ impl Engine {
     }
 }
 
-/// Reads the files, and has the watcher follow those that were read. Where one of them was not
-/// followed before, it may have changed between the two, so everything is read once more.
-fn read(load: &Loader, watcher: &mut Option<Watcher>) -> Result<Loaded, LoadError> {
-    let mut outcome = load();
-    for _ in 0..READINGS {
-        let watched = match &outcome {
-            Ok(loaded) => loaded.watched.clone(),
-            Err(error) => error.watched.clone(),
-        };
-        if !watcher.as_mut().is_some_and(|watcher| watcher.set_watched(watched)) {
-            break;
-        }
-        outcome = load();
-    }
-    outcome
-}
-
 enum Progress {
-    Done,
+    /// It is in force; whether the broker was looked at for it.
+    Done {
+        looked: bool,
+    },
     Refused,
     /// The broker cannot be reached, or refuses to let us in.
     Later {
         refused: bool,
     },
-}
-
-fn warn(loaded: &Loaded) {
-    let text = loaded.sources.render(&loaded.warnings, false);
-    if !text.is_empty() {
-        tracing::warn!(detail = text, "the files can be mended");
-    }
 }

@@ -61,6 +61,14 @@ impl Seat {
         (&self.of.0, &self.of.1) == (&desired.broker, &desired.stack)
     }
 
+    /// The lock of the stack, where this supervisor has it now.
+    pub(super) fn lock(&self) -> Option<Arc<Lock>> {
+        match &*self.standing.borrow() {
+            Standing::Holds(lock) => Some(lock.clone()),
+            _ => None,
+        }
+    }
+
     /// Waits until it is decided who applies.
     pub(super) async fn decided(&mut self) -> Standing {
         let decided = |standing: &Standing| !matches!(standing, Standing::Undecided);

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use amq_protocol::protocol::BasicProperties;
+use bytes::Bytes;
 
 /// The generation of a worker's channel. Delivery tags start again at 1 on every new channel, so a
 /// tag means something only together with the epoch it was given in.
@@ -36,8 +37,8 @@ pub struct Delivery {
     pub routing_key: String,
     /// Its properties, headers among them.
     pub properties: BasicProperties,
-    /// Its body.
-    pub body: Vec<u8>,
+    /// Its body. A copy is the same bytes.
+    pub body: Bytes,
 }
 
 /// The headers that Warrener writes. No `x-` prefix: since RabbitMQ 4.0 the broker ignores what a

@@ -8,6 +8,7 @@
 //! declares any more is deleted where that was agreed to and hurts nobody, and what another stack
 //! owns is a conflict. Nothing that is not in the stack's ledger is ever deleted.
 
+mod additions;
 mod approved;
 mod change;
 mod compare;
@@ -29,6 +30,8 @@ mod settings;
 mod text;
 
 #[cfg(test)]
+mod additions_tests;
+#[cfg(test)]
 mod convergence_tests;
 #[cfg(test)]
 mod memory_tests;
@@ -41,6 +44,7 @@ mod settings_tests;
 #[cfg(test)]
 mod tests;
 
+pub use additions::Additions;
 pub use approved::{Approved, Plan, Refused, Summary};
 pub use change::{Action, Change, Difference, ORDER, PHASES, Target};
 pub use compare::{exchange_is_as_declared, queue_is_as_declared};

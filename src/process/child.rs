@@ -1,17 +1,22 @@
 //! A running child: its pipes, its end, its group.
 
+#![expect(unsafe_code, reason = "tokio takes a promise for each descriptor that it watches")]
+
 use std::fmt;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::mpsc;
 
+use bytes::Bytes;
 use nix::sys::signal::Signal as Named;
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, waitid,
 };
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe;
-use tokio::signal::unix::{self, SignalKind};
 
-use super::family::Mark;
+use super::family::{Family, Mark};
 use super::spawner::{Fd3, Order};
 use crate::model::StopSignal;
 
@@ -53,7 +58,7 @@ pub type ChildOutput = pipe::Receiver;
 pub struct Child {
     /// Process id, which is also the id of its group.
     pub pid: u32,
-    /// Where it reads; dropping it is the end of its input.
+    /// Where it reads; dropping it is the end of its input. None where it has had all of it.
     pub stdin: Option<ChildInput>,
     /// What it writes. From a terminal, its end is an error.
     pub stdout: Option<ChildOutput>,
@@ -63,33 +68,40 @@ pub struct Child {
     pub replies: Option<ChildOutput>,
     /// What it reads from its descriptor 3, where it was started with [`Fd3::Metadata`].
     pub metadata: Option<ChildInput>,
+    unwritten: Bytes,
     leader: Leader,
-    sigchld: unix::Signal,
+    /// Readable from its end on.
+    ended: AsyncFd<OwnedFd>,
 }
 
 impl Child {
-    /// Takes over a child that was just spawned. Must be called within a runtime.
-    pub(super) fn new(leader: Leader, pipes: Pipes) -> io::Result<Self> {
+    /// Takes over a child that was just started. Must be called within a runtime.
+    pub(super) fn new(leader: Leader, ended: OwnedFd, pipes: Pipes) -> io::Result<Self> {
         let (mut replies, mut metadata) = (None, None);
         match pipes.fd3 {
-            Some((Fd3::Replies, pipe)) => replies = Some(ChildOutput::from_owned_fd(pipe)?),
-            Some((Fd3::Metadata, pipe)) => metadata = Some(ChildInput::from_owned_fd(pipe)?),
+            Some((Fd3::Replies, pipe)) => replies = Some(output(pipe)?),
+            Some((Fd3::Metadata, pipe)) => metadata = Some(input(pipe)?),
             None => {}
         }
+        // SAFETY: an owned descriptor stays open for as long as it is owned, and is always the same.
+        let ended = unsafe { AsyncFd::register_with_interest(ended, Interest::READABLE) }?;
         Ok(Self {
             pid: leader.pid.as_raw_nonzero().get().unsigned_abs(),
-            stdin: Some(ChildInput::from_owned_fd(pipes.stdin)?),
-            stdout: Some(match pipes.stdout {
-                Output::Pipe(pipe) => ChildOutput::from_owned_fd(pipe)?,
-                Output::Terminal(terminal) => ChildOutput::from_owned_fd_unchecked(terminal)?,
-            }),
-            stderr: Some(ChildOutput::from_owned_fd(pipes.stderr)?),
+            stdin: pipes.stdin.map(input).transpose()?,
+            unwritten: pipes.unwritten,
+            stdout: Some(output(pipes.stdout)?),
+            stderr: Some(output(pipes.stderr)?),
             replies,
             metadata,
-            // From here on no end is missed: one that came before is seen by the first look.
-            sigchld: unix::signal(SignalKind::child())?,
+            ended,
             leader,
         })
+    }
+
+    /// What of an [`Input::Whole`](super::Input::Whole) its pipe could not hold: it is to be written
+    /// to its stdin.
+    pub fn unwritten(&mut self) -> Bytes {
+        std::mem::take(&mut self.unwritten)
     }
 
     /// Waits until the child has ended, kills what is left of its group and frees its process id.
@@ -103,8 +115,11 @@ impl Child {
             if let Some(exit) = self.leader.poll() {
                 return exit;
             }
-            // One signal may stand for several children, so each looks after its own.
-            self.sigchld.recv().await;
+            match self.ended.readable().await {
+                Ok(mut ready) => ready.clear_ready(),
+                // The runtime is ending, and everyone who waits with it.
+                Err(_) => std::future::pending().await,
+            }
         }
     }
 
@@ -126,23 +141,26 @@ impl Child {
     }
 }
 
-/// Our end of a child's standard output. A terminal is read like a pipe, but for its end, which is
-/// an error.
-#[derive(Debug)]
-pub(super) enum Output {
-    Pipe(std::os::fd::OwnedFd),
-    /// It does not block already.
-    Terminal(std::os::fd::OwnedFd),
-}
-
-/// Our ends of a child's files.
+/// Our ends of a child's files. None of them blocks.
 #[derive(Debug)]
 pub(super) struct Pipes {
-    pub(super) stdin: std::os::fd::OwnedFd,
-    pub(super) stdout: Output,
-    pub(super) stderr: std::os::fd::OwnedFd,
+    /// None where the child has had all of its input.
+    pub(super) stdin: Option<OwnedFd>,
+    /// What is still to be written there.
+    pub(super) unwritten: Bytes,
+    /// A pipe or a terminal, which is read like a pipe, but for its end, which is an error.
+    pub(super) stdout: OwnedFd,
+    pub(super) stderr: OwnedFd,
     /// Of the pipe that the child has as its descriptor 3.
-    pub(super) fd3: Option<(Fd3, std::os::fd::OwnedFd)>,
+    pub(super) fd3: Option<(Fd3, OwnedFd)>,
+}
+
+fn input(pipe: OwnedFd) -> io::Result<ChildInput> {
+    ChildInput::from_owned_fd_unchecked(pipe)
+}
+
+fn output(pipe: OwnedFd) -> io::Result<ChildOutput> {
+    ChildOutput::from_owned_fd_unchecked(pipe)
 }
 
 /// The right to signal and to reap one process group. As long as the leader is not reaped, its id
@@ -165,7 +183,10 @@ impl Leader {
     fn poll(&mut self) -> Option<Exit> {
         if self.exit.is_none() {
             self.exit = reap(self.pid);
-            if let (Some(_), Some(mark)) = (self.exit, self.mark) {
+            // What is left of it has fallen to this process by now.
+            if let (Some(_), Some(mark)) = (self.exit, self.mark)
+                && Family::has_adopted()
+            {
                 // Without the thread, the guardian looks for them.
                 let _ = self.orders.send(Order::Clear(mark));
             }

@@ -7,8 +7,9 @@
 //! `/proc/PID/limits`.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -65,6 +66,8 @@ pub(super) struct Family {
     marks: bool,
     /// Its end is what the guardian waits for.
     _guarded: guardian::Guarded,
+    /// Those that this process has adopted, as the kernel lists them; none where it does not.
+    adopted: Option<File>,
     /// Held while children are looked at and reaped, so that no number is taken for another.
     looking: Mutex<()>,
 }
@@ -96,7 +99,9 @@ impl Family {
         // Before this process adopts anyone, so that the guardian falls to another.
         let guarded = guardian::start(number)?;
         set_child_subreaper(Some(getpid()))?;
+        let us = getpid().as_raw_nonzero();
         Ok(FAMILY.get_or_init(|| Self {
+            adopted: File::open(format!("/proc/self/task/{us}/children")).ok(),
             number,
             next: AtomicU64::new(0),
             marks: getrlimit(Resource::Locks).maximum.is_none(),
@@ -121,7 +126,7 @@ impl Family {
     pub(super) fn look(&self, ended: &BTreeSet<Mark>, strangers: bool) -> Look {
         let _looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
         let mut look = Look::Nobody;
-        for pid in adopted() {
+        for pid in self.adopted() {
             if look == Look::Nobody {
                 look = Look::Others;
             }
@@ -136,13 +141,27 @@ impl Family {
         }
         look
     }
-}
 
-/// The processes that fell to this one when their parents ended. They fall to its first thread,
-/// while those that the spawner starts belong to the spawner's.
-fn adopted() -> Vec<Pid> {
-    let us = getpid().as_raw_nonzero();
-    // Where the kernel does not tell, the guardian still looks when all is over.
-    let list = fs::read_to_string(format!("/proc/self/task/{us}/children")).unwrap_or_default();
-    list.split_ascii_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
+    /// Whether there is anybody whom [`look`](Self::look) would see: hardly ever, and far cheaper
+    /// to ask.
+    pub(super) fn has_adopted() -> bool {
+        let list = FAMILY.get().and_then(|family| family.adopted.as_ref());
+        // Where nobody can tell, there may be somebody.
+        list.is_none_or(|list| !matches!(list.read_at(&mut [0; 8], 0), Ok(0)))
+    }
+
+    /// The processes that fell to this one when their parents ended. They fall to its first thread,
+    /// while those that the spawner starts belong to the spawner's.
+    fn adopted(&self) -> Vec<Pid> {
+        // Where the kernel does not tell, the guardian still looks when all is over.
+        let Some(list) = &self.adopted else { return Vec::new() };
+        let mut text = vec![0; 4096];
+        let mut length = 0;
+        while let Ok(read @ 1..) = list.read_at(&mut text[length..], length as u64) {
+            length += read;
+            text.resize(length + 4096, 0);
+        }
+        let text = String::from_utf8_lossy(&text[..length]);
+        text.split_ascii_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
+    }
 }

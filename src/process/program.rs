@@ -14,7 +14,7 @@ use super::identity::find_account;
 use crate::model::{ConsumerSpec, Program};
 
 /// Where programs are looked for when there is no `PATH`.
-const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+pub(super) const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// As much of the first line of a script as the kernel reads.
 const FIRST_LINE: u64 = 256;

@@ -6,34 +6,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use rustix::io::{Errno, fcntl_dupfd_cloexec};
-use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
+use bytes::Bytes;
 use rustix::process::Pid;
-use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
-use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use tokio::sync::oneshot;
 
-use super::child::{Child, Leader, Output, Pipes, reap};
+use super::child::{Child, Leader, Pipes, reap};
 use super::family::{Family, Look, Mark};
 use super::identity::{Accounts, NoAccount};
-use super::prelude::Prelude;
-use super::{environment, limits, prelude};
+use super::launch::Stack;
+use super::prelude;
+use super::start::start_child;
 use crate::model::{Confinement, ConsumerSpec, Program, Replies};
 
-/// How much of its input lies ready for a child while it works. The kernel's own 64 KiB hold a few
-/// messages; beyond 64 MiB for all pipes of a user it gives out crippled ones.
-const STDIN_PIPE: usize = 256 * 1024;
-
-/// How often a killed process that nobody waits for is looked at.
-const REAP_PAUSE: Duration = Duration::from_millis(20);
+/// How soon a killed process that nobody waits for is looked at again, first and at last. Most are
+/// gone within a moment; one that is stuck in the kernel may be for ever.
+const REAP_PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
 /// How often this process looks for dead ones that have fallen to it from elsewhere.
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
@@ -57,6 +50,18 @@ pub struct SpawnRequest {
     pub terminal: bool,
     /// What it finds as its descriptor 3; `None` for nothing.
     pub fd3: Option<Fd3>,
+    /// What it reads from its standard input.
+    pub input: Input,
+}
+
+/// What a child reads from its standard input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Whatever is written to [`Child::stdin`].
+    Open,
+    /// This, and then its end. What its pipe holds of it lies ready when the child begins; for the
+    /// rest, see [`Child::unwritten`].
+    Whole(Bytes),
 }
 
 /// A pipe beside the standard ones, which the child finds as its descriptor 3.
@@ -89,6 +94,7 @@ impl SpawnRequest {
             confinement: spec.confinement.clone(),
             terminal: spec.replies == Replies::Terminal,
             fd3,
+            input: Input::Open,
         }
     }
 }
@@ -156,9 +162,18 @@ pub(super) enum Order {
 #[derive(Debug)]
 pub(super) struct Start {
     request: SpawnRequest,
-    answer: oneshot::Sender<Result<(Leader, Pipes), SpawnError>>,
+    answer: oneshot::Sender<Result<Started, SpawnError>>,
     /// For the child, see [`Leader`].
     orders: mpsc::Sender<Order>,
+}
+
+/// A child that was started. Dropping it kills it.
+#[derive(Debug)]
+struct Started {
+    leader: Leader,
+    /// Readable from its end on.
+    ended: OwnedFd,
+    pipes: Pipes,
 }
 
 /// Starts children.
@@ -194,8 +209,8 @@ impl Spawner {
         let orders = self.orders.clone();
         let start = Box::new(Start { request, answer, orders });
         self.orders.send(Order::Spawn(start)).map_err(|_| SpawnError::Gone)?;
-        let (leader, pipes) = answered.await.map_err(|_| SpawnError::Gone)??;
-        Child::new(leader, pipes).map_err(SpawnError::Pipes)
+        let Started { leader, ended, pipes } = answered.await.map_err(|_| SpawnError::Gone)??;
+        Child::new(leader, ended, pipes).map_err(SpawnError::Pipes)
     }
 }
 
@@ -204,33 +219,44 @@ struct Nursery {
     family: &'static Family,
     alone: bool,
     accounts: Accounts,
+    stack: Stack,
     /// Killed, and to be reaped.
     dropped: Vec<(Pid, Option<Mark>)>,
     /// Ended, and to be cleared up after, until that time.
     ended: BTreeMap<Mark, Instant>,
     /// When it last looked for who is dead or should be.
     looked: Instant,
+    /// Until it looks again whether somebody is gone by now.
+    pause: Duration,
 }
 
 impl Nursery {
     fn new(family: &'static Family, alone: bool) -> Self {
         let (dropped, ended) = (Vec::new(), BTreeMap::new());
         let looked = Instant::now();
-        Self { family, alone, accounts: Accounts::default(), dropped, ended, looked }
+        let (accounts, stack) = (Accounts::default(), Stack::new());
+        Self { family, alone, accounts, stack, dropped, ended, looked, pause: REAP_PAUSE.0 }
     }
 
     /// Carries out orders until nobody is left to give any.
     fn serve(mut self, inbox: &mpsc::Receiver<Order>) {
         loop {
             let idle = self.dropped.is_empty() && self.ended.is_empty();
-            match inbox.recv_timeout(if idle { LOOK_PAUSE } else { REAP_PAUSE }) {
+            match inbox.recv_timeout(if idle { LOOK_PAUSE } else { self.pause }) {
                 Ok(order) => self.carry_out(order),
-                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Timeout) => self.wait_longer(),
                 Err(mpsc::RecvTimeoutError::Disconnected) if idle => return,
-                Err(mpsc::RecvTimeoutError::Disconnected) => thread::sleep(REAP_PAUSE),
+                Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    thread::sleep(self.pause);
+                    self.wait_longer();
+                }
             }
             self.clear();
         }
+    }
+
+    fn wait_longer(&mut self) {
+        self.pause = (self.pause * 2).min(REAP_PAUSE.1);
     }
 
     fn carry_out(&mut self, order: Order) {
@@ -239,15 +265,24 @@ impl Nursery {
                 let Start { request, answer, orders } = *start;
                 let mark = self.family.mark();
                 // What nobody waits for any more is killed by being dropped here.
-                let _ = answer.send(spawn(&request, mark, &mut self.accounts, orders));
+                let started = start_child(&request, mark, &mut self.accounts, &mut self.stack);
+                let _ = answer.send(started.map(|(launched, pipes)| Started {
+                    leader: Leader::new(launched.pid, mark, orders),
+                    ended: launched.ended,
+                    pipes,
+                }));
             }
-            Order::Reap(pid, mark) => self.dropped.push((pid, mark)),
+            Order::Reap(pid, mark) => {
+                self.dropped.push((pid, mark));
+                self.pause = REAP_PAUSE.0;
+            }
             Order::Clear(mark) => self.expect_end(mark),
         }
     }
 
     fn expect_end(&mut self, mark: Mark) {
         self.ended.insert(mark, Instant::now() + CLEAR_PATIENCE);
+        self.pause = REAP_PAUSE.0;
     }
 
     /// Reaps who is dead, and ends who should be.
@@ -275,7 +310,7 @@ impl Nursery {
             Look::Others => {
                 let now = Instant::now();
                 for at in self.ended.values_mut() {
-                    *at = if *at > now + REAP_PAUSE { now + REAP_PAUSE } else { *at };
+                    *at = (*at).min(now + REAP_PAUSE.0);
                 }
                 self.ended.retain(|_, at| *at > now);
             }
@@ -285,122 +320,4 @@ impl Nursery {
             }
         }
     }
-}
-
-/// Both ends of a terminal that changes nothing on the way: ours, which does not block, and the
-/// child's.
-fn pseudo_terminal() -> rustix::io::Result<(OwnedFd, OwnedFd)> {
-    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-    let ours = openpt(flags)?;
-    grantpt(&ours)?;
-    unlockpt(&ours)?;
-    let theirs = ioctl_tiocgptpeer(&ours, flags)?;
-    let mut settings = tcgetattr(&theirs)?;
-    settings.make_raw();
-    tcsetattr(&theirs, OptionalActions::Now, &settings)?;
-    fcntl_setfl(&ours, fcntl_getfl(&ours)? | OFlags::NONBLOCK)?;
-    Ok((ours, theirs))
-}
-
-/// Both ends of a pipe, of which the child gets one as its descriptor 3.
-struct Extra {
-    ours: OwnedFd,
-    theirs: OwnedFd,
-}
-
-fn extra_pipe(fd3: Fd3) -> rustix::io::Result<Extra> {
-    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
-    let (ours, theirs) = match fd3 {
-        Fd3::Replies => (reader, writer),
-        Fd3::Metadata => (writer, reader),
-    };
-    // If 3 is free, the child's end is 3 in this process as well. Otherwise the pipe by which the
-    // child tells of a failed exec could be given that number, and the prelude would close it.
-    Ok(Extra { ours, theirs: fcntl_dupfd_cloexec(theirs, 3)? })
-}
-
-fn spawn(
-    request: &SpawnRequest,
-    mark: Option<Mark>,
-    accounts: &mut Accounts,
-    orders: mpsc::Sender<Order>,
-) -> Result<(Leader, Pipes), SpawnError> {
-    let confinement = &request.confinement;
-    let account = accounts.find(confinement)?;
-    let (program, arguments): (&str, &[String]) = match &request.program {
-        Program::Shell(_) => ("/bin/sh", &[]),
-        Program::Command(words) => match words.split_first() {
-            Some((program, arguments)) => (program, arguments),
-            None => ("", &[]),
-        },
-    };
-    let mut command = Command::new(program);
-    command.args(arguments);
-    if let Program::Shell(text) = &request.program {
-        command.arg("-c").arg(text);
-    }
-    command
-        .env_clear()
-        .envs(environment::passed(&confinement.env_pass))
-        .envs(account.env)
-        .envs(&request.env)
-        .current_dir(&request.cwd)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let refused = |error| SpawnError::Refused {
-        program: program.to_owned(),
-        cwd: request.cwd.clone(),
-        error,
-    };
-    let extra = request.fd3.map(extra_pipe).transpose().map_err(|e| refused(e.into()))?;
-    let limits = limits::limits(&confinement.limits);
-    let too_high = limits::too_high(&limits);
-    let stranger = account.identity.is_some();
-    let given = Prelude {
-        extra: extra.as_ref().map(|extra| extra.theirs.as_raw_fd()),
-        mark,
-        identity: account.identity,
-        limits,
-        umask: confinement.umask,
-        no_new_privs: confinement.no_new_privs,
-    };
-    prelude::prepare(&mut command, given);
-    let mut screen = None;
-    if request.terminal {
-        let (ours, theirs) = pseudo_terminal().map_err(|e| refused(e.into()))?;
-        command.stdout(theirs);
-        screen = Some(ours);
-    }
-    let spawned = command.spawn();
-    // It holds our copies of the child's ends, without which the child's are the last.
-    drop(command);
-    let mut child = spawned.map_err(|error| {
-        // A right is missing, rather than the permission for a file.
-        let denied = error.raw_os_error() == Some(Errno::PERM.raw_os_error());
-        match too_high {
-            Some((key, most)) if denied => {
-                SpawnError::Limit { program: program.to_owned(), key, most }
-            }
-            None if denied && stranger => {
-                SpawnError::Identity { program: program.to_owned(), error }
-            }
-            _ => refused(error),
-        }
-    })?;
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let leader = Leader::new(pid.expect("a process id is a positive `pid_t`"), mark, orders);
-    let missing = || SpawnError::Pipes(io::Error::other("a pipe is missing"));
-    let pipes = Pipes {
-        stdin: OwnedFd::from(child.stdin.take().ok_or_else(missing)?),
-        stdout: match screen {
-            Some(screen) => Output::Terminal(screen),
-            None => Output::Pipe(child.stdout.take().ok_or_else(missing)?.into()),
-        },
-        stderr: OwnedFd::from(child.stderr.take().ok_or_else(missing)?),
-        fd3: request.fd3.zip(extra.map(|extra| extra.ours)),
-    };
-    // Where the limit of the user is reached, the usual size does as well.
-    let _ = fcntl_setpipe_size(&pipes.stdin, STDIN_PIPE);
-    Ok((leader, pipes))
 }

@@ -6,6 +6,7 @@
 mod backoff;
 mod breaker;
 mod canary;
+mod dedupe;
 mod disposition;
 mod evidence;
 mod gate;
@@ -23,6 +24,7 @@ mod tests;
 pub use backoff::Backoff;
 pub use breaker::{Breaker, BreakerEffect, BreakerEvent, BreakerState};
 pub use canary::{Judgement, Sample, judge};
+pub use dedupe::{Claim, Seen};
 pub use disposition::{DeadLetterRoute, Disposition, Failure, Wish, dispose};
 pub use gate::{Gate, Leave, Miss};
 pub use lifecycle::{Effect, Event, Lifecycle, State};

@@ -2,6 +2,7 @@
 
 mod breaker;
 mod canary;
+mod dedupe;
 mod disposition;
 mod gate;
 mod lifecycle;

@@ -2,6 +2,7 @@
 //! of contents.
 
 mod access;
+mod asking;
 mod auto;
 mod bad_input;
 mod broker_limits;
@@ -11,6 +12,7 @@ mod children;
 mod confined;
 mod control;
 mod convergence;
+mod dedupe;
 mod dev;
 mod docs;
 mod effects;

@@ -15,7 +15,7 @@ use std::time::Duration;
 use insta::assert_snapshot;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use warrener::model::{Confinement, Program, StopSignal};
-use warrener::process::{Child, Exit, SpawnError, SpawnRequest, Spawner, find_program};
+use warrener::process::{Child, Exit, Input, SpawnError, SpawnRequest, Spawner, find_program};
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -44,6 +44,7 @@ fn request(program: Program) -> SpawnRequest {
         confinement: Confinement::default(),
         terminal: false,
         fd3: None,
+        input: Input::Open,
     }
 }
 

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::symlink;
 
+use lapin::options::{BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::types::FieldTable;
 use nix::sys::signal::Signal;
 
 use crate::support::broker::{amqp_url, fresh_vhost, management_url};
@@ -176,6 +178,81 @@ async fn a_conflict_with_the_broker_refuses_the_whole_change() {
     works(&supervisor, &outside, "a").await;
     assert_eq!(supervisor.children(), before);
     assert_eq!(outside.depth("b").await, None, "part of a refused change was made");
+}
+
+/// A stack that consumes nothing, with these lines more.
+fn topology(url: &str, queues: &str, more: &str) -> String {
+    let management = management_url();
+    format!(
+        "stack: test\nbroker: {{ url: \"{url}\", management: \"{management}\" }}\n\
+         exchanges:\n  orders: {{ type: topic }}\nqueues:\n  other: {{}}\n{queues}{more}"
+    )
+}
+
+/// What is new is there before anybody has looked at the rest: what has gone meanwhile from the rest
+/// is found gone, and mended, by the look that follows.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_new_does_not_wait_for_a_look_at_the_rest() {
+    let vhost = fresh_vhost();
+    let url = amqp_url(&vhost);
+    let mut supervisor = Supervisor::prepare();
+    supervisor.write("stack.yaml", &topology(&url, "", ""));
+    supervisor.start();
+    supervisor.wait_for("started: topology: 2 created");
+    let outside = Outside::connect(&url).await;
+    let deleted = outside.channel.queue_delete("other".into(), QueueDeleteOptions::default());
+    deleted.await.expect("deletes");
+
+    let mail = "  mail: { bind: [{ exchange: orders, key: mail }] }\n";
+    let more = "consumers:\n  mail: { queue: mail, command: [sed, -u, s/.*/ack/], protocol: lines, discard: true }\n";
+    supervisor.write("stack.yaml", &topology(&url, mail, more));
+    supervisor.wait_for("reloaded: topology: 2 created, 0 updated; consumers: 1 started");
+    supervisor.wait_for("the broker had drifted: topology: 1 created");
+    assert_eq!(outside.depth("other").await, Some(0));
+    let publish = outside.channel.basic_publish(
+        "orders".into(),
+        "mail".into(),
+        BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() },
+        b"ack",
+        lapin::BasicProperties::default(),
+    );
+    let confirmed = publish.await.expect("publishes").await.expect("is confirmed");
+    assert!(confirmed.is_ack() && confirmed.take_message().is_none(), "nothing is bound");
+
+    // It is owned like what a plan creates: pruned when no file has it any more.
+    outside.wait_for_depth("mail", 0, PATIENCE).await;
+    supervisor.write("stack.yaml", &topology(&url, mail, ""));
+    supervisor.wait_for("its process ended");
+    outside.wait_for_consumers("mail", 0, PATIENCE).await;
+    supervisor.write("stack.yaml", &(topology(&url, "", "") + "reconcile: { prune: true }\n"));
+    supervisor.wait_for("2 deleted");
+    assert_eq!(outside.depth("mail").await, None);
+}
+
+/// What is there already takes a look, and where it is not as declared, nothing at all is done.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_new_in_the_file_alone_is_looked_at_first() {
+    let vhost = fresh_vhost();
+    let url = amqp_url(&vhost);
+    let mut supervisor = Supervisor::prepare();
+    supervisor.write("stack.yaml", &topology(&url, "", ""));
+    supervisor.start();
+    supervisor.wait_for("started: topology: 2 created");
+    let outside = Outside::connect(&url).await;
+    for (queue, durable) in [("same", true), ("another", false)] {
+        let options = QueueDeclareOptions { durable, ..QueueDeclareOptions::default() };
+        let declared = outside.channel.queue_declare(queue.into(), options, FieldTable::default());
+        declared.await.expect("declares");
+    }
+
+    supervisor.write("stack.yaml", &topology(&url, "  same: {}\n  new: {}\n", ""));
+    supervisor.wait_for("reloaded: topology: 1 created, 0 updated");
+    supervisor.write(
+        "stack.yaml",
+        &topology(&url, "  same: {}\n  new: {}\n  another: {}\n  newer: {}\n", ""),
+    );
+    supervisor.wait_for("the change is refused; everything goes on as it is");
+    assert_eq!(outside.depth("newer").await, None, "part of a refused change was made");
 }
 
 /// What stands half written for a moment may be valid and mean something else: here, a consumer

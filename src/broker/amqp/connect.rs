@@ -28,6 +28,11 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// 5 to 20 best; below 5 there are false alarms.
 const HEARTBEAT_SECONDS: u16 = 10;
 
+/// Largest frame asked for where the address does not say, bytes: RabbitMQ's own default. lapin has
+/// room for 32 of them in each direction. What it knows before the broker speaks, it takes from the
+/// system as it is used; what it has to add afterwards, it fills with zeros at once.
+const FRAME_MAX: u32 = 131_072;
+
 /// Why a connection could not be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("cannot connect to {endpoint}: {detail}")]
@@ -135,6 +140,7 @@ pub async fn connect(
 
     let mut uri = endpoint.uri.clone();
     uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
+    uri.query.frame_max.get_or_insert(FRAME_MAX);
     // lapin takes a closure that could dial again; it never does with its recovery off.
     let dialled = Arc::new(Mutex::new(Some(stream)));
     let handshake = Connection::connector(

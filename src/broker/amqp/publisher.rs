@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use amq_protocol::frame::WriteContext;
 use amq_protocol::protocol::basic::gen_properties;
+use bytes::Bytes;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Confirmation};
 use tokio::sync::{mpsc, oneshot};
@@ -53,7 +54,7 @@ pub struct Outgoing {
     /// Properties, complete.
     pub properties: BasicProperties,
     /// The body.
-    pub body: Vec<u8>,
+    pub body: Bytes,
     /// Whether brokers will add to its headers on its way, as they do to what expires.
     pub grows: bool,
 }

@@ -205,6 +205,6 @@ pub(crate) fn from_lapin(delivery: lapin::message::Delivery) -> Delivery {
         exchange: delivery.exchange.to_string(),
         routing_key: delivery.routing_key.to_string(),
         properties: delivery.properties,
-        body: delivery.data,
+        body: delivery.data.into(),
     }
 }

@@ -119,7 +119,7 @@ impl FeedLine {
             exchange: self.exchange.unwrap_or_else(|| exchange.to_owned()),
             routing_key: self.routing_key,
             properties,
-            body: self.body,
+            body: self.body.into(),
             grows: false,
         }
     }

@@ -1,14 +1,17 @@
 //! The engine's side towards the broker's topology: whether it may apply, what it found, and the
 //! consumers that wait meanwhile.
 
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use super::{ELSEWHERE, Engine};
 use crate::broker::amqp::ConnectErrorKind;
+use crate::broker::extend;
 use crate::engine::reconcile::{Power, Reconciled, Shortfall, reconcile};
 use crate::engine::seat::{Seat, Standing};
 use crate::files::Loaded;
 use crate::model::{Desired, ReconcileMode};
+use crate::plan::Additions;
 use crate::telemetry::Role;
 
 impl Engine {
@@ -19,6 +22,35 @@ impl Engine {
             self.follow(&current.desired, false, "consuming again".into()).await;
         }
         self.current = Some(current);
+    }
+
+    /// Brings about what the files say beyond what is in force, without looking at all the rest,
+    /// and gives it in a few words; `None` where it takes a look.
+    ///
+    /// It can be done where the last look, under the lock that is held still, has found or left the
+    /// broker as the files said, and where they now say the same and something more. The look that
+    /// every change deserves is due soon after: it would find in seconds what nobody waits for.
+    pub(super) async fn extend(&mut self, next: &Desired) -> Option<String> {
+        let before = &self.current.as_ref()?.desired;
+        let lock = self.seat.as_ref().filter(|seat| seat.is_of(next))?.lock()?;
+        if !Weak::ptr_eq(&self.found_under, &Arc::downgrade(&lock))
+            || before.reconcile != next.reconcile
+            || next.reconcile.mode != ReconcileMode::Apply
+        {
+            return None;
+        }
+        let additions = Additions::between(&before.topology, &next.topology)?;
+        if additions.is_empty() {
+            return Some("topology: nothing to do".into());
+        }
+        match extend(next, &additions, &lock).await {
+            Ok(()) => Some(format!("topology: {}", additions.done().in_words())),
+            Err(why) => {
+                tracing::debug!("what is new takes a look at all: {why}");
+                self.found_under = Weak::new();
+                None
+            }
+        }
     }
 
     /// Compares and, where this supervisor is the one to, applies.
@@ -63,6 +95,10 @@ impl Engine {
             registry.set_role(if checks { Role::Checks } else { Role::None });
             Power::Verify
         };
+        let found_under = match &power {
+            Power::Locked(lock) => Arc::downgrade(lock),
+            Power::Verify | Power::Wait | Power::Unlocked => Weak::new(),
+        };
         let (keeper, paused) = (&mut self.keeper, &mut self.paused);
         let reconciled = reconcile(desired, &loaded.sources, power, async |queues| {
             if keeper.pause(&queues).await > 0 {
@@ -70,6 +106,8 @@ impl Engine {
             }
         })
         .await;
+        let done = matches!(reconciled, Ok(Reconciled::Unchanged | Reconciled::Applied(_)));
+        self.found_under = if done { found_under } else { Weak::new() };
         match reconciled {
             Err(Shortfall::Elsewhere) => drop(self.waiting_since.get_or_insert_with(Instant::now)),
             // It may be left for good.

@@ -13,7 +13,7 @@ fn delivery(exchange: &str, properties: BasicProperties) -> Delivery {
         exchange: exchange.into(),
         routing_key: "order.created".into(),
         properties,
-        body: b"{}".to_vec(),
+        body: b"{}".as_slice().into(),
     }
 }
 

@@ -15,7 +15,7 @@ fn delivery(properties: BasicProperties) -> Delivery {
         exchange: "orders".into(),
         routing_key: "order.created".into(),
         properties,
-        body: b"{}".to_vec(),
+        body: b"{}".as_slice().into(),
     }
 }
 

@@ -1,0 +1,96 @@
+//! Creates what is new, without looking at all that is not.
+
+use std::fmt::Display;
+
+use futures_util::future::try_join;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::declare::CONCURRENCY;
+use super::ledger::LedgerStore;
+use super::lock::Lock;
+use super::management::{ManagementClient, ManagementError, Timeouts};
+use super::wires::Wires;
+use crate::model::Desired;
+use crate::plan::Additions;
+
+/// Creates the additions under the lock of the stack, on a broker that was found before as the files
+/// said that lacked them.
+///
+/// As with a plan, nothing of another stack's is touched, the ledger has everything before it is
+/// created, and nothing at all is done where an exchange or a queue of such a name is there: whether
+/// it is as declared takes a look.
+///
+/// # Errors
+/// Why it was not done, or not wholly: whoever looks and plans finds out the rest.
+pub async fn extend(desired: &Desired, additions: &Additions, lock: &Lock) -> Result<(), String> {
+    let client = ManagementClient::new(&desired.broker.management, Timeouts::default());
+    let client = client.map_err(said)?.ok_or("the management API is switched off")?;
+    let ledger = LedgerStore::read(desired, Some(&client));
+    let ((store, ownership), ()) = try_join(ledger, absent(additions, &client)).await?;
+    if let Some(elsewhere) = ownership.elsewhere {
+        return Err(elsewhere);
+    }
+    let claimed = additions.claimed(&ownership).ok_or("another stack owns some of it")?;
+    store.bring(&ownership.own, &claimed).await?;
+    let wires = Wires::new(desired).under(lock);
+    let created = create(additions, &wires).await;
+    wires.close().await;
+    created
+}
+
+/// Makes sure that nothing of these names is there. Over AMQP one would have to fail to know.
+async fn absent(additions: &Additions, client: &ManagementClient) -> Result<(), String> {
+    let exchanges = stream::iter(&additions.exchanges).map(async |exchange| {
+        let found = client.exchange(&exchange.vhost, &exchange.name).await;
+        missing(found, &exchange.name)
+    });
+    exchanges.buffer_unordered(CONCURRENCY).try_collect::<()>().await?;
+    let queues = stream::iter(&additions.queues).map(async |queue| {
+        let found = client.queue(&queue.vhost, &queue.name).await;
+        missing(found, &queue.name)
+    });
+    queues.buffer_unordered(CONCURRENCY).try_collect::<()>().await
+}
+
+fn missing<T>(found: Result<T, ManagementError>, name: &impl Display) -> Result<(), String> {
+    match found {
+        Err(ManagementError::NotFound { .. }) => Ok(()),
+        Err(error) => Err(error.to_string()),
+        Ok(_) => Err(format!("`{name}` is there already")),
+    }
+}
+
+/// Declares in the order in which one needs the other.
+async fn create(additions: &Additions, wires: &Wires) -> Result<(), String> {
+    if !wires.may_go_on() {
+        return Err("the lock of the stack is lost".into());
+    }
+    stream::iter(&additions.exchanges)
+        .map(async |exchange| {
+            let declarer = wires.to(&exchange.vhost).await.map_err(said)?;
+            declarer.exchange(exchange).await.map_err(said)
+        })
+        .buffer_unordered(CONCURRENCY)
+        .try_collect::<()>()
+        .await?;
+    stream::iter(&additions.queues)
+        .map(async |queue| {
+            let declarer = wires.to(&queue.vhost).await.map_err(said)?;
+            declarer.queue(queue).await.map_err(said)
+        })
+        .buffer_unordered(CONCURRENCY)
+        .try_collect::<()>()
+        .await?;
+    stream::iter(&additions.bindings)
+        .map(async |binding| {
+            let declarer = wires.to(&binding.vhost).await.map_err(said)?;
+            declarer.binding(binding).await.map_err(said)
+        })
+        .buffer_unordered(CONCURRENCY)
+        .try_collect::<()>()
+        .await
+}
+
+fn said(error: impl Display) -> String {
+    error.to_string()
+}

@@ -1,0 +1,140 @@
+//! Starts a process that shares our memory until it has become its program.
+//!
+//! A fork copies the page tables, and every page that anybody writes to afterwards; the larger this
+//! process is, the dearer. A process that is cloned with `CLONE_VM` and `CLONE_VFORK`, as
+//! `posix_spawn` does it, costs the same whatever we hold: it borrows our memory, and the thread that
+//! started it stands still until it has let go of it by becoming its program or by ending. It has
+//! descriptors, limits, signal handlers, folder, identity and mask of its own from the start, so
+//! all that a child is given can be given there; `posix_spawn` itself knows only half of it.
+//!
+//! It is the child of the thread that started it like any other: that thread waits for it, and the
+//! kernel kills it when that thread ends.
+
+#![expect(unsafe_code, reason = "a process that shares memory is beyond what types can tell")]
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, FromRawFd as _, OwnedFd};
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use nix::libc;
+use nix::sys::signal::{SigSet, SigmaskHow};
+use rustix::process::{Pid, WaitId, WaitIdOptions, getpid, waitid};
+
+use super::image::{Image, Refusal};
+use super::prelude::Prelude;
+
+/// Bytes of the stack on which a child lives until it is its program. It is some calls deep, none of
+/// which calls itself or has large variables; a debug build takes a few thousand of them.
+const STACK: usize = 256 * 1024;
+
+/// The kernel wants the beginning of a stack aligned like this.
+#[repr(align(16))]
+#[derive(Clone, Copy)]
+struct Aligned(#[expect(dead_code, reason = "it is memory, not a value")] [u8; 16]);
+
+/// The stack of one child after the other.
+pub(super) struct Stack(Box<[MaybeUninit<Aligned>]>);
+
+impl Stack {
+    pub(super) fn new() -> Self {
+        Self(Box::new_uninit_slice(STACK / size_of::<Aligned>()))
+    }
+
+    /// Where it begins: it grows downwards on everything that Linux runs on but for HP's PA-RISC.
+    fn top(&mut self) -> *mut c_void {
+        self.0.as_mut_ptr_range().end.cast()
+    }
+}
+
+/// A process that was started.
+pub(super) struct Launched {
+    pub(super) pid: Pid,
+    /// Becomes readable when it ends.
+    pub(super) ended: OwnedFd,
+}
+
+/// What a child needs until it is its program.
+struct Errand<'a> {
+    image: &'a Image,
+    /// Its standard three.
+    files: [BorrowedFd<'a>; 3],
+    prelude: &'a Prelude,
+    parent: Pid,
+    /// The number of the error where it could not become its program; else 0.
+    refusal: AtomicI32,
+}
+
+/// Starts a process with these three files as its standard ones. Returns when it is its program, or
+/// cannot be.
+pub(super) fn launch(
+    image: &Image,
+    files: [BorrowedFd<'_>; 3],
+    prelude: &Prelude,
+    stack: &mut Stack,
+) -> io::Result<Launched> {
+    let errand = Errand { image, files, prelude, parent: getpid(), refusal: AtomicI32::new(0) };
+    let mut handle: c_int = -1;
+    // A handler of ours must not run in the child: it would do so in our memory.
+    let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
+    let argument = (&raw const errand).cast_mut().cast::<c_void>();
+    // SAFETY: the stack is nobody else's: it is borrowed mutably, and this returns only when the
+    // child has left it, because of `CLONE_VFORK`. For that long `errand` and what it borrows stay
+    // where they are too. `run` has the signature that `clone` asks for. What `run` may do in our
+    // memory is said there. `handle` is where `CLONE_PIDFD` puts a descriptor.
+    let pid = unsafe { libc::clone(run, stack.top(), flags, argument, &raw mut handle) };
+    let failed = io::Error::last_os_error();
+    mask.thread_set_mask()?;
+    let Some(pid) = Pid::from_raw(pid).filter(|_| pid > 0) else { return Err(failed) };
+    let refusal = errand.refusal.load(Ordering::Relaxed);
+    if refusal != 0 {
+        // It is on its way out already.
+        let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED);
+    }
+    if handle < 0 {
+        // Nobody would learn of its end.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED);
+        return Err(io::Error::other("this takes Linux 5.3 or later (`pidfd`)"));
+    }
+    // SAFETY: `clone` has just opened it, for us.
+    let ended = unsafe { OwnedFd::from_raw_fd(handle) };
+    if refusal == 0 {
+        Ok(Launched { pid, ended })
+    } else {
+        Err(io::Error::from_raw_os_error(refusal))
+    }
+}
+
+/// The child, until it is its program.
+///
+/// It has our memory, and a thread of ours stands still inside `clone` for it; our other threads
+/// run on and may hold any lock. So it makes system calls, reads what was prepared, and writes to
+/// nothing but its own stack, the errand, one pointer of the image that is meant for that, and the
+/// `errno` of the thread that stands still, which looks at it only where there is no child. It
+/// takes no lock, allocates and frees nothing, and never unwinds: what could panic would abort it
+/// at the border of this function, and it alone.
+extern "C" fn run(errand: *mut c_void) -> c_int {
+    // SAFETY: `launch` gives the address of its errand, which stays until this process has left our
+    // memory. Nobody has it mutably.
+    let errand = unsafe { &*errand.cast::<Errand<'_>>() };
+    let refusal = match errand.prelude.take_on(errand.parent, &errand.image.cwd, errand.files) {
+        Ok(()) => errand.image.execute(execute),
+        Err(refusal) => refusal,
+    };
+    errand.refusal.store(refusal.raw_os_error(), Ordering::Relaxed);
+    // SAFETY: ends this process alone, and runs nothing that was registered for the end of ours.
+    unsafe { libc::_exit(127) }
+}
+
+fn execute(
+    program: &CStr,
+    arguments: *const *const c_char,
+    variables: *const *const c_char,
+) -> Refusal {
+    // SAFETY: the image gives strings with a zero at their end, in lists with a null at theirs.
+    unsafe { libc::execve(program.as_ptr(), arguments, variables) };
+    Refusal::from_raw_os_error(nix::Error::last_raw())
+}
