@@ -31,7 +31,7 @@ const DEFAULT_MAX_CRASHES: NonZeroU32 = NonZeroU32::new(3).expect("3 is not 0");
 const MAX_MESSAGE: u64 = 512 << 20;
 
 /// Keys that later versions have.
-const LATER: &[&str] = &["dedupe", "plugin", "with"];
+const LATER: &[&str] = &["plugin", "with"];
 
 /// A consumer of a file and whether it is to run.
 pub(super) struct Draft {
@@ -150,6 +150,7 @@ impl Reading {
             rollout: rollout.unwrap_or_default(),
             ack: guarantees.ack,
             order: guarantees.order,
+            dedupe: guarantees.dedupe,
             max_message: narrow(max_message, DEFAULT_MAX_MESSAGE),
             max_reply: narrow(max_reply, DEFAULT_MAX_REPLY),
             arguments,

@@ -13,6 +13,7 @@ pub(super) fn close_books(registry: &Registry) {
             retried = settled.retried,
             requeued = settled.requeued,
             released = settled.released,
+            duplicates = settled.duplicates,
             dead_lettered = settled.dead_lettered.values().sum::<u64>(),
             discarded = settled.discarded.values().sum::<u64>(),
             in_flight = status.in_flight,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use super::dedupe::SharedSeen;
 use crate::broker::amqp::{Lease, LinkPool, Publisher};
 use crate::model::{ConsumerSpec, Topology};
 use crate::process::Spawner;
@@ -23,9 +24,10 @@ pub(super) struct Hands {
 }
 
 impl Hands {
-    /// For one more worker.
-    pub(super) fn context(&self) -> Context {
+    /// For one more worker, of a consumer that has seen that.
+    pub(super) fn context(&self, seen: SharedSeen) -> Context {
         Context {
+            seen,
             registry: self.registry.clone(),
             link: self.pool.acquire(),
             publisher: self.publisher.clone(),
@@ -51,6 +53,8 @@ pub struct Context {
     pub(super) topology: Arc<Topology>,
     /// Asks the engine to look at the broker.
     pub(super) reconcile: mpsc::Sender<()>,
+    /// What the workers of the consumer have handled already.
+    pub(super) seen: SharedSeen,
 }
 
 impl Context {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Context;
@@ -70,6 +71,10 @@ pub(super) struct Desk {
     pub(super) outputs: FuturesUnordered<Pending<Published>>,
     /// Failed messages that keep their places until they are tried again.
     pub(super) resting: FuturesUnordered<Pending<(DeliveryId, Kept)>>,
+    /// Messages of a key that is under way, in the ledger as parked.
+    pub(super) aside: Vec<DeliveryId>,
+    /// Tells when a key is no longer under way.
+    freed: watch::Receiver<()>,
     /// The end of a channel that was let go.
     pub(super) closing: Option<Pending<()>>,
     pub(super) unasked_said: bool,
@@ -100,6 +105,10 @@ impl Desk {
         hurry: CancellationToken,
     ) -> Self {
         let meter = context.registry.consumer(&spec.name);
+        let freed = context.seen.freed();
+        if let Some(dedupe) = &spec.dedupe {
+            context.seen.set_limits(dedupe);
+        }
         Self {
             route: context.route_of(&spec),
             shown,
@@ -125,6 +134,8 @@ impl Desk {
             outcomes: FuturesUnordered::new(),
             outputs: FuturesUnordered::new(),
             resting: FuturesUnordered::new(),
+            aside: Vec::new(),
+            freed,
             closing: None,
             unasked_said: false,
             hurry,
@@ -165,6 +176,8 @@ impl Desk {
             gathering,
             resting,
             closing,
+            freed,
+            aside,
             ..
         } = self;
         tokio::select! {
@@ -189,6 +202,7 @@ impl Desk {
             {
                 self.take_in(incoming);
             }
+            Ok(()) = freed.changed(), if !aside.is_empty() => self.look_aside(),
             Some((id, kept)) = resting.next(), if !resting.is_empty() => self.rested(id, kept),
             () = async { closing.as_mut().expect("guarded").await }, if closing.is_some() => {
                 self.closing = None;
@@ -206,7 +220,7 @@ impl Desk {
     pub(super) fn book(&mut self, delivery: Delivery) -> Option<DeliveryId> {
         let redelivered = delivery.redelivered;
         let (attempt, crashes) = self.record_of(&delivery);
-        let kept = Kept { attempt, crashes, extended: None, delivery };
+        let kept = Kept { attempt, crashes, extended: None, claimed: None, delivery };
         match self.ledger.deliver(kept.delivery.tag, kept) {
             Ok(id) => {
                 self.meter.received(redelivered);
@@ -269,11 +283,13 @@ impl Desk {
             }
             (Answer::Settled, verdict) => {
                 self.failures.reset();
-                for _ in answered.drain(..) {
-                    self.meter.settled(match verdict {
-                        Verdict::Requeue => Outcome::Requeued,
-                        _ => Outcome::Acked,
-                    });
+                for (_, kept) in answered.drain(..) {
+                    if *verdict == Verdict::Requeue {
+                        self.meter.settled(Outcome::Requeued);
+                    } else {
+                        kept.acked();
+                        self.meter.settled(Outcome::Acked);
+                    }
                 }
             }
             (Answer::Taken, verdict) => {
@@ -319,6 +335,7 @@ impl Desk {
         if count > 0 {
             let now = Instant::now();
             self.shown.worked(u64::from(count), (now - self.busy_since) / count);
+            self.pace.passed(count, now);
             self.busy_since = now;
         }
     }
@@ -340,7 +357,10 @@ impl Desk {
     }
 
     fn decide(&mut self, id: DeliveryId, settlement: Settlement, outcome: Outcome) {
-        if self.ledger.take(id).is_some() {
+        if let Some(kept) = self.ledger.take(id) {
+            if outcome == Outcome::Acked {
+                kept.acked();
+            }
             if outcome != Outcome::Released {
                 self.worked(1);
             }
@@ -357,6 +377,7 @@ impl Desk {
             return self.give_back();
         }
         self.parked.clear();
+        self.aside.clear();
         self.suspects.forget();
         let mut held = std::mem::take(&mut self.answered);
         self.ledger.abandon(&mut held);
@@ -402,6 +423,12 @@ impl Desk {
     /// How many messages the child has not answered.
     pub(super) fn unanswered(&self) -> usize {
         self.ledger.held().unanswered
+    }
+
+    /// Whether the child can be left alone for a pause. So many messages are not wholly written.
+    pub(super) fn may_rest(&self, unwritten: usize) -> bool {
+        let before_it = self.unanswered().saturating_sub(unwritten);
+        self.pace.may_rest(before_it, unwritten, Instant::now())
     }
 
     /// Tells the broker what has been decided, unless more of it is about to gather.

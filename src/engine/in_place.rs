@@ -52,8 +52,17 @@ impl Desk {
                 return Some(id);
             }
         }
-        let delivery = self.waiting.pop_front()?;
-        self.book(delivery)
+        loop {
+            let Some(delivery) = self.waiting.pop_front() else {
+                // The broker sends nothing in place of duplicates that it does not know to be done.
+                self.flush();
+                return None;
+            };
+            let id = self.book(delivery)?;
+            if self.admits(id) {
+                return Some(id);
+            }
+        }
     }
 
     /// Closes the channel as soon as no more messages are wanted and nothing is under way on it.
@@ -65,7 +74,7 @@ impl Desk {
         let under_way = self.ledger.held().unanswered > 0
             || !self.outcomes.is_empty()
             || !self.outputs.is_empty();
-        let kept = !self.parked.is_empty() || !self.resting.is_empty();
+        let kept = !self.parked.is_empty() || !self.aside.is_empty() || !self.resting.is_empty();
         if !under_way && (self.returning || !kept) {
             self.let_channel_go();
         }
@@ -84,6 +93,7 @@ impl Desk {
         }
         self.waiting.clear();
         self.parked.clear();
+        self.aside.clear();
         self.resting.clear();
         self.suspects.forget();
         self.front = None;

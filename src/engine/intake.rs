@@ -24,7 +24,8 @@ impl Desk {
             return;
         }
         let tried = self.suspects.trial().is_some();
-        if tried || !self.parked.is_empty() || !self.waiting.is_empty() {
+        let here = !self.parked.is_empty() || !self.aside.is_empty() || !self.waiting.is_empty();
+        if tried || here {
             return;
         }
         // Never the same twice: a quorum queue takes a consumer of the tag of one that still has
@@ -73,7 +74,8 @@ impl Desk {
         if self.spec.in_place() {
             return self.settle_down();
         }
-        for id in std::mem::take(&mut self.parked) {
+        let aside = std::mem::take(&mut self.aside);
+        for id in std::mem::take(&mut self.parked).into_iter().chain(aside) {
             self.suspects.cleared(id);
             self.release_one(id);
         }
@@ -201,6 +203,7 @@ impl Desk {
         // Never shown to anybody, so not counted as received either.
         self.waiting.clear();
         self.parked.clear();
+        self.aside.clear();
         self.resting.clear();
         self.suspects.forget();
         let lost = self.ledger.close();

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::dedupe::Claimed;
 use crate::model::{ConsumerSpec, Delivery};
 use crate::protocol::{DeliveryId, Envelope};
 use crate::supervise::first_address;
@@ -16,9 +17,18 @@ pub(super) struct Kept {
     pub(super) crashes: u32,
     /// Until when the child has asked for more time.
     pub(super) extended: Option<Instant>,
+    /// With `dedupe`, its key.
+    pub(super) claimed: Option<Claimed>,
 }
 
 impl Kept {
+    /// It is handled: another of its kind is a duplicate.
+    pub(super) fn acked(self) {
+        if let Some(claimed) = self.claimed {
+            claimed.acked();
+        }
+    }
+
     /// The message as a child gets it. `deadline` is what [`shown_deadline`] gives.
     pub(super) fn envelope<'a>(
         &'a self,

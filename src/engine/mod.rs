@@ -51,6 +51,7 @@ mod child_log;
 mod context;
 mod conversation;
 mod crew;
+mod dedupe;
 mod desk;
 mod exec;
 mod exec_pipes;

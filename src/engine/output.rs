@@ -44,7 +44,10 @@ impl Desk {
 
     /// Settles the message as the publishing went.
     pub(super) fn published(&mut self, done: Published) {
-        let Published { id, kept, outcome } = done;
+        let Published { id, mut kept, outcome } = done;
+        if let (Ok(()), Some(claimed)) = (&outcome, kept.claimed.take()) {
+            claimed.acked();
+        }
         // Where its channel is gone, the broker delivers the message again, and that delivery is
         // what fails or succeeds.
         if self.ledger.epoch() != Some(id.epoch) {

@@ -48,18 +48,22 @@ impl Desk {
             // Its channel was lost meanwhile.
             self.suspects.cleared(id);
         }
-        let delivery = self.waiting.front()?;
-        let id = DeliveryId { epoch: self.epoch, tag: delivery.tag };
-        if suspicious(&delivery.properties, self.spec.max_crashes.get()) {
-            self.suspects.accuse(id);
+        loop {
+            let delivery = self.waiting.front()?;
+            let id = DeliveryId { epoch: self.epoch, tag: delivery.tag };
+            if suspicious(&delivery.properties, self.spec.max_crashes.get()) {
+                self.suspects.accuse(id);
+            }
+            if !self.suspects.may_go(id, busy) {
+                return None;
+            }
+            let delivery = self.waiting.pop_front()?;
+            let id = self.book(delivery)?;
+            if self.admits(id) {
+                self.suspects.handed_over(id);
+                return Some(id);
+            }
         }
-        if !self.suspects.may_go(id, busy) {
-            return None;
-        }
-        let delivery = self.waiting.pop_front()?;
-        let id = self.book(delivery)?;
-        self.suspects.handed_over(id);
-        Some(id)
     }
 
     /// The child has had nothing of these and never will: they are for the next one.

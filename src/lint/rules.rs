@@ -43,6 +43,7 @@ pub const RULES: &[Rule] = &[
     Rule { code: codes::NO_TIMEOUT, check: no_timeout },
     Rule { code: codes::TRANSIENT, check: transient },
     Rule { code: codes::AUTO_ACK, check: auto_ack },
+    Rule { code: codes::FEW_RETURNS, check: few_returns },
     Rule { code: codes::POLICY_KEY, check: policy_key },
     Rule { code: codes::SHADOWED_POLICY, check: shadowed_policy },
     Rule { code: codes::MANY_PRIORITIES, check: many_priorities },
@@ -153,6 +154,32 @@ fn auto_ack(desired: &Desired) -> Vec<Problem> {
             Problem::warning(codes::AUTO_ACK, consumer.origin, message).hint(
                 "remove `ack: auto` unless a lost message does less harm than one that comes twice",
             )
+        })
+    })
+}
+
+fn few_returns(desired: &Desired) -> Vec<Problem> {
+    let policies = PolicyIndex::new(desired.topology.policies());
+    consumers(desired, |consumer| {
+        let queue = desired.topology.queue(&consumer.vhost, &consumer.queue)?;
+        if queue.kind != QueueType::Quorum {
+            return None;
+        }
+        let by_policy = policies.matching(queue).next().map(|policy| &policy.definition);
+        let by_policy = by_policy.and_then(|definition| definition.get("delivery-limit"));
+        let limits = [queue.arguments.get("x-delivery-limit"), by_policy];
+        // Below zero there is no limit.
+        let limits = limits.into_iter().flatten().filter_map(ArgValue::as_int);
+        let limit = limits.filter(|limit| *limit >= 0).min()?;
+        let crashes = consumer.max_crashes;
+        (limit <= i64::from(crashes.get())).then(|| {
+            let message = format!(
+                "queue `{}` gives up a message that has come back {limit} times, before consumer `{}` has seen {crashes} crashes",
+                queue.name, consumer.name
+            );
+            Problem::warning(codes::FEW_RETURNS, consumer.origin, message)
+                .related(queue.origin, "this queue")
+                .hint(format!("raise `delivery_limit` above {crashes}, or lower `max_crashes`"))
         })
     })
 }

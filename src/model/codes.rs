@@ -80,4 +80,5 @@ codes! {
     SHADOWED_POLICY = "W0010", "policies of equal priority", "Only one policy applies to a queue; which of two equals it is, the broker does not say.";
     MANY_PRIORITIES = "W0011", "many priorities", "Each level is a queue of its own inside the broker; it advises at most 10.";
     AUTO_ACK = "W0012", "acked before it is handled", "With `ack: auto` a message is done when a process is given it, so one that fails, and what a process had that ended, is lost.";
+    FEW_RETURNS = "W0013", "a broker that gives up first", "Hosts that stop or die give messages back, and a quorum queue counts that. With a limit no higher than `max_crashes` it drops or dead-letters a message, without a reason, that was never tried alone.";
 }

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    AckMode, Arguments, Confinement, ConsumerName, Order, Origin, Problem, QueueName, QueueType,
-    RetrySpec, Spots, Topology, VhostName, fleet_proof,
+    AckMode, Arguments, Confinement, ConsumerName, DedupeSpec, Order, Origin, Problem, QueueName,
+    QueueType, RetrySpec, Spots, Topology, VhostName, fleet_proof,
 };
 
 /// What to execute.
@@ -322,6 +322,8 @@ pub struct ConsumerSpec {
     pub ack: AckMode,
     /// In which order messages are handled.
     pub order: Order,
+    /// Which messages are acked unseen, because they were handled already.
+    pub dedupe: Option<DedupeSpec>,
     /// Longest body handed to a child, bytes; longer ones are dead-lettered as `too_large`.
     pub max_message: NonZeroU32,
     /// Longest reply line of a child, bytes.

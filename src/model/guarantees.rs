@@ -1,6 +1,9 @@
 //! What a consumer promises about each message: whether it may be lost, in which order it is
 //! handled, whether it may be handled twice.
 
+use std::num::NonZeroU32;
+use std::time::Duration;
+
 /// When the broker is told that a message is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AckMode {
@@ -20,4 +23,27 @@ pub enum Order {
     Any,
     /// One after the other, on one host at a time; a failed one keeps all others waiting.
     Strict,
+}
+
+/// What tells that two messages are one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum DedupeKey {
+    /// The property `message_id`.
+    #[default]
+    MessageId,
+    /// The property `correlation_id`.
+    CorrelationId,
+    /// A header that is a text or a whole number.
+    Header(String),
+}
+
+/// Which messages are acked without being handled, because they were handled already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DedupeSpec {
+    /// What they are known by.
+    pub by: DedupeKey,
+    /// For how long after it was acked a message is known.
+    pub window: Duration,
+    /// How many are known at most, the latest.
+    pub max: NonZeroU32,
 }

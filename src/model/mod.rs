@@ -48,7 +48,7 @@ pub use fleet::{
     StopSpec, WireProtocol,
 };
 pub use fleet_proof::{BROKER_ACK_TIMEOUT, prove};
-pub use guarantees::{AckMode, Order};
+pub use guarantees::{AckMode, DedupeKey, DedupeSpec, Order};
 pub use names::{
     BadName, ConsumerName, ExchangeName, ParameterName, PolicyName, QueueName, RoutingKey,
     StackName, UserName, VhostName,

@@ -2,8 +2,10 @@
 
 mod breaker;
 mod canary;
+mod dedupe;
 mod disposition;
 mod gate;
+mod gulps;
 mod lifecycle;
 mod pace;
 mod pool;

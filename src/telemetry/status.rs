@@ -103,6 +103,8 @@ pub struct Settled {
     pub requeued: u64,
     /// Given back by us, for a worker that stopped or died.
     pub released: u64,
+    /// Acked unseen, because they were handled before.
+    pub duplicates: u64,
     /// Dead-lettered, by reason; reasons that never occurred are left out.
     pub dead_lettered: BTreeMap<Reason, u64>,
     /// Dropped as the file allows, by reason; reasons that never occurred are left out.
@@ -116,6 +118,7 @@ impl Settled {
             + self.retried
             + self.requeued
             + self.released
+            + self.duplicates
             + self.dead_lettered.values().sum::<u64>()
             + self.discarded.values().sum::<u64>()
     }
@@ -125,6 +128,7 @@ impl Settled {
         self.retried += other.retried;
         self.requeued += other.requeued;
         self.released += other.released;
+        self.duplicates += other.duplicates;
         for (reason, count) in &other.dead_lettered {
             *self.dead_lettered.entry(*reason).or_default() += count;
         }

@@ -124,6 +124,8 @@ pub enum Outcome {
     Released,
     /// It is where dead letters go.
     DeadLettered(Reason),
+    /// Acked unseen: one of its key was handled before.
+    Duplicate,
     /// It is gone, as the file allows (`discard: true`).
     Discarded(Reason),
 }

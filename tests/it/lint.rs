@@ -77,6 +77,25 @@ fn queues() {
 }
 
 #[test]
+fn delivery_limits() {
+    let text = |queue: &str, policy: &str, keys: &str| {
+        format!(
+            "queues: {{ q: {{ type: quorum, dead_letter: {{ queue: d }}, {queue} }}, d: }}\n\
+             policies: {{ p: {{ pattern: ^q$, definition: {{ {policy} }} }} }}\n\
+             consumers: {{ c: {{ queue: q, command: [x], {keys} }} }}"
+        )
+    };
+    let few =
+        ["W0013 queue `q` gives up a message that has come back 3 times, before consumer `c`"];
+    check(&text("delivery_limit: 3", "max-length: 1", ""), &few);
+    check(&text("delivery_limit: 9", "delivery-limit: 3", ""), &few);
+    check(&text("delivery_limit: 4", "max-length: 1", ""), &[]);
+    check(&text("delivery_limit: 3", "max-length: 1", "max_crashes: 2"), &[]);
+    check(&text("delivery_limit: -1", "max-length: 1", ""), &[]);
+    check(&text("", "max-length: 1", ""), &[]);
+}
+
+#[test]
 fn brokers() {
     let guest = ["W0004 the user `guest` on `rabbit.example`"];
     check("broker: { url: \"amqp://guest:guest@rabbit.example/%2f\" }", &guest);

@@ -2,6 +2,7 @@
 //! of contents.
 
 mod access;
+mod asking;
 mod auto;
 mod bad_input;
 mod carry;
@@ -10,6 +11,7 @@ mod children;
 mod confined;
 mod control;
 mod convergence;
+mod dedupe;
 mod dev;
 mod docs;
 mod effects;

@@ -127,6 +127,7 @@ fn consumers(report: &Report) -> String {
         return "no consumers\n".to_owned();
     }
     let dropped = consumers.values().any(|one| !one.settled.discarded.is_empty());
+    let duplicates = consumers.values().any(|one| one.settled.duplicates > 0);
     let heads = [
         "consumer",
         "state",
@@ -139,6 +140,7 @@ fn consumers(report: &Report) -> String {
         "back",
         "dead",
         "dropped",
+        "seen before",
         "restarts",
     ];
     let mut rows: Vec<Vec<Cell>> = vec![heads.map(|head| (head.to_owned(), QUIET)).into()];
@@ -162,8 +164,14 @@ fn consumers(report: &Report) -> String {
             count(settled.requeued + settled.released),
             if dead > 0 { (dead.to_string(), BAD) } else { count(0) },
             if gone > 0 { (gone.to_string(), BAD) } else { count(0) },
+            count(settled.duplicates),
             count(restarts),
         ]);
+    }
+    if !duplicates {
+        for row in &mut rows {
+            row.remove(11);
+        }
     }
     if !dropped {
         for row in &mut rows {

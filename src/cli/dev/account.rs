@@ -35,7 +35,7 @@ pub(super) fn accounts(
         account.consumers.push(consumer.name.to_string());
         let Some(status) = status.consumers.get(&consumer.name) else { continue };
         let settled = &status.settled;
-        account.acked += settled.acked;
+        account.acked += settled.acked + settled.duplicates;
         account.retried += settled.retried;
         account.discarded += settled.discarded.values().sum::<u64>();
         account.redelivered += status.redelivered;

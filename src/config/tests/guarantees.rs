@@ -1,7 +1,7 @@
 //! What a consumer promises about each message, and what excludes what.
 
 use super::{check, desired};
-use crate::model::{AckMode, ConsumerSpec, Order};
+use crate::model::{AckMode, ConsumerSpec, DedupeKey, Order};
 
 /// The consumer `c` with those keys, on a queue of that kind.
 fn text(queue: &str, keys: &str) -> String {
@@ -86,4 +86,28 @@ fn strict_order_needs_its_queue_and_its_time() {
     let Err(unresolved) = super::resolve(&[&text(SINGLE, &keys("7m"))]) else { panic!("refused") };
     let hint = "set `timeout` to at most 6m59s, or shorten the pauses";
     assert_eq!(unresolved.problems[0].hint.as_deref(), Some(hint));
+}
+
+#[test]
+fn duplicates_are_known_by_a_key_for_a_while() {
+    let dedupe = |keys: &str| spec("", &format!("dedupe: {keys}")).dedupe.expect("given");
+    let minutes = std::time::Duration::from_mins;
+    let default = dedupe("{}");
+    assert_eq!((&default.by, default.window), (&DedupeKey::MessageId, minutes(10)));
+    assert_eq!(default.max.get(), 100_000);
+    let given = dedupe("{ by: { header: x-request }, window: 1h, max: 5 }");
+    assert_eq!((given.by, given.window), (DedupeKey::Header("x-request".into()), minutes(60)));
+    assert_eq!(
+        (given.max.get(), dedupe("{ by: correlation_id }").by),
+        (5, DedupeKey::CorrelationId)
+    );
+    assert_eq!(spec("", "").dedupe, None);
+    let problem =
+        |keys: &str, expected: &str| check(&text("", &format!("dedupe: {keys}")), &[expected]);
+    problem("{ by: body }", "E0106 a.yaml:4:46 `by` takes `message_id` or `correlation_id`");
+    problem("{ by: {} }", "E0105 a.yaml:4:46 `by` has no `header`");
+    problem("{ window: 0s }", "E0106 a.yaml:4:50 `window` takes a duration of at least 1ms");
+    problem("{ max: 0 }", "E0106 a.yaml:4:47");
+    let auto = "E0111 a.yaml:4:51 `dedupe` means nothing with `ack: auto` [a.yaml:4:37 given here]";
+    check(&text("", "ack: auto, dedupe: {}"), &[auto]);
 }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::super::context::Hands;
+use super::super::dedupe::SharedSeen;
 use super::super::exec::ExecWorker;
 use super::super::worker::Worker;
 use super::tending::Life;
@@ -133,6 +134,7 @@ impl Member {
         meter: WorkerMeter,
         reporter: Reporter,
         paused: watch::Receiver<bool>,
+        seen: SharedSeen,
         tasks: &mut JoinSet<()>,
     ) -> Self {
         let reins = Reins {
@@ -142,7 +144,7 @@ impl Member {
             paused,
         };
         let shown = meter.clone();
-        let (spec, context) = (version.spec.clone(), version.hands.context());
+        let (spec, context) = (version.spec.clone(), version.hands.context(seen));
         let (grace, says_ready) = (spec.stop.grace, spec.ready.is_some());
         let task = if spec.protocol == WireProtocol::Exec {
             tasks.spawn(ExecWorker::new(spec, slot, context, shown, reins.clone(), reporter).run())

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::super::context::Hands;
+use super::super::dedupe::SharedSeen;
 use super::handle::{CrewOrder, Order};
 use super::member::{KILL_PATIENCE, Member, MemberId, News, Reporter, Stage, Version};
 use super::rollout::{LOOK, Rollout};
@@ -37,6 +38,8 @@ pub(super) struct Task {
     orders: mpsc::Receiver<Order>,
     pub(super) breaker: Breaker,
     pub(super) paused: watch::Sender<bool>,
+    /// What its workers have handled already, whatever version they are of.
+    seen: SharedSeen,
     /// How many workers a person wants.
     fixed: Option<u16>,
     /// Slots whose worker has ended for good, as the restart policy wants.
@@ -86,6 +89,7 @@ impl Task {
             news,
             orders,
             paused: watch::Sender::new(false),
+            seen: SharedSeen::default(),
             fixed: None,
             finished: BTreeSet::new(),
             scaling: None,
@@ -338,7 +342,15 @@ impl Task {
         self.next_id += 1;
         let reporter = Reporter { id, to: self.news_to_us.clone() };
         let (meter, paused) = (self.meter.worker(slot), self.paused.subscribe());
-        let member = Member::start(version, slot, meter, reporter, paused, &mut self.tasks);
+        let member = Member::start(
+            version,
+            slot,
+            meter,
+            reporter,
+            paused,
+            self.seen.clone(),
+            &mut self.tasks,
+        );
         self.members.insert(id, member);
         id
     }

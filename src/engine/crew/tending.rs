@@ -94,7 +94,7 @@ impl Task {
         };
         let size = self.scaling.as_ref().map_or(spec.min.get(), Scaling::size);
         let pause = (spec.cool_down / 10).clamp(ASK.0, ASK.1);
-        let link = version.hands.context().link;
+        let link = version.hands.pool.acquire();
         let mut backlog = Backlog::new(link, version.spec.queue.clone());
         let (tx, ready) = watch::channel(0);
         let asker = tokio::spawn(async move {

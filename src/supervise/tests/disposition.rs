@@ -43,6 +43,7 @@ fn spec(delays: &[u64], discard: bool) -> ConsumerSpec {
         rollout: RolloutSpec::default(),
         ack: AckMode::Each,
         order: Order::Any,
+        dedupe: None,
         max_message: NonZeroU32::MAX,
         max_reply: NonZeroU32::MAX,
         arguments: BTreeMap::new(),
