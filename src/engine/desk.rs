@@ -347,6 +347,7 @@ impl Desk {
         if count > 0 {
             let now = Instant::now();
             self.shown.worked(u64::from(count), (now - self.busy_since) / count);
+            self.pace.passed(count, now);
             self.busy_since = now;
         }
     }
@@ -412,6 +413,12 @@ impl Desk {
     /// How many messages the child has not answered.
     pub(super) fn unanswered(&self) -> usize {
         self.ledger.held().unanswered
+    }
+
+    /// Whether the child can be left alone for a pause. So many messages are not wholly written.
+    pub(super) fn may_rest(&self, unwritten: usize) -> bool {
+        let before_it = self.unanswered().saturating_sub(unwritten);
+        self.pace.may_rest(before_it, unwritten, Instant::now())
     }
 
     /// Tells the broker what has been decided, unless more of it is about to gather.

@@ -16,7 +16,7 @@ use super::kept::shown_deadline;
 use crate::model::{AckMode, ConsumerSpec, Order, duration_label};
 use crate::process::{Exit, SpawnRequest, check_startable};
 use crate::protocol::DeliveryId;
-use crate::supervise::{Effect, Event, Lifecycle, PAUSE, Pace, State, Wish};
+use crate::supervise::{Effect, Event, Lifecycle, PAUSE, State, Wish};
 use crate::telemetry::{Reason, RestartReason, WorkerMeter, WorkerState};
 
 /// How long a worker that is over waits for confirms that are under way: without them a message
@@ -130,25 +130,23 @@ impl Worker {
         self.desk.close().await;
     }
 
-    /// Waits for the next thing to happen. While the child has plenty to do, it is not woken up for
-    /// each thing by itself: what has come of them after a pause is dealt with at once.
+    /// Waits for the next thing to happen. While there is plenty of it, this task is not woken up
+    /// for each thing by itself: what has come after a pause is dealt with at once. The child is
+    /// listened to once in between, or else each answer could be read alone as it is written.
     async fn next(&mut self) -> Happening {
-        if self.may_rest() {
-            if let Some(happening) = self.wait().now_or_never() {
+        let child = self.child.as_ref();
+        if self.desk.may_rest(child.map_or(0, Conversation::unwritten)) {
+            let listen = child.is_some_and(Conversation::has_more_to_say);
+            if let Some(happening) = self.wait(listen).now_or_never() {
                 return happening;
             }
             tokio::time::sleep(PAUSE).await;
         }
-        self.wait().await
-    }
-
-    fn may_rest(&self) -> bool {
-        let unwritten = self.child.as_ref().map_or(0, Conversation::unwritten);
-        Pace::may_rest(self.desk.unanswered().saturating_sub(unwritten))
+        self.wait(true).await
     }
 
     /// Cancel-safe in every branch.
-    async fn wait(&mut self) -> Happening {
+    async fn wait(&mut self, listen: bool) -> Happening {
         let now = Instant::now();
         let overdue = self.desk.overdue_at(now).map(|(_, at)| at);
         let replacing =
@@ -174,7 +172,7 @@ impl Worker {
             Ok(()) = paused.changed() => Happening::Paused,
             talk = async {
                 match &mut self.child {
-                    Some(child) => child.next().await,
+                    Some(child) => child.next(listen).await,
                     None => std::future::pending().await,
                 }
             } => Happening::Talk(talk),

@@ -72,6 +72,8 @@ pub struct Child {
     leader: Leader,
     /// Readable from its end on.
     ended: AsyncFd<OwnedFd>,
+    /// Whether it may have ended since it was last looked.
+    look: bool,
 }
 
 impl Child {
@@ -94,6 +96,7 @@ impl Child {
             replies,
             metadata,
             ended,
+            look: true,
             leader,
         })
     }
@@ -112,14 +115,19 @@ impl Child {
     /// do not wait for that without a limit.
     pub async fn exited(&mut self) -> Exit {
         loop {
-            if let Some(exit) = self.leader.poll() {
+            // Looking is a system call, and this is asked for with every message.
+            if self.look
+                && let Some(exit) = self.leader.poll()
+            {
                 return exit;
             }
+            self.look = false;
             match self.ended.readable().await {
                 Ok(mut ready) => ready.clear_ready(),
                 // The runtime is ending, and everyone who waits with it.
                 Err(_) => std::future::pending().await,
             }
+            self.look = true;
         }
     }
 
