@@ -13,6 +13,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::ack_limits::AckLimits;
 use super::announce::Announcer;
 use super::books::close_books;
 use super::context::Hands;
@@ -466,6 +467,7 @@ impl Engine {
             publisher: links.publisher.clone(),
             spawner: self.spawner.clone(),
             topology: Arc::new(desired.topology.clone()),
+            ack_limits: AckLimits::default(),
             reconcile: self.asked.0.clone(),
         });
         self.keeper.follow(&desired.fleet, &hands, what, renewed).await
