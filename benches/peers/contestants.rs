@@ -163,6 +163,8 @@ pub(crate) fn small() -> Vec<Contestant> {
             json!({"command": ["python3", here("children/objects.py")]}),
         ),
         lines("warrener, Node, `lines`", &["node", &here("children/lines.js")]),
+        Contestant::native("`sed -u`, each reply settled alone", native::ALONE_SED),
+        Contestant::native("bash, each reply settled alone", native::ALONE_BASH),
         lines("warrener, `sed -u`", &["sed", "-u", "s/.*/ack/"]),
         lines("warrener, bash `read` loop", &["bash", &here("children/lines.sh")]),
         lines("warrener, awk", &["mawk", "-W", "interactive", "{ print \"ack\" }"]),

@@ -1,9 +1,15 @@
 //! Consumers that use lapin directly: what is left of a message's cost without a child.
 
+use std::process::Stdio;
+
 use futures_util::{FutureExt as _, StreamExt as _};
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
-use lapin::{Connection, ConnectionProperties};
+use lapin::{Channel, Connection, ConnectionProperties, Consumer};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::Command;
+
+use crate::contestants::top;
 
 /// The variable that makes this program a contestant.
 pub(crate) const ROLE: &str = "BENCH_ROLE";
@@ -18,13 +24,53 @@ pub(crate) const POLLED: &str = "polled";
 /// Acks fifty at once.
 pub(crate) const MULTIPLE: &str = "multiple";
 
+/// Passes each message to `sed -u` as a line, and settles each reply by itself: what a wrapper does
+/// that is written in an afternoon.
+pub(crate) const ALONE_SED: &str = "alone sed -u s/.*/ack/";
+/// The same with a loop in bash.
+pub(crate) const ALONE_BASH: &str = "alone bash benches/peers/children/lines.sh";
+
 /// Consumes until killed.
 pub(crate) fn play(role: &str) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    runtime.block_on(consume(role));
+    runtime.block_on(async {
+        let (channel, consumer) = subscribe().await;
+        match role.strip_prefix("alone ") {
+            Some(command) => wrap(command, &channel, consumer).await,
+            None => consume(role, &channel, consumer).await,
+        }
+    });
 }
 
-async fn consume(role: &str) {
+async fn wrap(command: &str, channel: &Channel, mut consumer: Consumer) {
+    let mut words = command.split(' ');
+    let mut child = Command::new(words.next().expect("a program"))
+        .args(words)
+        .current_dir(top())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("a child");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let mut replies = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let feed = async move {
+        while let Some(Ok(delivery)) = consumer.next().await {
+            let mut line = delivery.data;
+            line.push(b'\n');
+            stdin.write_all(&line).await.expect("a child that reads");
+        }
+    };
+    let feeding = tokio::spawn(feed);
+    let mut tag = 0;
+    while let Ok(Some(_)) = replies.next_line().await {
+        tag += 1;
+        drop(channel.basic_ack(tag, BasicAckOptions::default()).now_or_never());
+    }
+    feeding.abort();
+}
+
+async fn subscribe() -> (Channel, Consumer) {
     let var = |name: &str| std::env::var(name).expect("set by the one who started this");
     let connection = Connection::connect(&var("BENCH_URL"), ConnectionProperties::default())
         .await
@@ -32,7 +78,7 @@ async fn consume(role: &str) {
     let channel = connection.create_channel().await.expect("a channel");
     let prefetch = var("BENCH_PREFETCH").parse().expect("a number");
     channel.basic_qos(prefetch, BasicQosOptions::default()).await.expect("a prefetch");
-    let mut consumer = channel
+    let consumer = channel
         .basic_consume(
             var("BENCH_QUEUE").into(),
             "".into(),
@@ -41,6 +87,12 @@ async fn consume(role: &str) {
         )
         .await
         .expect("a consumer");
+    // Not closed while it is consumed.
+    std::mem::forget(connection);
+    (channel, consumer)
+}
+
+async fn consume(role: &str, channel: &Channel, mut consumer: Consumer) {
     let each = BasicAckOptions::default();
     let many = BasicAckOptions { multiple: true };
     while let Some(delivery) = consumer.next().await {

@@ -64,6 +64,8 @@ pub(super) struct Conversation {
     decoder: Decoder,
     buffer: Vec<u8>,
     read: usize,
+    /// Whether the last read has filled the buffer.
+    full: bool,
     strikes: u32,
     /// When a pipe that the child has closed counts as closed: one that exits closes both a moment
     /// before.
@@ -164,6 +166,7 @@ impl Conversation {
             decoder: Decoder::new(spec.max_reply.get() as usize),
             buffer: vec![0; FIRST_READ],
             read: 0,
+            full: false,
             strikes: 0,
             closed_at: None,
             answered: false,
@@ -176,8 +179,9 @@ impl Conversation {
     }
 
     /// Waits for the next thing to happen. Cancel-safe. Words come before the end, so that an
-    /// answer given with the last breath is read first.
-    pub(super) async fn next(&mut self) -> Talk {
+    /// answer given with the last breath is read first. Without `listen` there are none: answers
+    /// stay in the pipe.
+    pub(super) async fn next(&mut self, listen: bool) -> Talk {
         let Self {
             child, stdin, stdout, out, written, buffer, closed_at, hush, let_go, told, ..
         } = self;
@@ -192,9 +196,10 @@ impl Conversation {
                     Some(stdout) => stdout.read(buffer).await,
                     None => std::future::pending().await,
                 }
-            } => match read {
+            }, if listen => match read {
                 Ok(count @ 1..) => {
                     self.read = count;
+                    self.full = count == self.buffer.len();
                     self.hush.broken();
                     Talk::Said
                 }
@@ -258,6 +263,11 @@ impl Conversation {
     /// Whether one more message may be handed over.
     pub(super) fn has_room(&self) -> bool {
         self.stdin.is_some() && self.out.len() - self.written < OUT_BUFFER
+    }
+
+    /// Whether there was more to read than could be read at once.
+    pub(super) fn has_more_to_say(&self) -> bool {
+        self.full
     }
 
     /// How many messages it has not had yet, or not all of.

@@ -59,11 +59,13 @@ pub(super) enum Power {
     Unlocked,
 }
 
-/// Compares and, where there is the power to, applies.
+/// Compares and, where there is the power to, applies. Until `begins` is called, which is when there
+/// is something to change, the future can be dropped without a trace.
 pub(super) async fn reconcile(
     desired: &Desired,
     sources: &SourceMap,
     power: Power,
+    begins: impl FnOnce(),
     pause: impl AsyncFnOnce(BTreeSet<(VhostName, QueueName)>),
 ) -> Result<Reconciled, Shortfall> {
     if desired.reconcile.mode == ReconcileMode::Off {
@@ -86,6 +88,7 @@ pub(super) async fn reconcile(
     let place = |origin| sources.place(origin);
     let style = Style::default();
     if matches!(power, Power::Wait) && !plan.made_anew().is_empty() {
+        begins();
         pause(plan.made_anew()).await;
         return Err(Shortfall::Elsewhere);
     }
@@ -106,6 +109,7 @@ pub(super) async fn reconcile(
         let plan = render(&refused.0, &place, style);
         Shortfall::Refused(format!("{refused}\n{plan}"))
     })?;
+    begins();
     if !approved.plan().made_anew().is_empty() {
         pause(approved.plan().made_anew()).await;
     }

@@ -9,13 +9,14 @@ use super::Context;
 use super::child_log::ended_with;
 use super::conversation::{Conversation, Ending, Talk, Wishes};
 use super::crew::{News, Reins, Reporter};
+use super::deadlines;
 use super::desk::Desk;
 use super::hush;
 use super::kept::shown_deadline;
 use crate::model::{AckMode, ConsumerSpec, Order, duration_label};
 use crate::process::{Exit, SpawnRequest, check_startable};
 use crate::protocol::DeliveryId;
-use crate::supervise::{Effect, Event, Lifecycle, PAUSE, Pace, State, Wish};
+use crate::supervise::{Effect, Event, Lifecycle, PAUSE, State, Wish};
 use crate::telemetry::{Reason, RestartReason, WorkerMeter, WorkerState};
 
 /// How long a worker that is over waits for confirms that are under way: without them a message
@@ -116,7 +117,7 @@ impl Worker {
                 }
                 Happening::Kill => self.on(Event::StopNow).await,
                 Happening::Talk(talk) => self.talked(talk).await,
-                Happening::Desk => {}
+                Happening::Desk => self.taken_back().await,
                 Happening::Paused => self.pause_or_resume(),
                 Happening::Tick => self.tick().await,
             }
@@ -129,29 +130,27 @@ impl Worker {
         self.desk.close().await;
     }
 
-    /// Waits for the next thing to happen. While the child has plenty to do, it is not woken up for
-    /// each thing by itself: what has come of them after a pause is dealt with at once.
+    /// Waits for the next thing to happen. While there is plenty of it, this task is not woken up
+    /// for each thing by itself: what has come after a pause is dealt with at once. The child is
+    /// listened to once in between, or else each answer could be read alone as it is written.
     async fn next(&mut self) -> Happening {
-        if self.may_rest() {
-            if let Some(happening) = self.wait().now_or_never() {
+        let child = self.child.as_ref();
+        if self.desk.may_rest(child.map_or(0, Conversation::unwritten)) {
+            let listen = child.is_some_and(Conversation::has_more_to_say);
+            if let Some(happening) = self.wait(listen).now_or_never() {
                 return happening;
             }
             tokio::time::sleep(PAUSE).await;
         }
-        self.wait().await
-    }
-
-    fn may_rest(&self) -> bool {
-        let unwritten = self.child.as_ref().map_or(0, Conversation::unwritten);
-        Pace::may_rest(self.desk.unanswered().saturating_sub(unwritten))
+        self.wait(true).await
     }
 
     /// Cancel-safe in every branch.
-    async fn wait(&mut self) -> Happening {
+    async fn wait(&mut self, listen: bool) -> Happening {
         let now = Instant::now();
         let overdue = self.desk.overdue_at(now).map(|(_, at)| at);
         let replacing =
-            matches!(self.lifecycle.state(), State::Terminating { .. } | State::Killing);
+            matches!(self.lifecycle.state(), State::Terminating { .. } | State::Killing { .. });
         let tick = match (self.lifecycle.next_tick(), overdue.filter(|_| !replacing)) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
@@ -167,13 +166,13 @@ impl Worker {
         let (retiring, draining) = (self.retiring || self.draining, self.draining);
         tokio::select! {
             biased;
-            () = kill.cancelled(), if state != State::Killing && state != State::Stopped => Happening::Kill,
+            () = kill.cancelled(), if !matches!(state, State::Killing { .. } | State::Stopped) => Happening::Kill,
             () = drain.cancelled(), if !draining => Happening::Drain,
             () = retire.cancelled(), if !retiring => Happening::Retire,
             Ok(()) = paused.changed() => Happening::Paused,
             talk = async {
                 match &mut self.child {
-                    Some(child) => child.next().await,
+                    Some(child) => child.next(listen).await,
                     None => std::future::pending().await,
                 }
             } => Happening::Talk(talk),
@@ -189,6 +188,15 @@ impl Worker {
             self.desk.give_back();
         } else if matches!(self.lifecycle.state(), State::Running { .. }) {
             self.desk.open();
+        }
+    }
+
+    /// What the child works on may be another's by now, so it had better not go on.
+    async fn taken_back(&mut self) {
+        if std::mem::take(&mut self.desk.taken_back) && self.lifecycle.state().works() {
+            tracing::warn!(consumer = %self.spec.name, worker = self.slot, "the worker is replaced: its message was taken back");
+            self.replaced = Some(RestartReason::Timeout);
+            self.on(Event::Replace).await;
         }
     }
 
@@ -210,8 +218,8 @@ impl Worker {
         if self.desk.refuses_size(id) {
             return;
         }
+        let deadline = shown_deadline(self.desk.time_limit());
         let (Some(child), Some(kept)) = (&mut self.child, self.desk.kept(id)) else { return };
-        let deadline = shown_deadline(&self.spec);
         let envelope = kept.envelope(id, &self.spec, deadline.as_deref());
         if let Err(error) = child.hand_over(&envelope) {
             self.desk.fail_by_us(id, Wish::Never, Reason::Unencodable, &error.to_string());
@@ -366,12 +374,13 @@ impl Worker {
 
     async fn tick(&mut self) {
         let now = Instant::now();
+        if matches!(self.lifecycle.state(), State::Killing { deadline } if deadline <= now) {
+            deadlines::give_up(&self.spec, self.slot);
+            return self.exited(Exit::KILLED).await;
+        }
         if let Some((id, at)) = self.desk.overdue_at(now)
             && at <= now
-            && matches!(
-                self.lifecycle.state(),
-                State::Running { .. } | State::Recycling | State::Draining { .. }
-            )
+            && self.lifecycle.state().works()
         {
             if now.duration_since(at) > STALL {
                 // Who stood still with us could not answer; it has its time again.
@@ -379,7 +388,7 @@ impl Worker {
                 self.desk.restart_clock(now);
                 return;
             }
-            let timeout = duration_label(self.spec.timeout.unwrap_or_default());
+            let timeout = duration_label(self.desk.time_limit().unwrap_or_default());
             let silent = self.child.as_ref().is_some_and(|child| !child.has_answered());
             let hint = silent.then_some(
                 "it has never answered anything: is its output flushed after each answer?",
@@ -477,7 +486,7 @@ impl Worker {
             State::Recycling | State::Draining { .. } | State::Closing { .. } => {
                 shown.set_state(WorkerState::Draining);
             }
-            State::Terminating { .. } | State::Killing | State::Stopped => {
+            State::Terminating { .. } | State::Killing { .. } | State::Stopped => {
                 shown.set_state(WorkerState::Stopping);
             }
         }

@@ -29,6 +29,11 @@ pub enum Exit {
     Signal(i32),
 }
 
+impl Exit {
+    /// By force.
+    pub const KILLED: Self = Self::Signal(Named::SIGKILL as i32);
+}
+
 /// `exit code 3`, `signal 11 (SIGSEGV)`.
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -67,6 +72,8 @@ pub struct Child {
     leader: Leader,
     /// Readable from its end on.
     ended: AsyncFd<OwnedFd>,
+    /// Whether it may have ended since it was last looked.
+    look: bool,
 }
 
 impl Child {
@@ -89,6 +96,7 @@ impl Child {
             replies,
             metadata,
             ended,
+            look: true,
             leader,
         })
     }
@@ -107,14 +115,19 @@ impl Child {
     /// do not wait for that without a limit.
     pub async fn exited(&mut self) -> Exit {
         loop {
-            if let Some(exit) = self.leader.poll() {
+            // Looking is a system call, and this is asked for with every message.
+            if self.look
+                && let Some(exit) = self.leader.poll()
+            {
                 return exit;
             }
+            self.look = false;
             match self.ended.readable().await {
                 Ok(mut ready) => ready.clear_ready(),
                 // The runtime is ending, and everyone who waits with it.
                 Err(_) => std::future::pending().await,
             }
+            self.look = true;
         }
     }
 

@@ -5,6 +5,7 @@ mod canary;
 mod dedupe;
 mod disposition;
 mod gate;
+mod gulps;
 mod lifecycle;
 mod pace;
 mod pool;

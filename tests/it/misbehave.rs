@@ -4,8 +4,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 
 use crate::support::case::{Case, QUEUES, consumer};
 use crate::support::supervisor::{PATIENCE, alive, wait_until};
@@ -228,13 +227,13 @@ async fn a_grandchild_that_holds_the_pipes_stops_nothing() {
     let keys = shell("grandchild.sh") + "env: { GRANDCHILD: grandchild }\n";
     let mut case = Case::run(&keys).await;
     case.send(&["a"]).await;
-    case.outside.wait_for_depth("work", 0, PATIENCE).await;
+    case.wait_settled();
     let file = case.supervisor.path("grandchild");
-    let grandchild = || fs::read_to_string(&file).ok()?.trim().parse::<i32>().ok();
+    let grandchild = || fs::read_to_string(&file).ok()?.trim().parse::<u32>().ok();
     wait_until("the grandchild", PATIENCE, || grandchild().is_some());
     let books = case.stop(STOPPED);
-    // It left its group and session; nobody but us knows of it.
-    kill(Pid::from_raw(grandchild().unwrap()), Signal::SIGKILL).expect("it is there");
+    // It left its group and session, so it is ended by its mark, a moment after the child.
+    wait_until("its end", PATIENCE, || !alive(grandchild().unwrap()));
     assert_eq!(books.count("acked"), 1);
 }
 

@@ -5,12 +5,12 @@ use std::net::Shutdown;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use async_compat::Compat;
 use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::{AsyncTcpStream, Connection, ConnectionProperties, ErrorKind};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::stream::{self, GulpingStream};
 use crate::broker::tls;
 use crate::model::Endpoint;
 use crate::telemetry::ConnectionRole;
@@ -157,11 +157,11 @@ pub async fn connect(
     let dialled = Arc::new(Mutex::new(Some(stream)));
     let handshake = Connection::connector(
         uri,
-        lapin::runtime::default_runtime().map_err(|error| classify(endpoint, &error))?,
+        stream::runtime(),
         async move |uri: lapin::uri::AMQPUri, _runtime| {
             let stream = dialled.lock().unwrap_or_else(PoisonError::into_inner).take();
             let stream = stream.ok_or_else(|| std::io::Error::other("already dialled"))?;
-            let stream = AsyncTcpStream::Plain(Compat::new(stream));
+            let stream = AsyncTcpStream::Plain(GulpingStream::new(stream));
             Ok(match uri.scheme {
                 lapin::uri::AMQPScheme::AMQP => stream,
                 lapin::uri::AMQPScheme::AMQPS => {

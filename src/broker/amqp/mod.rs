@@ -18,6 +18,7 @@ mod link;
 mod pool;
 mod publisher;
 mod settle;
+mod stream;
 mod subscription;
 
 pub use backlog::Backlog;

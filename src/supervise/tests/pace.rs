@@ -57,8 +57,71 @@ fn many_are_told_at_once() {
 }
 
 #[test]
-fn only_a_busy_child_is_left_alone() {
-    assert!(!Pace::may_rest(0));
-    assert!(!Pace::may_rest(64));
-    assert!(Pace::may_rest(1000));
+fn a_child_with_plenty_to_do_is_left_alone() {
+    let (pace, now) = (Pace::new(1000), Instant::now());
+    assert!(!pace.may_rest(0, 0, now));
+    assert!(!pace.may_rest(64, 0, now));
+    assert!(pace.may_rest(1000, 0, now));
+    assert!(pace.may_rest(1000, 50, now));
+}
+
+/// A pace after 20 ms with so many answers each millisecond, and when that was.
+fn after(prefetch: u16, each: u32) -> (Pace, Instant) {
+    let (mut pace, mut now) = (Pace::new(prefetch), Instant::now());
+    for _ in 0..20 {
+        now += PAUSE;
+        pace.passed(each, now);
+    }
+    (pace, now)
+}
+
+#[test]
+fn where_messages_pass_fast_they_gather() {
+    for (prefetch, each, rests) in [
+        (1000, 1, false),
+        (1000, 7, false),
+        (1000, 9, true),
+        (1000, 120, true),
+        // The broker would wait for room.
+        (1000, 200, false),
+        (100, 9, true),
+        (100, 20, false),
+        (20, 9, false),
+        (1, 9, false),
+    ] {
+        let (pace, now) = after(prefetch, each);
+        assert_eq!(pace.may_rest(0, 0, now), rests, "prefetch {prefetch}, {each} a millisecond");
+    }
+}
+
+#[test]
+fn a_child_that_waits_for_the_rest_of_its_input_is_not_left_alone() {
+    let (pace, now) = after(1000, 20);
+    assert!(pace.may_rest(10, 0, now));
+    assert!(!pace.may_rest(10, 3, now), "ten last for half a millisecond");
+    assert!(pace.may_rest(40, 3, now));
+}
+
+#[test]
+fn when_nothing_passes_any_more_nothing_gathers() {
+    let (mut pace, now) = after(1000, 50);
+    let later = now + 10 * PAUSE;
+    assert!(!pace.may_rest(1, 0, later));
+    pace.passed(1, later);
+    assert!(!pace.may_rest(1, 0, later));
+}
+
+#[test]
+fn it_does_not_go_back_and_forth_between_both() {
+    let (mut pace, mut now) = after(1000, 20);
+    for _ in 0..20 {
+        now += PAUSE;
+        pace.passed(5, now);
+        assert!(pace.may_rest(0, 0, now));
+    }
+    for _ in 0..20 {
+        now += PAUSE;
+        pace.passed(3, now);
+    }
+    assert!(!pace.may_rest(0, 0, now));
 }
