@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use crate::broker::amqp::ConnectErrorKind;
 use crate::broker::{Lock, ObserveError, Survey, apply, survey};
 use crate::config::SourceMap;
 use crate::model::{Desired, QueueName, ReconcileMode, VhostName};
@@ -79,7 +78,7 @@ pub(super) async fn reconcile(
         ObserveError::NoWay { connect, .. } => Shortfall::Unreachable {
             why: error.to_string(),
             hint: error.hint(),
-            refused: connect.kind != ConnectErrorKind::Unreachable,
+            refused: connect.kind.is_refusal(),
         },
         ObserveError::Usage(_) => {
             Shortfall::Unreachable { why: error.to_string(), hint: error.hint(), refused: false }
@@ -130,10 +129,10 @@ pub(super) async fn reconcile(
     }
     let home = &desired.broker.vhost;
     if !approved.plan().creates_vhost(home) {
-        wires.to(home).await.map_err(|error| Shortfall::Unreachable {
+        wires.reach(home, management).await.map_err(|error| Shortfall::Unreachable {
             why: error.to_string(),
             hint: Some(error.hint().to_owned()),
-            refused: error.kind != ConnectErrorKind::Unreachable,
+            refused: error.kind.is_refusal(),
         })?;
     }
     let report = apply(&approved, topology, &wires, management, &store, &|_| {}).await;

@@ -68,8 +68,13 @@ impl Engine {
             }
             let dialling = self.dialling(&desired.broker);
             match self.seat.get_or_insert_with(|| Seat::take(desired, dialling)).decided().await {
-                // Nobody can have a lock in a vhost that is not there yet.
-                Standing::Unreachable(error) if error.kind == ConnectErrorKind::Vhost => {
+                // Nobody can have a lock in a vhost that is not there yet, or down.
+                Standing::Unreachable(error)
+                    if matches!(
+                        error.kind,
+                        ConnectErrorKind::Vhost | ConnectErrorKind::VhostDown
+                    ) =>
+                {
                     registry.set_role(Role::None);
                     Power::Unlocked
                 }
@@ -77,7 +82,7 @@ impl Engine {
                     return Err(Shortfall::Unreachable {
                         why: error.to_string(),
                         hint: Some(error.hint().to_owned()),
-                        refused: error.kind != ConnectErrorKind::Unreachable,
+                        refused: error.kind.is_refusal(),
                     });
                 }
                 Standing::StandsBy(holder) => {
