@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use super::ack_limits::AckLimits;
 use super::dedupe::SharedSeen;
 use super::stream::Turns;
 use crate::broker::Positions;
@@ -23,6 +24,7 @@ pub(super) struct Hands {
     pub(super) spawner: Arc<Spawner>,
     pub(super) topology: Arc<Topology>,
     pub(super) positions: Positions,
+    pub(super) ack_limits: AckLimits,
     pub(super) reconcile: mpsc::Sender<()>,
 }
 
@@ -38,6 +40,7 @@ impl Hands {
             publisher: self.publisher.clone(),
             spawner: self.spawner.clone(),
             topology: self.topology.clone(),
+            ack_limits: self.ack_limits.clone(),
             reconcile: self.reconcile.clone(),
         }
     }
@@ -65,6 +68,8 @@ pub struct Context {
     pub(super) spawner: Arc<Spawner>,
     /// What is declared, to know where dead letters go.
     pub(super) topology: Arc<Topology>,
+    /// What the broker has shown of its patience.
+    pub(super) ack_limits: AckLimits,
     /// Asks the engine to look at the broker.
     pub(super) reconcile: mpsc::Sender<()>,
     /// What the workers of the consumer have handled already.

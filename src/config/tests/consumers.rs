@@ -237,7 +237,7 @@ fn what_is_wrong_with_queues() {
             "E0402 a.yaml:6:15 what consumer `c` rejects would vanish: queue `d` dead-letters nowhere",
             "E0401 a.yaml:7:41 consumer `d` retries, but `log` is a stream",
             "E0403 a.yaml:8:47 consumer `e` may take 29m a message",
-            "E0111 a.yaml:10:45 consumer `g` has a canary, but `log` is a stream",
+            "E0111 a.yaml:10:43 consumer `g` has a canary, but `log` is a stream",
         ],
     );
 }
