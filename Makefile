@@ -3,13 +3,14 @@
 CARGO ?= cargo
 SH ?= sh
 
-.PHONY: help build demo demo-live test test-matrix lint bench install-rabbitmq clean
+.PHONY: help build demo demo-live test test-long test-matrix lint bench install-rabbitmq clean
 
 help:
 	@echo 'make demo              thousands of messy orders through a private RabbitMQ, with a ledger'
 	@echo 'make demo-live         the same, and it stays up until Ctrl-C'
 	@echo 'make build             the release binary: target/release/warrener'
 	@echo 'make test              every test, on a private RabbitMQ'
+	@echo 'make test-long         eight minutes of a crash loop, and what it costs the others'
 	@echo 'make test-matrix       the same on RabbitMQ 4.0 and 4.3 too; needs root, see tests/matrix.sh'
 	@echo 'make lint              format, clippy, documentation'
 	@echo 'make bench             benchmarks of the parts, then beside other consumers'
@@ -32,6 +33,10 @@ demo-live: install-rabbitmq build
 
 test: install-rabbitmq
 	$(CARGO) test --locked
+
+# What takes too long for every day, by name; prints its figures.
+test-long: install-rabbitmq
+	$(CARGO) test --locked --test it -- --ignored --nocapture --test-threads 1
 
 # SUITES='trixie forky' picks some of them.
 test-matrix: install-rabbitmq

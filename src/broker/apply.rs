@@ -1,15 +1,15 @@
 //! Performs an approved plan: in phases, many steps at once within each, and looks again.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
 
 use super::amqp::{ConnectError, ConnectErrorKind};
 use super::attach::attach;
-use super::declare::{CONCURRENCY, DeclareError, Declarer};
+use super::declare::{CONCURRENCY, DeclareError};
 use super::ledger::LedgerStore;
 use super::management::{ManagementClient, ManagementError};
 use super::observe::observe;
@@ -111,6 +111,7 @@ pub async fn apply(
         written = store.bring(now, &after).await;
     }
     ApplyReport {
+        home: plan.home().cloned(),
         done: report.done,
         failed: report.failed,
         changed: touched,
@@ -149,9 +150,10 @@ impl Work<'_> {
             outcome.failed.iter().map(|failure| End::of(&failure.change.target)).collect();
         // The API has no way to delete one topic permission of several at once.
         let one_by_one = steps.iter().any(|change| change.target.kind() == "topic_permission");
+        let closed = self.reach(&steps, &missing).await;
         // As they get done: one that takes long holds up none of the others.
         let mut results = stream::iter(steps.into_iter().enumerate())
-            .map(async |(nth, change)| (nth, change, self.step(change, &missing).await))
+            .map(async |(nth, change)| (nth, change, self.step(change, &missing, &closed).await))
             .buffer_unordered(if one_by_one { 1 } else { CONCURRENCY });
         let mut failed = Vec::new();
         while let Some((nth, change, result)) = results.next().await {
@@ -167,19 +169,44 @@ impl Work<'_> {
         outcome.failed.extend(failed.into_iter().map(|(_, failure)| failure));
     }
 
-    async fn step(&self, change: &Change, missing: &BTreeSet<End>) -> Result<(), Stumble> {
+    /// Connects to the vhosts of these steps; gives those that it cannot connect to.
+    async fn reach(
+        &self,
+        steps: &[&Change],
+        missing: &BTreeSet<End>,
+    ) -> BTreeMap<VhostName, Stumble> {
+        let over_amqp = steps.iter().filter(|change| is_over_amqp(&change.target));
+        let mut vhosts: BTreeSet<_> =
+            over_amqp.filter_map(|change| change.target.vhost()).collect();
+        vhosts.retain(|vhost| !missing.contains(&End::vhost(vhost)));
+        let open = async |vhost: &VhostName| Some((vhost.clone(), self.open(vhost).await.err()?));
+        join_all(vhosts.into_iter().map(open)).await.into_iter().flatten().collect()
+    }
+
+    async fn step(
+        &self,
+        change: &Change,
+        missing: &BTreeSet<End>,
+        closed: &BTreeMap<VhostName, Stumble>,
+    ) -> Result<(), Stumble> {
         // Whoever applies under a lock has it for as long as its connection lives.
         if !self.wires.may_go_on() {
             return Err(DeclareError::Lost("it was closed".into()).into());
         }
-        if change.action == Action::Delete {
-            return self.delete(&change.target).await;
-        }
-        if let Some(vhost) = change.target.vhost()
+        if change.action != Action::Delete
+            && let Some(vhost) = change.target.vhost()
             && missing.contains(&End::vhost(vhost))
         {
             let reason = format!("not tried without vhost `{vhost}`");
             return Err(Stumble { reason, hint: None });
+        }
+        if is_over_amqp(&change.target)
+            && let Some(stumble) = change.target.vhost().and_then(|vhost| closed.get(vhost))
+        {
+            return Err(stumble.clone());
+        }
+        if change.action == Action::Delete {
+            return self.delete(&change.target).await;
         }
         match &change.target {
             Target::Exchange(exchange) if change.action == Action::Replace => {
@@ -193,9 +220,9 @@ impl Work<'_> {
                 Ok(remake_queue(queue, with_messages, client, self.wires).await?)
             }
             Target::Exchange(exchange) => {
-                Ok(self.line(&exchange.vhost).await?.exchange(exchange).await?)
+                Ok(self.wires.to(&exchange.vhost).await?.exchange(exchange).await?)
             }
-            Target::Queue(queue) => Ok(self.line(&queue.vhost).await?.queue(queue).await?),
+            Target::Queue(queue) => Ok(self.wires.to(&queue.vhost).await?.queue(queue).await?),
             Target::Setting(setting) => {
                 let kind = setting.kind();
                 settings::put(self.management(kind.plural())?, setting, change)
@@ -216,7 +243,7 @@ impl Work<'_> {
                     let reason = format!("not tried without {kind} `{name}`");
                     return Err(Stumble { reason, hint: None });
                 }
-                Ok(self.line(&binding.vhost).await?.binding(binding).await?)
+                Ok(self.wires.to(&binding.vhost).await?.binding(binding).await?)
             }
             Target::Policy(policy) => Ok(self.management("policies")?.put_policy(policy).await?),
         }
@@ -225,13 +252,13 @@ impl Work<'_> {
     async fn delete(&self, target: &Target) -> Result<(), Stumble> {
         match target {
             Target::Binding(binding) => {
-                Ok(self.line(&binding.vhost).await?.unbind(binding).await?)
+                Ok(self.wires.to(&binding.vhost).await?.unbind(binding).await?)
             }
             Target::Queue(queue) => {
                 if !self.force {
                     self.unused(queue).await?;
                 }
-                Ok(self.line(&queue.vhost).await?.delete_queue(queue, self.force).await?)
+                Ok(self.wires.to(&queue.vhost).await?.delete_queue(queue, self.force).await?)
             }
             Target::Policy(policy) => {
                 match self.management("policies")?.delete_policy(policy).await {
@@ -240,7 +267,7 @@ impl Work<'_> {
                 }
             }
             Target::Exchange(exchange) => {
-                let declarer = self.line(&exchange.vhost).await?;
+                let declarer = self.wires.to(&exchange.vhost).await?;
                 Ok(declarer.delete_exchange(&exchange.name, self.force).await?)
             }
             Target::Setting(setting) => {
@@ -252,14 +279,11 @@ impl Work<'_> {
         }
     }
 
-    /// Declares in a vhost. Whoever creates one is let in by the broker, but not if the request was
+    /// Connects to a vhost. Whoever creates one is let in by the broker, but not if the request was
     /// cut off on the way, nor if another user declares; then a vhost of the files lets in whoever
     /// declares in it.
-    async fn line(&self, vhost: &VhostName) -> Result<Arc<Declarer>, Stumble> {
-        let error = match self.wires.to(vhost).await {
-            Ok(declarer) => return Ok(declarer),
-            Err(error) => error,
-        };
+    async fn open(&self, vhost: &VhostName) -> Result<(), Stumble> {
+        let Err(error) = self.wires.reach(vhost, self.management).await else { return Ok(()) };
         let declared = self.topology.setting(&SettingId::Vhost(vhost.clone()));
         let (ConnectErrorKind::Vhost, Some(client), Some(user), true) = (
             error.kind,
@@ -272,13 +296,16 @@ impl Work<'_> {
         settings::let_in(client, vhost, &user)
             .await
             .map_err(|error| Stumble::about(SettingKind::Permission, &error))?;
-        Ok(self.wires.again(vhost).await?)
+        // The failure was kept, so it takes another attempt to find the vhost down.
+        let _ = self.wires.again(vhost).await;
+        self.wires.reach(vhost, Some(client)).await?;
+        Ok(())
     }
 
     /// Refuses where a queue is used. Only classic queues can be deleted on the condition that they
     /// are not, so between this look and the deletion of another kind a message may arrive.
     async fn unused(&self, queue: &Queue) -> Result<(), Stumble> {
-        match self.line(&queue.vhost).await?.usage(&queue.name).await? {
+        match self.wires.to(&queue.vhost).await?.usage(&queue.name).await? {
             Some(usage) if !usage.is_none() => Err(Stumble {
                 reason: usage.to_string(),
                 hint: Some("`--force` deletes it nevertheless".into()),
@@ -293,6 +320,11 @@ impl Work<'_> {
             hint: Some("give its address as `broker.management`".into()),
         })
     }
+}
+
+/// Whether it is declared over AMQP, and not set through the management API.
+fn is_over_amqp(target: &Target) -> bool {
+    !matches!(target, Target::Policy(_) | Target::Setting(_))
 }
 
 /// A vhost, an exchange or a queue as something else refers to it.
@@ -313,6 +345,7 @@ impl End {
     }
 }
 
+#[derive(Clone)]
 struct Stumble {
     reason: String,
     hint: Option<String>,

@@ -15,7 +15,7 @@ use super::observe_settings::observe_settings;
 use super::scope::Scope;
 use super::wires::Wires;
 use crate::model::{
-    ArgValue, Arguments, Binding, Desired, Destination, ExchangeName, Origin, PolicyName,
+    ArgValue, Arguments, Binding, Desired, Destination, ExchangeName, OnRemove, Origin, PolicyName,
     QueueName, RoutingKey, Setting, SettingId, Topology, VhostName,
 };
 use crate::plan::{
@@ -278,6 +278,8 @@ pub(super) fn binding_key(vhost: &VhostName, info: BindingInfo) -> Option<Bindin
         },
         routing_key: RoutingKey::new(info.routing_key).ok()?,
         arguments,
+        managed: true,
+        on_remove: OnRemove::Delete,
         origin: Origin::default(),
     }))
 }

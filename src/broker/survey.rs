@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures_util::future::join_all;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::declare::CONCURRENCY;
@@ -52,7 +53,7 @@ pub async fn survey(desired: &Desired, consent: Consent) -> Result<Survey, Obser
     let mut plan = plan(&desired.topology, &observed, &ownership, consent);
     let doomed = doomed(&plan, consent);
     if !doomed.is_empty() {
-        observed.usage = usage(&doomed, &wires).await?;
+        observed.usage = usage(&doomed, &wires, management.as_ref()).await?;
         plan = crate::plan::plan(&desired.topology, &observed, &ownership, consent);
     }
     Ok(Survey { plan, observed, management, store, wires })
@@ -91,7 +92,10 @@ fn doomed(plan: &Plan, consent: Consent) -> Vec<(VhostName, QueueName)> {
 async fn usage(
     queues: &[(VhostName, QueueName)],
     wires: &Wires,
+    management: Option<&ManagementClient>,
 ) -> Result<BTreeMap<(VhostName, QueueName), Usage>, ObserveError> {
+    let vhosts: BTreeSet<_> = queues.iter().map(|(vhost, _)| vhost).collect();
+    join_all(vhosts.into_iter().map(|vhost| wires.reach(vhost, management))).await;
     let look = async |queue: &(VhostName, QueueName)| {
         let fault = |error: &dyn std::fmt::Display| ObserveError::Usage(error.to_string());
         let declarer = wires.to(&queue.0).await.map_err(|error| fault(&error))?;

@@ -2,14 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::OnceCell;
 
-use super::amqp::{ConnectError, Wire, connect};
+use super::amqp::{ConnectError, ConnectErrorKind, Wire, connect};
 use super::declare::Declarer;
 use super::lock::Lock;
+use super::management::{ManagementClient, ManagementError};
 use crate::model::{BrokerSpec, Desired, UserName, VhostName};
 use crate::telemetry::ConnectionRole;
+
+/// How long a vhost may take to start.
+const START_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long the broker has to start it by itself.
+const START_ITSELF: Duration = Duration::from_secs(2);
+
+/// The pause between two tries to connect to a vhost that is to start.
+const BETWEEN_TRIES: Duration = Duration::from_millis(200);
 
 /// What came of connecting to a vhost.
 type Dialled = OnceCell<Result<Arc<Declarer>, ConnectError>>;
@@ -68,7 +79,31 @@ impl Wires {
             .clone()
     }
 
-    /// The same once more, where it has failed before.
+    /// The same, and where the vhost is there but down, waits for it, and has the broker start it
+    /// where it does not do so by itself. Whoever was killed while creating it may have left it so.
+    pub async fn reach(
+        &self,
+        vhost: &VhostName,
+        management: Option<&ManagementClient>,
+    ) -> Result<Arc<Declarer>, ConnectError> {
+        let begun = Instant::now();
+        let mut outcome = self.to(vhost).await;
+        while let (Err(error), Some(client)) = (&outcome, management)
+            && error.kind == ConnectErrorKind::VhostDown
+            && begun.elapsed() < START_LIMIT
+        {
+            if begun.elapsed() >= START_ITSELF
+                && let Err(error) = start(vhost, client).await
+            {
+                tracing::debug!(%vhost, %error, "cannot be started");
+            }
+            tokio::time::sleep(BETWEEN_TRIES).await;
+            outcome = self.again(vhost).await;
+        }
+        outcome
+    }
+
+    /// The same as [`Wires::to`] once more, where it has failed before.
     pub(super) async fn again(&self, vhost: &VhostName) -> Result<Arc<Declarer>, ConnectError> {
         {
             let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -94,6 +129,16 @@ impl Wires {
         futures_util::future::join_all(declarers.map(async |declarer| declarer.finish().await))
             .await;
     }
+}
+
+/// Has a vhost started on the nodes where it is not.
+async fn start(vhost: &VhostName, client: &ManagementClient) -> Result<(), ManagementError> {
+    let about = client.read(&["vhosts".to_owned(), vhost.to_string()]).await?;
+    let states = about["cluster_state"].as_object().into_iter().flatten();
+    for (node, _) in states.filter(|(_, state)| **state == "stopped") {
+        client.start_vhost(vhost, node).await?;
+    }
+    Ok(())
 }
 
 /// A connection to the first endpoint that answers; the last error where none does.

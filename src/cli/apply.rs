@@ -140,7 +140,7 @@ async fn under_lock(
     };
     let home = &desired.broker.vhost;
     if !approved.plan().creates_vhost(home)
-        && let Err(error) = wires.to(home).await
+        && let Err(error) = wires.reach(home, management.as_ref()).await
     {
         screen.error(&error, Some(error.hint()))?;
         return Ok(Exit::Failed);

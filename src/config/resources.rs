@@ -8,6 +8,13 @@ use crate::model::{
     codes,
 };
 
+/// What the bindings of one item have in common, whatever their keys.
+struct BindingRest {
+    arguments: Arguments,
+    managed: bool,
+    on_remove: OnRemove,
+}
+
 impl Reading {
     /// `exchanges:`
     pub(super) fn exchange(&mut self, entry: Entry, vhost: &VhostName, parts: &mut TopologyParts) {
@@ -121,10 +128,10 @@ impl Reading {
             let Some(mut fields) = self.fields("bind", origin, item) else { continue };
             let source = self.source(&mut fields, &["exchange"]);
             let keys = self.keys(&mut fields);
-            let arguments = self.binding_arguments(&mut fields, origin);
+            let rest = self.binding_rest(&mut fields, origin);
             fields.finish(self, &[]);
             let Some(source) = source else { continue };
-            self.add(parts, vhost, &source, destination, keys, &arguments, origin);
+            self.add(parts, vhost, (&source, destination), keys, &rest, origin);
         }
     }
 
@@ -146,10 +153,10 @@ impl Reading {
             let source = self.source(&mut fields, &["exchange", "source"]);
             let destination = self.destination(&mut fields);
             let keys = self.keys(&mut fields);
-            let arguments = self.binding_arguments(&mut fields, origin);
+            let rest = self.binding_rest(&mut fields, origin);
             fields.finish(self, &[]);
             if let (Some(source), Some(destination)) = (source, destination) {
-                self.add(parts, vhost, &source, &destination, keys, &arguments, origin);
+                self.add(parts, vhost, (&source, &destination), keys, &rest, origin);
             }
         }
     }
@@ -225,21 +232,22 @@ impl Reading {
             .collect()
     }
 
-    fn binding_arguments(&mut self, fields: &mut Fields, origin: Origin) -> Arguments {
-        fields
+    /// What a binding says besides its ends and its key.
+    fn binding_rest(&mut self, fields: &mut Fields, origin: Origin) -> BindingRest {
+        let arguments = fields
             .read("arguments", self, |r, key, node| Some(r.arguments(key, origin, node)))
-            .unwrap_or_default()
+            .unwrap_or_default();
+        let managed = fields.read("manage", self, Self::boolean).unwrap_or(true);
+        BindingRest { arguments, managed, on_remove: self.on_remove(fields) }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a binding has that many parts")]
     fn add(
         &mut self,
         parts: &mut TopologyParts,
         vhost: &VhostName,
-        source: &ExchangeName,
-        destination: &Destination,
+        (source, destination): (&ExchangeName, &Destination),
         keys: Vec<(RoutingKey, Origin)>,
-        arguments: &Arguments,
+        rest: &BindingRest,
         owner: Origin,
     ) {
         let several = keys.len() > 1;
@@ -255,7 +263,9 @@ impl Reading {
                 source: source.clone(),
                 destination: destination.clone(),
                 routing_key,
-                arguments: arguments.clone(),
+                arguments: rest.arguments.clone(),
+                managed: rest.managed,
+                on_remove: rest.on_remove,
                 origin,
             });
         }

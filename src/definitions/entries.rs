@@ -184,6 +184,8 @@ pub(super) fn binding(
         destination,
         routing_key: RoutingKey::new(fields.text("routing_key")?.unwrap_or_default())?,
         arguments,
+        managed: true,
+        on_remove: OnRemove::Delete,
         origin: Origin::default(),
     };
     fields.passed(&["vhost", "properties_key"]);

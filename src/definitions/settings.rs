@@ -15,15 +15,11 @@ use crate::model::{
     ArgValue, Arguments, BROKERS_OWN_COMPONENTS, BrokerLimits, Credential, ExchangeName,
     GlobalParameter, HashAlgorithm, OnRemove, Origin, Parameter, ParameterName, PasswordHash,
     Permission, QueueType, Setting, TopicPermission, USER_LIMITS, User, UserName, VHOST_LIMITS,
-    Vhost, VhostName,
+    Vhost, VhostName, is_brokers_own_global,
 };
 
 /// The description that brokers give to the vhost `/`.
 const DEFAULT_DESCRIPTION: &str = "Default virtual host";
-
-/// Global parameters that a cluster makes for itself, by what their names begin with.
-const OWN_GLOBALS: [&str; 5] =
-    ["cluster_name", "cluster_tags", "imported_definition", "internal", "node_tags"];
 
 impl Load {
     /// Reads all of them; with `only`, what is in the home vhost.
@@ -341,7 +337,7 @@ impl Load {
             self.note(Reason::Ledger, title, "");
             return Ok(());
         }
-        if OWN_GLOBALS.iter().any(|own| text.starts_with(own)) {
+        if is_brokers_own_global(text) {
             self.note(Reason::Own, title, "");
             return Ok(());
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use super::ack_limits::AckLimits;
 use super::dedupe::SharedSeen;
 use crate::broker::amqp::{Lease, LinkPool, Publisher};
 use crate::model::{ConsumerSpec, Topology};
@@ -20,6 +21,7 @@ pub(super) struct Hands {
     pub(super) publisher: Publisher,
     pub(super) spawner: Arc<Spawner>,
     pub(super) topology: Arc<Topology>,
+    pub(super) ack_limits: AckLimits,
     pub(super) reconcile: mpsc::Sender<()>,
 }
 
@@ -33,6 +35,7 @@ impl Hands {
             publisher: self.publisher.clone(),
             spawner: self.spawner.clone(),
             topology: self.topology.clone(),
+            ack_limits: self.ack_limits.clone(),
             reconcile: self.reconcile.clone(),
         }
     }
@@ -51,6 +54,8 @@ pub struct Context {
     pub(super) spawner: Arc<Spawner>,
     /// What is declared, to know where dead letters go.
     pub(super) topology: Arc<Topology>,
+    /// What the broker has shown of its patience.
+    pub(super) ack_limits: AckLimits,
     /// Asks the engine to look at the broker.
     pub(super) reconcile: mpsc::Sender<()>,
     /// What the workers of the consumer have handled already.

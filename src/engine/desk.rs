@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Context;
+use super::ack_limits::AckLimit;
 use super::child_log::{SharedValve, Valve};
 use super::kept::Kept;
 use super::output::Published;
@@ -90,9 +91,15 @@ pub(super) struct Desk {
     /// The oldest message of the child, and since when it is that.
     pub(super) front: Option<(DeliveryId, Instant)>,
     /// Since when the child has been working on what it answers next.
-    busy_since: Instant,
+    pub(super) busy_since: Instant,
     /// Why the queue cannot be consumed, as logged last.
     pub(super) said: String,
+    /// How long the broker lets a message be unsettled.
+    pub(super) ack_limit: AckLimit,
+    /// Whether the broker has taken back a message that the child works on, for its time was over.
+    pub(super) taken_back: bool,
+    /// Since when the child had been working when the broker last ended the consumer.
+    pub(super) cancelled_at_work: Option<Instant>,
 }
 
 impl Desk {
@@ -105,6 +112,7 @@ impl Desk {
         hurry: CancellationToken,
     ) -> Self {
         let meter = context.registry.consumer(&spec.name);
+        let ack_limit = context.ack_limits.of(&spec.vhost, &spec.queue);
         let freed = context.seen.freed();
         if let Some(dedupe) = &spec.dedupe {
             context.seen.set_limits(dedupe);
@@ -146,6 +154,9 @@ impl Desk {
             front: None,
             busy_since: Instant::now(),
             said: String::new(),
+            ack_limit,
+            taken_back: false,
+            cancelled_at_work: None,
         }
     }
 
@@ -189,29 +200,30 @@ impl Desk {
                 self.flush();
             }
             Some(done) = outputs.next(), if !outputs.is_empty() => self.published(done),
-            result = async { subscribing.as_mut().expect("guarded").await }, if subscribing.is_some() => {
+            result = due(subscribing.as_mut()) => {
                 self.subscribing = None;
                 self.subscribed(result);
             }
-            outcome = async { pausing.as_mut().expect("guarded").await }, if pausing.is_some() => {
+            outcome = due(pausing.as_mut()) => {
                 self.pausing = None;
                 self.paused(outcome);
             }
-            incoming = async { subscription.as_mut().expect("guarded").next().await },
-                if subscription.as_ref().is_some_and(Subscription::listening) =>
-            {
+            incoming = async {
+                match subscription {
+                    Some(subscription) => subscription.next().await,
+                    None => std::future::pending().await,
+                }
+            } => {
                 self.take_in(incoming);
             }
             Ok(()) = freed.changed(), if !aside.is_empty() => self.look_aside(),
             Some((id, kept)) = resting.next(), if !resting.is_empty() => self.rested(id, kept),
-            () = async { closing.as_mut().expect("guarded").await }, if closing.is_some() => {
+            () = due(closing.as_mut()) => {
                 self.closing = None;
             }
-            () = async { gathering.as_mut().expect("guarded").await }, if gathering.is_some() => {
+            () = due(gathering.as_mut()) => {
                 self.flush();
             }
-            // Nothing can come: the worker's other events go on.
-            else => std::future::pending().await,
         }
         self.settle_down();
     }
@@ -390,28 +402,6 @@ impl Desk {
         self.give_back();
     }
 
-    /// The message that has been with the child for longest, and when its time is over. The clock
-    /// of a message starts when it is handed over or, if later, when the one before it is
-    /// answered: with a prefetch above one, waiting behind others is no fault of the message.
-    pub(super) fn overdue_at(&mut self, now: Instant) -> Option<(DeliveryId, Instant)> {
-        let timeout = self.spec.timeout?;
-        let id = self.ledger.oldest()?;
-        let since = match self.front {
-            Some((front, since)) if front == id => since,
-            _ => self.front.insert((id, now)).1,
-        };
-        let extended = self.ledger.get_mut(id).and_then(|kept| kept.extended);
-        let due = since + timeout;
-        Some((id, extended.map_or(due, |until| until.max(due))))
-    }
-
-    /// The time of the oldest message begins anew.
-    pub(super) fn restart_clock(&mut self, now: Instant) {
-        if let Some((_, since)) = &mut self.front {
-            *since = now;
-        }
-    }
-
     /// Waits until it is known what became of every failed message, and the broker has been told.
     pub(super) async fn confirmed(&mut self) {
         let unsaid = |desk: &Self| desk.subscribing.is_some() && desk.ledger.held().unflushed > 0;
@@ -489,5 +479,13 @@ impl Desk {
         }
         let lost = self.ledger.close();
         self.lost(lost);
+    }
+}
+
+/// The outcome of what is under way, where anything is.
+async fn due<F: Future + Unpin>(under_way: Option<F>) -> F::Output {
+    match under_way {
+        Some(future) => future.await,
+        None => std::future::pending().await,
     }
 }

@@ -9,6 +9,7 @@ use futures_util::future::FusedFuture as _;
 use super::Context;
 use super::child_log::ended_with;
 use super::crew::{News, Reins, Reporter};
+use super::deadlines;
 use super::desk::Desk;
 use super::exec_pipes::{ExecPipes, Stdout};
 use super::kept::shown_deadline;
@@ -21,6 +22,9 @@ use crate::telemetry::{Reason, RestartReason, WorkerMeter, WorkerState};
 
 /// Between the stop signal and `SIGKILL` for a process that has taken too long.
 const OVERDUE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a killed process may take to be gone.
+const KILL_PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) struct ExecWorker {
     spec: Arc<ConsumerSpec>,
@@ -160,7 +164,7 @@ impl ExecWorker {
         match end {
             End::Exited(exit, stdout, words) => self.judge(id, exit, stdout, &words),
             End::Overdue => {
-                let limit = duration_label(self.spec.timeout.unwrap_or_default());
+                let limit = duration_label(self.desk.time_limit().unwrap_or_default());
                 let why = format!("no end within {limit}");
                 self.desk.fail_by_us(id, Wish::Later, Reason::Timeout, &why);
             }
@@ -239,11 +243,12 @@ impl ExecWorker {
     }
 
     async fn execute(&mut self, id: DeliveryId) -> End {
+        let limit = self.desk.time_limit();
         let Some(kept) = self.desk.kept(id) else {
             return End::NotStarted("its channel was lost before it began".into());
         };
-        let deadline = self.spec.timeout.map(|timeout| Instant::now() + timeout);
-        let shown = shown_deadline(&self.spec);
+        let deadline = limit.map(|limit| Instant::now() + limit);
+        let shown = shown_deadline(limit);
         let envelope = kept.envelope(id, &self.spec, shown.as_deref());
         let environment = exec_environment(&envelope);
         let mut metadata = Vec::new();
@@ -299,6 +304,7 @@ impl ExecWorker {
                 () = self.reins.kill.cancelled(), if !killed => {
                     killed = true;
                     let _ = child.kill_group();
+                    limit = Some(Instant::now() + KILL_PATIENCE);
                 }
                 exit = child.exited() => {
                     return (!overdue).then_some(exit);
@@ -311,16 +317,21 @@ impl ExecWorker {
                 () = &mut flowing, if !flowing.is_terminated() => {}
                 () = self.desk.turn() => {
                     // Another host may have the message by now.
-                    if self.spec.order == Order::Strict && !asked && !self.desk.ledger.is_held(id) {
+                    let lost = self.spec.order == Order::Strict && !self.desk.ledger.is_held(id);
+                    if std::mem::take(&mut self.desk.taken_back) || (lost && !asked) {
                         deadline = Some(Instant::now());
                         limit = deadline;
                     }
                 }
-                () = timer, if !killed => {
+                () = timer => {
                     let now = Instant::now();
+                    if killed {
+                        deadlines::give_up(&self.spec, self.slot);
+                        return (!overdue).then_some(Exit::KILLED);
+                    }
                     if !asked && !stopping && deadline.is_some_and(|at| now.duration_since(at) > STALL) {
                         // The machine stood still, and the process with it: it has its time again.
-                        deadline = self.spec.timeout.map(|timeout| now + timeout);
+                        deadline = self.desk.time_limit().map(|timeout| now + timeout);
                         limit = deadline;
                         continue;
                     }
@@ -328,6 +339,7 @@ impl ExecWorker {
                     if asked {
                         killed = true;
                         let _ = child.kill_group();
+                        limit = Some(now + KILL_PATIENCE);
                     } else {
                         asked = true;
                         let _ = child.signal_group(self.spec.stop.signal);

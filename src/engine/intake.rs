@@ -1,10 +1,11 @@
 //! Where a desk's messages come from: asking for them, pausing, and losing the channel.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::desk::Desk;
 use crate::broker::amqp::{Incoming, SubscribeError, Subscription};
 use crate::broker::field_table;
+use crate::model::duration_label;
 
 /// Most messages taken from the channel in one turn, so that settling is never starved.
 const BATCH: usize = 256;
@@ -171,11 +172,21 @@ impl Desk {
                 Incoming::Delivery(delivery) => self.waiting.push_back(*delivery),
                 // As it was asked to; its answer comes too.
                 Incoming::Cancelled if self.pausing.is_some() => {}
+                Incoming::Cancelled if self.outlasted() => {
+                    self.ran_out_of_patience(None);
+                    self.channel_lost("the broker ended the consumer");
+                    return self.again_after(Duration::ZERO);
+                }
                 Incoming::Cancelled => {
                     tracing::warn!(consumer = %self.spec.name, queue = %self.spec.queue, "the broker ended the consumer: the queue was deleted or its leader moved");
                     self.context.ask_to_reconcile();
                     let pause = self.refusals_pause(true);
                     return self.again_after(pause);
+                }
+                Incoming::Overdue(limit) => {
+                    self.ran_out_of_patience(limit);
+                    self.channel_lost("a message was unsettled for too long");
+                    return self.again_after(Duration::ZERO);
                 }
                 Incoming::Lost(why) => {
                     self.channel_lost(&why);
@@ -190,6 +201,48 @@ impl Desk {
         if self.returning && !self.spec.in_place() {
             self.give_back_waiting();
         }
+    }
+
+    /// Whether the broker has ended the consumer again while the child worked on the same. From 4.3
+    /// on it does that, without a word, where a message was unsettled for too long; it does it for
+    /// other reasons too, but not twice in such a time.
+    fn outlasted(&mut self) -> bool {
+        let since = (self.ledger.held().unanswered > 0).then_some(self.busy_since);
+        let before = std::mem::replace(&mut self.cancelled_at_work, since);
+        since.is_some() && before == since
+    }
+
+    /// The broker has taken everything on the channel back, because some message of it was unsettled
+    /// for longer than it allows.
+    fn ran_out_of_patience(&mut self, limit: Option<Duration>) {
+        let oldest = self.ledger.oldest();
+        if let Some(limit) = limit {
+            self.ack_limit.learn(limit);
+        }
+        // Where it only waited with the child behind others, the child has done nothing wrong.
+        let worked = self.working_for(Instant::now());
+        self.taken_back =
+            limit.is_none_or(|limit| worked >= limit.mul_f64(0.9)) && oldest.is_some();
+        let held = self.ledger.held().unanswered;
+        let id = oldest.map(|id| id.to_string());
+        let message_id = oldest.and_then(|id| self.ledger.get_mut(id)).and_then(|kept| {
+            kept.delivery.properties.message_id().as_ref().map(ToString::to_string)
+        });
+        let limit = limit.map_or_else(|| "its time".to_owned(), duration_label);
+        let hint = if self.taken_back {
+            "let `timeout` of the consumer end it before that, or raise the broker's `consumer_timeout` (of the node, or `x-consumer-timeout` of the queue)"
+        } else {
+            "with that `prefetch` messages wait too long behind others: lower it, or raise the broker's `consumer_timeout` (of the node, or `x-consumer-timeout` of the queue)"
+        };
+        tracing::error!(
+            consumer = %self.spec.name,
+            worker = self.slot,
+            id,
+            message_id,
+            held,
+            hint,
+            "the broker takes its messages back, because one was not settled within {limit}"
+        );
     }
 
     /// The channel is gone: what was on it will be delivered again.

@@ -1,6 +1,6 @@
 //! What is kept of a message while a child has it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::dedupe::Claimed;
 use crate::model::{ConsumerSpec, Delivery};
@@ -52,7 +52,7 @@ impl Kept {
 }
 
 /// When the time of a message that is handed over now will be over, RFC 3339.
-pub(super) fn shown_deadline(spec: &ConsumerSpec) -> Option<String> {
-    let deadline = jiff::Timestamp::now().checked_add(spec.timeout?).ok()?;
+pub(super) fn shown_deadline(limit: Option<Duration>) -> Option<String> {
+    let deadline = jiff::Timestamp::now().checked_add(limit?).ok()?;
     Some(format!("{deadline:.3}"))
 }

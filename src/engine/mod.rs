@@ -44,6 +44,7 @@
 //! within the grace time) and `kill` (now).
 //! Dropping the engine kills: no worker task outlives it, and no child outlives its task.
 
+mod ack_limits;
 mod announce;
 mod auto;
 mod books;
@@ -51,6 +52,7 @@ mod child_log;
 mod context;
 mod conversation;
 mod crew;
+mod deadlines;
 mod dedupe;
 mod desk;
 mod exec;

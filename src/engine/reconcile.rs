@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use crate::broker::amqp::ConnectErrorKind;
 use crate::broker::{Lock, ObserveError, Survey, apply, survey};
 use crate::config::SourceMap;
 use crate::model::{Desired, QueueName, ReconcileMode, VhostName};
@@ -60,11 +59,13 @@ pub(super) enum Power {
     Unlocked,
 }
 
-/// Compares and, where there is the power to, applies.
+/// Compares and, where there is the power to, applies. Until `begins` is called, which is when there
+/// is something to change, the future can be dropped without a trace.
 pub(super) async fn reconcile(
     desired: &Desired,
     sources: &SourceMap,
     power: Power,
+    begins: impl FnOnce(),
     pause: impl AsyncFnOnce(BTreeSet<(VhostName, QueueName)>),
 ) -> Result<Reconciled, Shortfall> {
     if desired.reconcile.mode == ReconcileMode::Off {
@@ -77,7 +78,7 @@ pub(super) async fn reconcile(
         ObserveError::NoWay { connect, .. } => Shortfall::Unreachable {
             why: error.to_string(),
             hint: error.hint(),
-            refused: connect.kind != ConnectErrorKind::Unreachable,
+            refused: connect.kind.is_refusal(),
         },
         ObserveError::Usage(_) => {
             Shortfall::Unreachable { why: error.to_string(), hint: error.hint(), refused: false }
@@ -87,6 +88,7 @@ pub(super) async fn reconcile(
     let place = |origin| sources.place(origin);
     let style = Style::default();
     if matches!(power, Power::Wait) && !plan.made_anew().is_empty() {
+        begins();
         pause(plan.made_anew()).await;
         return Err(Shortfall::Elsewhere);
     }
@@ -107,6 +109,7 @@ pub(super) async fn reconcile(
         let plan = render(&refused.0, &place, style);
         Shortfall::Refused(format!("{refused}\n{plan}"))
     })?;
+    begins();
     if !approved.plan().made_anew().is_empty() {
         pause(approved.plan().made_anew()).await;
     }
@@ -126,10 +129,10 @@ pub(super) async fn reconcile(
     }
     let home = &desired.broker.vhost;
     if !approved.plan().creates_vhost(home) {
-        wires.to(home).await.map_err(|error| Shortfall::Unreachable {
+        wires.reach(home, management).await.map_err(|error| Shortfall::Unreachable {
             why: error.to_string(),
             hint: Some(error.hint().to_owned()),
-            refused: error.kind != ConnectErrorKind::Unreachable,
+            refused: error.kind.is_refusal(),
         })?;
     }
     let report = apply(&approved, topology, &wires, management, &store, &|_| {}).await;

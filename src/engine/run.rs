@@ -5,6 +5,7 @@ mod topology;
 
 use self::reading::{read, warn};
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -12,12 +13,13 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::ack_limits::AckLimits;
 use super::announce::Announcer;
 use super::books::close_books;
 use super::context::Hands;
 use super::crew::CrewRequest;
 use super::keeper::{FleetOutcome, Keeper};
-use super::reconcile::{Reconciled, Shortfall};
+use super::reconcile::Shortfall;
 use super::requests::{EngineRequest, ReloadOutcome, Waiting};
 use super::seat::Seat;
 
@@ -35,9 +37,16 @@ const AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 /// The same while it is there and refuses us: more attempts will not mend a password.
 const REFUSED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
 
-/// How long after a change that was brought about without a look the look comes: others may see it
-/// a moment later than this supervisor, and a second change may follow the first.
+/// How long after a change that was brought about without a look the look comes, once it is known
+/// what became of it: others may see it a moment later than this supervisor, and a second change
+/// may follow the first.
 const AFTERWARDS: Duration = Duration::from_secs(1);
+
+/// The same where it is not known for long.
+const AFTERWARDS_AT_MOST: Duration = Duration::from_secs(10);
+
+/// How long looks are given up at most because files change meanwhile.
+const UNLOOKED: Duration = Duration::from_mins(1);
 
 /// The shortest time between two looks at the broker that workers ask for.
 const ASKED: Duration = Duration::from_secs(2);
@@ -112,7 +121,7 @@ pub struct Engine {
     /// The tasks of all links there have ever been; each ends with a goodbye to the broker.
     links_tasks: TaskTracker,
     /// What is in force.
-    current: Option<Loaded>,
+    current: Option<Arc<Loaded>>,
     /// What is to be, once the broker can be reached.
     pending: Option<Loaded>,
     /// The lock under which the last look found, or left, the broker as what is in force says. None
@@ -189,6 +198,8 @@ impl Engine {
         let mut soon = Backoff::new(AGAIN.0, AGAIN.1);
         let mut late = Backoff::new(REFUSED.0, REFUSED.1);
         let mut look = tokio::time::Instant::now();
+        let mut looked = Instant::now();
+        let mut unlooked = false;
         loop {
             if let Some(next) = self.pending.take() {
                 // A stop does not wait for a broker that may never answer.
@@ -199,15 +210,16 @@ impl Engine {
                 look = tokio::time::Instant::now() + next.desired.reconcile.interval;
                 match done {
                     Progress::Done { looked } => {
-                        if !looked {
-                            look = tokio::time::Instant::now() + AFTERWARDS;
+                        unlooked = !looked;
+                        if unlooked {
+                            look = tokio::time::Instant::now() + AFTERWARDS_AT_MOST;
                         }
                         soon.reset();
                         late.reset();
                         self.waiting_for.clear();
                         let stack = next.desired.stack.as_str();
                         self.options.registry.in_force(stack, next.digest.as_str());
-                        self.current = Some(next);
+                        self.current = Some(Arc::new(next));
                         self.announcer.going("as the files say");
                     }
                     Progress::Refused => {
@@ -233,6 +245,9 @@ impl Engine {
                 () = reload.notified() => self.load(watcher),
                 (number, what, outcome) = self.keeper.concluded() => {
                     self.report(number, &what, &outcome);
+                    if std::mem::take(&mut unlooked) {
+                        look = look.min(tokio::time::Instant::now() + AFTERWARDS);
+                    }
                 }
                 request = async {
                     match requests {
@@ -267,10 +282,31 @@ impl Engine {
                 }
                 () = tokio::time::sleep_until(look) => {
                     if self.pending.is_none() {
+                        let (begun, mut changed) = (AtomicBool::new(false), false);
+                        let may_be_given_up = looked.elapsed() < UNLOOKED;
+                        let notice = async {
+                            match watcher {
+                                Some(watcher) => watcher.changed().await,
+                                None => std::future::pending().await,
+                            }
+                            changed = true;
+                            // What is being changed is changed to its end.
+                            if begun.load(Ordering::Relaxed) {
+                                std::future::pending::<()>().await;
+                            }
+                        };
                         let pause = tokio::select! {
                             () = drain.cancelled() => return,
-                            pause = self.look() => pause,
+                            pause = self.look(&begun) => {
+                                looked = Instant::now();
+                                pause
+                            }
+                            // Whoever has saved a file waits; the look comes after.
+                            () = notice, if may_be_given_up => AFTERWARDS,
                         };
+                        if changed {
+                            self.load(watcher);
+                        }
                         look = tokio::time::Instant::now() + pause;
                     }
                 }
@@ -294,7 +330,7 @@ impl Engine {
             }
             Ok(loaded) => {
                 warn(&loaded);
-                let before = self.pending.as_ref().or(self.current.as_ref());
+                let before = self.pending.as_ref().or(self.current.as_deref());
                 if before.is_some_and(|before| before.desired == loaded.desired) {
                     tracing::info!("the files say the same as before");
                     self.options.registry.reload_succeeded("nothing changed");
@@ -318,7 +354,7 @@ impl Engine {
             self.go_over(next, format!("reloaded: {topology}")).await;
             return Progress::Done { looked: false };
         }
-        let topology = match self.reconcile(next).await {
+        let topology = match self.reconcile(next, &AtomicBool::default()).await {
             Ok(reconciled) => self.looked(&reconciled, &next.desired, first),
             Err(Shortfall::Unreachable { why, hint, refused }) => {
                 // An outage is news once, not at every attempt.
@@ -379,37 +415,6 @@ impl Engine {
         }
     }
 
-    /// Looks whether the broker still is as the files say; gives the time until the next look.
-    async fn look(&mut self) -> Duration {
-        let Some(current) = self.current.take() else { return AGAIN.1 };
-        let desired = &current.desired;
-        let interval = desired.reconcile.interval;
-        match self.reconcile(&current).await {
-            Ok(reconciled) => {
-                let what = self.looked(&reconciled, desired, false);
-                if matches!(reconciled, Reconciled::Applied(_)) {
-                    tracing::warn!("the broker had drifted: {what}");
-                    self.options.registry.healed();
-                }
-            }
-            Err(Shortfall::Unreachable { why, .. }) => {
-                tracing::debug!("cannot look at the broker: {why}");
-                self.options.registry.could_not_look();
-            }
-            Err(Shortfall::Elsewhere) => {
-                self.current = Some(current);
-                return ASKED;
-            }
-            Err(Shortfall::Refused(why)) => {
-                tracing::error!(detail = why, "the broker is not as the files say");
-                self.options.registry.could_not_look();
-            }
-        }
-        self.current = Some(current);
-        self.go_on().await;
-        interval
-    }
-
     /// The gate through which all connections to that broker go.
     fn dialling(&mut self, broker: &BrokerSpec) -> Dialling {
         match &self.dialling {
@@ -462,6 +467,7 @@ impl Engine {
             publisher: links.publisher.clone(),
             spawner: self.spawner.clone(),
             topology: Arc::new(desired.topology.clone()),
+            ack_limits: AckLimits::default(),
             reconcile: self.asked.0.clone(),
         });
         self.keeper.follow(&desired.fleet, &hands, what, renewed).await

@@ -9,6 +9,7 @@ use super::Context;
 use super::child_log::ended_with;
 use super::conversation::{Conversation, Ending, Talk, Wishes};
 use super::crew::{News, Reins, Reporter};
+use super::deadlines;
 use super::desk::Desk;
 use super::hush;
 use super::kept::shown_deadline;
@@ -116,7 +117,7 @@ impl Worker {
                 }
                 Happening::Kill => self.on(Event::StopNow).await,
                 Happening::Talk(talk) => self.talked(talk).await,
-                Happening::Desk => {}
+                Happening::Desk => self.taken_back().await,
                 Happening::Paused => self.pause_or_resume(),
                 Happening::Tick => self.tick().await,
             }
@@ -149,7 +150,7 @@ impl Worker {
         let now = Instant::now();
         let overdue = self.desk.overdue_at(now).map(|(_, at)| at);
         let replacing =
-            matches!(self.lifecycle.state(), State::Terminating { .. } | State::Killing);
+            matches!(self.lifecycle.state(), State::Terminating { .. } | State::Killing { .. });
         let tick = match (self.lifecycle.next_tick(), overdue.filter(|_| !replacing)) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
@@ -165,7 +166,7 @@ impl Worker {
         let (retiring, draining) = (self.retiring || self.draining, self.draining);
         tokio::select! {
             biased;
-            () = kill.cancelled(), if state != State::Killing && state != State::Stopped => Happening::Kill,
+            () = kill.cancelled(), if !matches!(state, State::Killing { .. } | State::Stopped) => Happening::Kill,
             () = drain.cancelled(), if !draining => Happening::Drain,
             () = retire.cancelled(), if !retiring => Happening::Retire,
             Ok(()) = paused.changed() => Happening::Paused,
@@ -190,6 +191,15 @@ impl Worker {
         }
     }
 
+    /// What the child works on may be another's by now, so it had better not go on.
+    async fn taken_back(&mut self) {
+        if std::mem::take(&mut self.desk.taken_back) && self.lifecycle.state().works() {
+            tracing::warn!(consumer = %self.spec.name, worker = self.slot, "the worker is replaced: its message was taken back");
+            self.replaced = Some(RestartReason::Timeout);
+            self.on(Event::Replace).await;
+        }
+    }
+
     /// Encodes what waits, as far as there is room, for a child that listens.
     fn feed(&mut self) {
         if !matches!(self.lifecycle.state(), State::Running { .. }) {
@@ -208,8 +218,8 @@ impl Worker {
         if self.desk.refuses_size(id) {
             return;
         }
+        let deadline = shown_deadline(self.desk.time_limit());
         let (Some(child), Some(kept)) = (&mut self.child, self.desk.kept(id)) else { return };
-        let deadline = shown_deadline(&self.spec);
         let envelope = kept.envelope(id, &self.spec, deadline.as_deref());
         if let Err(error) = child.hand_over(&envelope) {
             self.desk.fail_by_us(id, Wish::Never, Reason::Unencodable, &error.to_string());
@@ -365,12 +375,13 @@ impl Worker {
 
     async fn tick(&mut self) {
         let now = Instant::now();
+        if matches!(self.lifecycle.state(), State::Killing { deadline } if deadline <= now) {
+            deadlines::give_up(&self.spec, self.slot);
+            return self.exited(Exit::KILLED).await;
+        }
         if let Some((id, at)) = self.desk.overdue_at(now)
             && at <= now
-            && matches!(
-                self.lifecycle.state(),
-                State::Running { .. } | State::Recycling | State::Draining { .. }
-            )
+            && self.lifecycle.state().works()
         {
             if now.duration_since(at) > STALL {
                 // Who stood still with us could not answer; it has its time again.
@@ -378,7 +389,7 @@ impl Worker {
                 self.desk.restart_clock(now);
                 return;
             }
-            let timeout = duration_label(self.spec.timeout.unwrap_or_default());
+            let timeout = duration_label(self.desk.time_limit().unwrap_or_default());
             let silent = self.child.as_ref().is_some_and(|child| !child.has_answered());
             let hint = silent.then_some(
                 "it has never answered anything: is its output flushed after each answer?",
@@ -476,7 +487,7 @@ impl Worker {
             State::Recycling | State::Draining { .. } | State::Closing { .. } => {
                 shown.set_state(WorkerState::Draining);
             }
-            State::Terminating { .. } | State::Killing | State::Stopped => {
+            State::Terminating { .. } | State::Killing { .. } | State::Stopped => {
                 shown.set_state(WorkerState::Stopping);
             }
         }

@@ -4,6 +4,7 @@
 //! files, such as a password spelled in an address, is given where the text is read, in
 //! [`crate::config`].
 
+mod losses;
 mod rules;
 
 pub use rules::{RULES, Rule, lint};

@@ -1,5 +1,6 @@
 //! The rules.
 
+use super::losses::{expiring_delay, unrouted_dead_letters};
 use crate::model::{
     ARG_RULES, AckMode, ArgValue, ConsumerSpec, Desired, PatternFault, PolicyIndex, Problem, Queue,
     QueueType, WireProtocol, codes, suggest,
@@ -47,6 +48,8 @@ pub const RULES: &[Rule] = &[
     Rule { code: codes::POLICY_KEY, check: policy_key },
     Rule { code: codes::SHADOWED_POLICY, check: shadowed_policy },
     Rule { code: codes::MANY_PRIORITIES, check: many_priorities },
+    Rule { code: codes::UNROUTED_DEAD_LETTERS, check: unrouted_dead_letters },
+    Rule { code: codes::EXPIRING_DELAY, check: expiring_delay },
 ];
 
 /// All advice there is, as warnings, in the order of the rules.

@@ -81,4 +81,6 @@ codes! {
     MANY_PRIORITIES = "W0011", "many priorities", "Each level is a queue of its own inside the broker; it advises at most 10.";
     AUTO_ACK = "W0012", "acked before it is handled", "With `ack: auto` a message is done when a process is given it, so one that fails, and what a process had that ended, is lost.";
     FEW_RETURNS = "W0013", "a broker that gives up first", "Hosts that stop or die give messages back, and a quorum queue counts that. With a limit no higher than `max_crashes` it drops or dead-letters a message, without a reason, that was never tried alone.";
+    UNROUTED_DEAD_LETTERS = "W0016", "dead letters that go nowhere", "The broker drops what it dead-letters to an exchange from where no binding leads on, without a word.";
+    EXPIRING_DELAY = "W0017", "a delay queue that expires", "A queue expires when nobody has consumed it for so long, whatever is published to it, and what it holds is not dead-lettered then but gone.";
 }

@@ -62,7 +62,10 @@ pub use resources::{
 };
 pub use retry::{FailureClass, RetrySpec};
 pub use routing::{Router, RoutingFault};
-pub use settings::{BROKERS_OWN_COMPONENTS, Setting, SettingId, SettingKind, value_attributes};
+pub use settings::{
+    BROKERS_OWN_COMPONENTS, Setting, SettingId, SettingKind, is_brokers_own_global,
+    value_attributes,
+};
 pub use settings_proof::LEDGERS;
 pub use spots::Spots;
 pub use suggestions::suggest;

@@ -191,6 +191,10 @@ pub struct Binding {
     pub routing_key: RoutingKey,
     /// Arguments, such as what a headers exchange matches.
     pub arguments: Arguments,
+    /// False where it must exist but is never created or deleted by us.
+    pub managed: bool,
+    /// What becomes of it when no file declares it any more.
+    pub on_remove: OnRemove,
     /// Where it was declared.
     pub origin: Origin,
 }

@@ -84,6 +84,44 @@ impl<'a> Router<'a> {
         Ok(queues)
     }
 
+    /// Whether a message with one of these keys, or with any, can come from an exchange to a queue.
+    /// What is not declared here or belongs to others, and what only a plugin knows, may well lead
+    /// to one.
+    pub fn may_reach_a_queue(
+        &self,
+        vhost: &VhostName,
+        exchange: &ExchangeName,
+        keys: Option<&BTreeSet<&str>>,
+    ) -> bool {
+        let mut seen = BTreeSet::from([exchange.clone()]);
+        let mut waiting = vec![exchange.clone()];
+        while let Some(name) = waiting.pop() {
+            let Some(declared) = self.topology.exchange(vhost, &name) else { return true };
+            if !declared.managed {
+                return true;
+            }
+            let takes = |binding: &Binding| {
+                let (bound, Some(keys)) = (binding.routing_key.as_str(), keys) else { return true };
+                match kind(&name, Some(declared)) {
+                    Some(Kind::Direct) => keys.contains(bound),
+                    Some(Kind::Topic) => keys.iter().any(|key| topic_matches(bound, key)),
+                    _ => true,
+                }
+            };
+            let bindings = self.bindings.get(&(vhost, &name)).into_iter().flatten();
+            let mut next: Vec<ExchangeName> = Vec::new();
+            for binding in bindings.filter(|binding| takes(binding)) {
+                match &binding.destination {
+                    Destination::Queue(_) => return true,
+                    Destination::Exchange(name) => next.push(name.clone()),
+                }
+            }
+            next.extend(self.policies.alternate_exchange(declared));
+            waiting.extend(next.into_iter().filter(|name| seen.insert(name.clone())));
+        }
+        false
+    }
+
     /// Where one exchange sends a message.
     fn step(
         &self,

@@ -14,6 +14,16 @@ use super::{
 /// delete.
 pub const BROKERS_OWN_COMPONENTS: [&str; 1] = ["exchange-delete-in-progress"];
 
+/// What the names of global parameters begin with that a cluster writes for itself: its name and
+/// tags, the tags of its nodes, the digest of what it imported, and what it calls internal.
+const BROKERS_OWN_GLOBALS: [&str; 5] =
+    ["cluster_name", "cluster_tags", "imported_definition", "internal", "node_tags"];
+
+/// Whether a cluster writes the global parameter of that name for itself.
+pub fn is_brokers_own_global(name: &str) -> bool {
+    BROKERS_OWN_GLOBALS.iter().any(|own| name.starts_with(own))
+}
+
 /// What kind of setting something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SettingKind {

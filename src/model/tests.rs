@@ -159,6 +159,8 @@ fn a_topology_proves_itself() {
         destination: Destination::Queue(QueueName::new("q").unwrap()),
         routing_key: RoutingKey::new("").unwrap(),
         arguments: Arguments::new(),
+        managed: true,
+        on_remove: crate::model::OnRemove::Delete,
         origin: Origin::default(),
     };
     let parts = TopologyParts {

@@ -78,6 +78,11 @@ impl Plan {
         &self.broker
     }
 
+    /// The vhost of the broker's address, where it is known.
+    pub fn home(&self) -> Option<&VhostName> {
+        self.home.as_ref()
+    }
+
     /// A resource in words, with its vhost where that is not the one of the broker's address.
     pub(super) fn named(&self, id: &ResourceId) -> String {
         let vhost = id.vhost().filter(|_| !matches!(id, ResourceId::Setting(SettingId::Vhost(_))));

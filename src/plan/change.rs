@@ -125,7 +125,7 @@ impl Target {
             Self::Exchange(exchange) => exchange.managed,
             Self::Policy(policy) => policy.managed,
             Self::Queue(queue) => queue.managed,
-            Self::Binding(_) => true,
+            Self::Binding(binding) => binding.managed,
             Self::Setting(setting) => setting.managed(),
         }
     }

@@ -190,6 +190,7 @@ pub(super) fn wanted(target: &Target) -> Option<Value> {
         }
         Target::Exchange(_) | Target::Queue(_) | Target::Setting(_) => return None,
         Target::Policy(policy) if !policy.managed => return None,
+        Target::Binding(binding) if !binding.managed => return None,
         Target::Policy(policy) => policy_json(&ObservedPolicy {
             pattern: policy.pattern.clone(),
             apply_to: policy.apply_to.as_str().into(),

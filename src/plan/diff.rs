@@ -107,6 +107,9 @@ fn binding(want: &Binding, observed: &Observed) -> Option<Change> {
     let target = Target::Binding(want.clone());
     match &observed.bindings {
         Some(bindings) if bindings.contains(&BindingKey::from(want)) => None,
+        Some(_) if !want.managed => Some(must_exist(target)),
+        // To bind would create it.
+        None if !want.managed => None,
         None if both_ends_exist(want, observed) => {
             Some(verify(target, "whether it exists cannot be seen"))
         }

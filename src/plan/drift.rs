@@ -1,9 +1,13 @@
 //! What is on the broker besides what anyone answers for.
 
+use std::collections::BTreeSet;
+
 use super::approved::Plan;
-use super::ledger::{Ledger, Ownership, ResourceId};
-use super::observed::Observed;
-use crate::model::{BROKERS_OWN_COMPONENTS, Destination, SettingId, Topology};
+use super::ledger::{Ownership, ResourceId};
+use super::observed::{BindingKey, Observed};
+use crate::model::{
+    BROKERS_OWN_COMPONENTS, Destination, SettingId, Topology, is_brokers_own_global,
+};
 
 /// How a broker differs from the files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,10 +34,6 @@ impl Drift {
     }
 }
 
-/// What the names of global parameters begin with that the broker writes for itself.
-const INTERNAL: [&str; 4] =
-    ["cluster_", "imported_definition_hash_value", "internal", "mqtt_port_to_vhost_mapping"];
-
 /// What the names begin with of the exchanges and queues that federation makes for itself.
 const FEDERATION: &str = "federation: ";
 
@@ -43,9 +43,7 @@ fn is_expected(id: &SettingId, observed: &Observed) -> bool {
     match id {
         SettingId::Vhost(name) => observed.home.as_ref() == Some(name),
         SettingId::User(user) | SettingId::Permission(_, user) => observed.ourselves.contains(user),
-        SettingId::GlobalParameter(name) => {
-            INTERNAL.iter().any(|internal| name.as_str().starts_with(internal))
-        }
+        SettingId::GlobalParameter(name) => is_brokers_own_global(name.as_str()),
         SettingId::Parameter(_, component, _) => {
             BROKERS_OWN_COMPONENTS.contains(&component.as_str())
         }
@@ -58,7 +56,7 @@ fn is_expected(id: &SettingId, observed: &Observed) -> bool {
 /// and the bindings to either. Of vhosts, users and other settings it has the kinds of which the
 /// stack declares or owns any: a stack that manages no users answers for none.
 fn strangers(topology: &Topology, observed: &Observed, ownership: &Ownership) -> Vec<ResourceId> {
-    let declared = Ledger::of(topology);
+    let bound: BTreeSet<BindingKey> = topology.bindings().map(BindingKey::from).collect();
     let exchanges = observed
         .exchanges
         .keys()
@@ -83,6 +81,7 @@ fn strangers(topology: &Topology, observed: &Observed, ownership: &Ownership) ->
         .bindings
         .iter()
         .flatten()
+        .filter(|key| !bound.contains(key))
         .filter(|key| match key.destination() {
             Destination::Exchange(name) => {
                 !name.is_reserved() && !name.as_str().starts_with(FEDERATION)
@@ -104,10 +103,7 @@ fn strangers(topology: &Topology, observed: &Observed, ownership: &Ownership) ->
     let all = exchanges.chain(queues).chain(policies).chain(bindings).chain(settings);
     let mut strangers: Vec<_> = all
         .filter(|id| {
-            !id.is_reserved()
-                && !declared.contains(id)
-                && !ownership.own.contains(id)
-                && !ownership.others.contains_key(id)
+            !id.is_reserved() && !ownership.own.contains(id) && !ownership.others.contains_key(id)
         })
         .collect();
     strangers.sort();

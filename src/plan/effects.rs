@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::observed::{Observed, ObservedPolicy};
 use crate::model::{
-    ApplyTo, OnRemove, Origin, PatternFault, Policy, PolicyIndex, PolicyName, Queue, Topology,
-    VhostName,
+    ApplyTo, OnRemove, Origin, PatternFault, Policy, PolicyIndex, PolicyName, Queue, Setting,
+    Topology, VhostName,
 };
 
 /// Policies as a broker has them.
@@ -90,4 +90,22 @@ pub(super) fn hidden_policies(topology: &Topology, observed: &Observed) -> Vec<S
         )
     };
     hidden.into_iter().map(note).collect()
+}
+
+/// The default queue types of vhosts that this broker does not tell, so that nobody can see whether
+/// they are as declared.
+pub(super) fn untold_queue_types(topology: &Topology, observed: &Observed) -> Option<String> {
+    if observed.tells_default_queue_type() {
+        return None;
+    }
+    let declares = |setting: &&Setting| matches!(setting, Setting::Vhost(vhost) if vhost.managed && vhost.default_queue_type.is_some());
+    let names: Vec<_> =
+        topology.settings().filter(declares).map(|it| format!("`{}`", it.id())).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "whether the default queue type of vhost {} is as declared cannot be seen: RabbitMQ {} does not tell it, 3.12 and later do",
+            names.join(", "),
+            observed.broker.version.as_deref().unwrap_or_default()
+        )
+    })
 }

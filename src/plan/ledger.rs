@@ -134,7 +134,8 @@ impl Ledger {
         });
         let bindings = topology
             .bindings()
-            .map(|binding| (ResourceId::Binding(binding.into()), OnRemove::Delete));
+            .filter(|binding| binding.managed)
+            .map(|binding| (ResourceId::Binding(binding.into()), binding.on_remove));
         let settings = topology
             .settings()
             .filter(|setting| setting.managed())
@@ -219,7 +220,7 @@ struct OfVhost {
     policies: Vec<String>,
     queues: Vec<String>,
     bindings: Vec<BindingEntry>,
-    /// Those of them that stay when no file declares them any more: kind and name.
+    /// Those of them but bindings that stay when no file declares them any more: kind and name.
     retained: Vec<(String, String)>,
 }
 
@@ -234,6 +235,9 @@ struct BindingEntry {
     /// JSON text: as an object the broker would give an empty table back as a list.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     arguments: String,
+    /// It stays when no file declares it any more. Two may have the same ends, so not by name.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    retained: bool,
 }
 
 impl LedgerRecord {
@@ -264,9 +268,10 @@ impl LedgerRecord {
                     } else {
                         key.arguments().into()
                     },
+                    retained: on_remove == OnRemove::Retain,
                 }),
             }
-            if on_remove == OnRemove::Retain {
+            if on_remove == OnRemove::Retain && !matches!(id, ResourceId::Binding(_)) {
                 part.retained.push((id.kind().into(), id.name()));
             }
         }
@@ -334,19 +339,21 @@ impl OfVhost {
         for name in self.queues {
             claim(ResourceId::Queue(vhost.clone(), QueueName::new(name)?));
         }
-        for BindingEntry { source, to, destination, key, arguments } in self.bindings {
+        for BindingEntry { source, to, destination, key, arguments, retained } in self.bindings {
             let destination = match to.as_str() {
                 "exchange" => Destination::Exchange(ExchangeName::new(destination)?),
                 _ => Destination::Queue(QueueName::new(destination)?),
             };
             let arguments = if arguments.is_empty() { "{}".into() } else { arguments };
-            claim(ResourceId::Binding(BindingKey::new(
+            let key = BindingKey::new(
                 vhost.clone(),
                 ExchangeName::new(source)?,
                 destination,
                 RoutingKey::new(key)?,
                 arguments,
-            )));
+            );
+            let on_remove = if retained { OnRemove::Retain } else { OnRemove::Delete };
+            ledger.claim(ResourceId::Binding(key), on_remove);
         }
         Ok(())
     }

@@ -78,6 +78,8 @@ pub(super) fn binding(source: &str, to: &str, key: &str) -> Binding {
         destination: Destination::Queue(QueueName::new(to).expect("a name")),
         routing_key: RoutingKey::new(key).expect("a key"),
         arguments: Arguments::new(),
+        managed: true,
+        on_remove: crate::model::OnRemove::Delete,
         origin: Origin::default(),
     }
 }

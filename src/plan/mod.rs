@@ -32,6 +32,8 @@ mod text;
 #[cfg(test)]
 mod additions_tests;
 #[cfg(test)]
+mod bindings_tests;
+#[cfg(test)]
 mod convergence_tests;
 #[cfg(test)]
 mod memory_tests;

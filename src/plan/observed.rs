@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::ledger::ResourceId;
 use crate::model::{
-    ArgValue, Arguments, Binding, Destination, ExchangeName, Origin, PasswordHash, PolicyName,
-    QueueName, RoutingKey, SettingId, SettingKind, UserName, VhostName,
+    ArgValue, Arguments, Binding, Destination, ExchangeName, OnRemove, Origin, PasswordHash,
+    PolicyName, QueueName, RoutingKey, SettingId, SettingKind, UserName, VhostName,
 };
 
 /// Which broker this is.
@@ -217,6 +217,8 @@ impl BindingKey {
             destination: self.destination.clone(),
             routing_key: self.routing_key.clone(),
             arguments,
+            managed: true,
+            on_remove: OnRemove::Delete,
             origin: Origin::default(),
         }
     }
@@ -233,6 +235,18 @@ pub enum Subject {
     Policies,
     /// Which vhosts, users, permissions and parameters there are.
     Settings,
+}
+
+impl Observed {
+    /// Whether this broker tells the default queue type of a vhost; those before 3.12 do not.
+    pub(super) fn tells_default_queue_type(&self) -> bool {
+        let Some(version) = &self.broker.version else { return true };
+        let mut numbers = version.split('.').map(str::parse::<u32>);
+        match (numbers.next(), numbers.next()) {
+            (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= (3, 12),
+            _ => true,
+        }
+    }
 }
 
 impl Subject {

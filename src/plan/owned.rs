@@ -3,6 +3,7 @@
 use super::approved::Plan;
 use super::change::{Action, Change};
 use super::diff::diff;
+use super::effects;
 use super::ledger::{Ledger, Owner, Ownership, ResourceId};
 use super::observed::Observed;
 use super::prune::prune;
@@ -63,13 +64,15 @@ pub fn plan(
     let declared = Ledger::of(topology);
     refuse_foreign(&mut plan.changes, topology, ownership);
     resolve(&mut plan.changes, topology, observed, consent);
-    let pruned = prune(topology, &declared, &plan.changes, observed, ownership, consent);
+    plan.changes.sort_by_key(|change| change.target.phase());
+    let pruned = prune(topology, &plan.changes, observed, ownership, consent);
     plan.changes.extend(pruned.deletions);
     plan.books = books(declared, &ownership.own, &pruned.surviving);
     plan.kept = pruned.kept;
     plan.veto = pruned.veto;
     plan.consent = consent;
-    plan.notes = super::effects::hidden_policies(topology, observed);
+    plan.notes = effects::hidden_policies(topology, observed);
+    plan.notes.extend(effects::untold_queue_types(topology, observed));
     plan.home.clone_from(&observed.home);
     plan.ownership = Some(Box::new(ownership.clone()));
     plan
@@ -121,10 +124,12 @@ impl Plan {
     #[must_use]
     pub fn again(&self, topology: &Topology, observed: &Observed) -> Self {
         let Some(ownership) = &self.ownership else { return diff(topology, observed) };
-        plan(topology, observed, ownership, self.consent).without(|change| {
+        let mut plan = plan(topology, observed, ownership, self.consent).without(|change| {
             change.action == Action::Delete
                 && !self.changes.iter().any(|planned| planned.target == change.target)
-        })
+        });
+        plan.home.clone_from(&self.home);
+        plan
     }
 }
 
@@ -142,8 +147,7 @@ fn refuse_foreign(changes: &mut Vec<Change>, topology: &Topology, ownership: &Ow
         };
         changes.retain(|change| ResourceId::from(&change.target) != id);
         let reason = belongs(owner, &ownership.stack);
-        conflicts
-            .push(Change { hint: Some(mend(&id, owner)), ..super::diff::conflict(target, reason) });
+        conflicts.push(Change { hint: Some(mend(owner)), ..super::diff::conflict(target, reason) });
     }
     changes.extend(conflicts);
 }
@@ -155,22 +159,9 @@ fn belongs(owner: &Owner, stack: &StackName) -> String {
     format!("stack `{}` owns it, so stack `{stack}` cannot", owner.stack)
 }
 
-fn mend(id: &ResourceId, owner: &Owner) -> String {
+fn mend(owner: &Owner) -> String {
     let Owner { stack, parameter, .. } = owner;
-    let first = match id {
-        ResourceId::Exchange(..)
-        | ResourceId::Queue(..)
-        | ResourceId::Policy(..)
-        | ResourceId::Setting(_) => {
-            format!(
-                "write `manage: false` here, or let go of it in `{stack}` with `on_remove: retain`"
-            )
-        }
-        ResourceId::Binding(_) => {
-            format!("remove it here, or from `{stack}` first")
-        }
-    };
     format!(
-        "{first}; if `{stack}` is no more, forget what it owned: `rabbitmqctl clear_global_parameter {parameter}`"
+        "write `manage: false` here, or let go of it in `{stack}` with `on_remove: retain`; if `{stack}` is no more, forget what it owned: `rabbitmqctl clear_global_parameter {parameter}`"
     )
 }

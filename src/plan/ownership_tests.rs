@@ -8,8 +8,8 @@ use super::memory_tests::{
 };
 use super::*;
 use crate::model::{
-    Binding, Destination, Exchange, ExchangeName, OnRemove, QueueName, QueueType, StackName,
-    Topology, TopologyParts, VhostName,
+    Destination, Exchange, ExchangeName, OnRemove, QueueName, QueueType, StackName, Topology,
+    TopologyParts, VhostName,
 };
 
 const PRUNE: Consent = Consent { prune: true, force: false, replace: false };
@@ -187,7 +187,7 @@ fn a_queue_in_use_stays_unless_forced() {
 fn what_others_bound_is_not_taken_along() {
     let mut world = World::new();
     world.apply(&topology(orders()), PRUNE);
-    let theirs = Binding { ..binding("old", "billing", "theirs") };
+    let theirs = binding("old", "billing", "theirs");
     world.observed.bindings.as_mut().expect("seen").insert(BindingKey::from(&theirs));
     let plan = world.plan(&fewer(), PRUNE);
     assert_snapshot!(text(&plan), @r"
@@ -271,15 +271,15 @@ fn another_stack_s_objects_are_a_conflict() {
         vec![binding("orders", "billing", "another"), binding("orders", "billing", "a")];
     let plan = ours.plan(&topology(parts), PRUNE);
     assert_snapshot!(text(&plan), @r"
-    + binding orders → billing (key another)
     ! exchange old: stack `shop` owns it, so stack `blog` cannot (orders.yaml:12:3)
       hint: write `manage: false` here, or let go of it in `shop` with `on_remove: retain`; if `shop` is no more, forget what it owned: `rabbitmqctl clear_global_parameter warrener.shop`
     ! policy ttl: stack `shop` owns it, so stack `blog` cannot (orders.yaml:12:3)
       hint: write `manage: false` here, or let go of it in `shop` with `on_remove: retain`; if `shop` is no more, forget what it owned: `rabbitmqctl clear_global_parameter warrener.shop`
     ! queue billing: stack `shop` owns it, so stack `blog` cannot (orders.yaml:12:3)
       hint: write `manage: false` here, or let go of it in `shop` with `on_remove: retain`; if `shop` is no more, forget what it owned: `rabbitmqctl clear_global_parameter warrener.shop`
+    + binding orders → billing (key another)
     ! binding orders → billing (key a): stack `shop` owns it, so stack `blog` cannot (orders.yaml:12:3)
-      hint: remove it here, or from `shop` first; if `shop` is no more, forget what it owned: `rabbitmqctl clear_global_parameter warrener.shop`
+      hint: write `manage: false` here, or let go of it in `shop` with `on_remove: retain`; if `shop` is no more, forget what it owned: `rabbitmqctl clear_global_parameter warrener.shop`
     1 to create, 0 to update, 4 in conflict
     ");
     assert!(plan.is_refused());

@@ -9,6 +9,7 @@ use super::observed::{
     BindingKey, Observed, ObservedExchange, ObservedPolicy, ObservedQueue, Seen, Unseen,
 };
 use super::owned::{Consent, Kept, Veto};
+use super::replace::on_a_detour;
 use super::{compare, diff, hold_vhosts, settings};
 use crate::model::{
     ApplyTo, Destination, Exchange, ExchangeType, OnConflict, OnRemove, Origin, Policy, Queue,
@@ -35,13 +36,12 @@ pub(super) struct Pruned {
 
 pub(super) fn prune(
     topology: &Topology,
-    declared: &Ledger,
     changes: &[Change],
     observed: &Observed,
     ownership: &Ownership,
     consent: Consent,
 ) -> Pruned {
-    let undeclared = undeclared(topology, declared, &ownership.own);
+    let undeclared = undeclared(topology, &ownership.own);
     let mut pruned = Pruned::default();
     // Over AMQP alone nobody can tell what else hangs on a queue or an exchange.
     if observed.bindings.is_none() {
@@ -100,12 +100,13 @@ pub(super) fn prune(
 
 /// What the ledger has and the files do not even name, but for what was to be retained. A binding
 /// to something retained stays with it: it would be an empty shell otherwise.
-fn undeclared(topology: &Topology, declared: &Ledger, own: &Ledger) -> BTreeSet<ResourceId> {
+fn undeclared(topology: &Topology, own: &Ledger) -> BTreeSet<ResourceId> {
+    let bindings: BTreeSet<BindingKey> = topology.bindings().map(BindingKey::from).collect();
     let named = |id: &ResourceId| match id {
         ResourceId::Exchange(vhost, name) => topology.exchange(vhost, name).is_some(),
         ResourceId::Queue(vhost, name) => topology.queue(vhost, name).is_some(),
         ResourceId::Policy(vhost, name) => topology.policy(vhost, name).is_some(),
-        ResourceId::Binding(_) => declared.contains(id),
+        ResourceId::Binding(key) => bindings.contains(key),
         ResourceId::Setting(id) => topology.setting(id).is_some(),
     };
     let gone: BTreeSet<(&ResourceId, OnRemove)> =
@@ -113,7 +114,7 @@ fn undeclared(topology: &Topology, declared: &Ledger, own: &Ledger) -> BTreeSet<
     let retained = |id: &ResourceId| match id {
         ResourceId::Binding(key) => {
             let end = ResourceId::end(key.vhost(), key.destination());
-            gone.contains(&(&end, OnRemove::Retain))
+            [id, &end].into_iter().any(|id| gone.contains(&(id, OnRemove::Retain)))
         }
         _ => gone.contains(&(id, OnRemove::Retain)),
     };
@@ -142,7 +143,9 @@ fn exists(id: &ResourceId, observed: &Observed) -> bool {
             .as_ref()
             .is_some_and(|policies| policies.contains_key(&(vhost.clone(), name.clone()))),
         ResourceId::Binding(key) => {
+            // What is on a detour comes back when its queue or exchange has been made anew.
             observed.bindings.as_ref().is_some_and(|bindings| bindings.contains(key))
+                || on_a_detour(key, observed)
         }
     }
 }

@@ -3,10 +3,10 @@
 use super::change::{Action, Change, Target};
 use super::diff;
 use super::ledger::ResourceId;
-use super::migration::{Scaffold, ShadowNames};
+use super::migration::{Scaffold, ShadowNames, from_another, redirect};
 use super::observed::{BindingKey, Observed, ObservedQueue, Seen};
 use super::owned::Consent;
-use crate::model::{Exchange, OnConflict, Queue, QueueType, Topology};
+use crate::model::{Destination, Exchange, OnConflict, Queue, QueueType, Topology};
 
 /// Turns conflicts into replacements and migrations where that was agreed to and is possible, says
 /// of the others why it is not, and has what was interrupted be finished.
@@ -44,7 +44,7 @@ pub(super) fn resolve(
             || queues.any(|name| observed.queues.contains_key(&(vhost(), name.clone())))
         {
             finish(changes, Target::Queue(queue.clone()), Action::Migrate);
-            leave_out(changes, observed, |key| scaffold.diverted(key));
+            leave_out(changes, observed, queue);
         }
     }
     for exchange in topology.exchanges().filter(|exchange| exchange.managed) {
@@ -80,9 +80,7 @@ fn of_queue(queue: &Queue, observed: &Observed, consent: Consent) -> Way {
     }
     match observed.usage.get(&id) {
         Some(usage) if usage.is_none() => Way::Anew(Action::Replace),
-        Some(usage) if migrate => Way::Barred(format!(
-            "{usage}, and only classic and quorum queues that are not `auto_delete` can be migrated: empty it, or let the file say what the broker has"
-        )),
+        Some(usage) if migrate => Way::Barred(format!("{usage}, and {}", barred(queue, have))),
         Some(usage) if can_migrate(queue, have) => Way::Barred(format!(
             "{usage}, and only what is empty and unused is replaced: `on_conflict: migrate` takes its messages along"
         )),
@@ -90,6 +88,20 @@ fn of_queue(queue: &Queue, observed: &Observed, consent: Consent) -> Way {
             Way::Barred(format!("{usage}, and only what is empty and unused is replaced"))
         }
         None => Way::NotAsked,
+    }
+}
+
+/// Why a queue is not migrated, and what to do instead.
+fn barred(queue: &Queue, have: &ObservedQueue) -> String {
+    let stream = QueueType::Stream.as_str();
+    if have.kind == stream {
+        "nothing can be taken out of a stream, and the offsets of its readers would mean nothing in another: declare the new one under another name, have publishers change over, then readers, and delete the old one".into()
+    } else if queue.kind.as_str() == stream {
+        "what is consumed from a stream stays in it, so nothing is moved into one: let consumers empty the queue, or declare the stream under another name".into()
+    } else if have.auto_delete {
+        "an `auto_delete` queue goes, with what it holds, when its consumers end, as they have to for a migration: let them empty it, or let the file say what the broker has".into()
+    } else {
+        format!("queues of the type `{}` cannot be migrated: empty it", have.kind)
     }
 }
 
@@ -139,16 +151,26 @@ fn finish(changes: &mut Vec<Change>, target: Target, action: Action) {
 }
 
 /// Leaves out bindings that are there on a detour, and come back by themselves.
-fn leave_out(
-    changes: &mut Vec<Change>,
-    observed: &Observed,
-    detour: impl Fn(&BindingKey) -> BindingKey,
-) {
+fn leave_out(changes: &mut Vec<Change>, observed: &Observed, queue: &Queue) {
     changes.retain(|change| match &change.target {
         Target::Binding(binding) if change.action == Action::Create => {
-            let key = detour(&BindingKey::from(binding));
-            !observed.bindings.iter().flatten().any(|there| *there == key)
+            let leads_there = binding.vhost == queue.vhost
+                && matches!(&binding.destination, Destination::Queue(name) if *name == queue.name);
+            !leads_there || !on_a_detour(&BindingKey::from(binding), observed)
         }
         _ => true,
     });
+}
+
+/// Whether a binding stands aside while one of its ends is made anew.
+pub(super) fn on_a_detour(key: &BindingKey, observed: &Observed) -> bool {
+    let aside = match key.destination() {
+        Destination::Queue(name) => Scaffold::of(name).diverted(key),
+        Destination::Exchange(name) => {
+            redirect(key, Destination::Exchange(ShadowNames::of(name).to))
+        }
+    };
+    let from_aside = from_another(key, &ShadowNames::of(key.source()).from);
+    let bindings = observed.bindings.as_ref();
+    bindings.is_some_and(|bindings| bindings.contains(&aside) || bindings.contains(&from_aside))
 }

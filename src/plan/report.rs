@@ -2,6 +2,7 @@
 
 use super::approved::{Plan, Summary};
 use super::change::Change;
+use crate::model::VhostName;
 
 /// A step that was not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub enum Remaining {
 /// What came of applying a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApplyReport {
+    /// The vhost of the broker's address, where the plan knew it.
+    pub home: Option<VhostName>,
     /// The steps that were taken.
     pub done: Summary,
     /// The steps that were not.

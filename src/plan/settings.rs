@@ -31,7 +31,10 @@ pub(super) fn setting(want: &Setting, observed: &Observed) -> Option<Change> {
     let Some(have) = have else {
         return Some(if want.managed() { diff::create(target) } else { diff::must_exist(target) });
     };
-    let differences = compare::setting(want, have);
+    let mut differences = compare::setting(want, have);
+    if matches!(want, Setting::Vhost(_)) && !observed.tells_default_queue_type() {
+        differences.retain(|differing| differing.attribute != "default_queue_type");
+    }
     if differences.is_empty() {
         return None;
     }

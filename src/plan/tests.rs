@@ -320,6 +320,7 @@ fn a_report_says_what_was_not_done_and_why() {
     let plan = diff(&topology(orders()), &empty_broker());
     let change = plan.changes()[2].clone();
     let report = ApplyReport {
+        home: None,
         done: Summary { create: 2, update: 1, ..Summary::default() },
         failed: vec![Failure {
             change,

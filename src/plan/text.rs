@@ -1,6 +1,5 @@
 //! A plan, and what came of it, for people.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use anstyle::AnsiColor;
@@ -114,7 +113,7 @@ pub fn render_report(
 ) -> String {
     let mut text = String::new();
     for Failure { change, reason, hint } in report.failed.iter().take(FAILURES_SHOWN) {
-        line(&mut text, change.action, &title(change), style);
+        line(&mut text, change.action, &title(change, report.home.as_ref()), style);
         if change.action == Action::Delete {
             let _ = writeln!(text, "  not done: {reason}");
         } else {
@@ -151,23 +150,19 @@ pub fn render_report(
 }
 
 fn steps(text: &mut String, plan: &Plan, place: &dyn Fn(Origin) -> String, style: Style) {
-    let vhosts: BTreeSet<Option<&VhostName>> =
-        plan.changes().iter().map(|change| change.target.vhost()).collect();
-    for vhost in &vhosts {
-        if vhosts.len() > 1 {
-            let _ = match vhost {
-                Some(vhost) => writeln!(text, "vhost {vhost}"),
-                None => writeln!(text, "cluster"),
-            };
-        }
-        for change in plan.changes().iter().filter(|change| change.target.vhost() == *vhost) {
-            step(text, change, place, style);
-        }
+    for change in plan.changes() {
+        step(text, change, plan.home.as_ref(), place, style);
     }
 }
 
-fn step(text: &mut String, change: &Change, place: &dyn Fn(Origin) -> String, style: Style) {
-    let title = title(change);
+fn step(
+    text: &mut String,
+    change: &Change,
+    home: Option<&VhostName>,
+    place: &dyn Fn(Origin) -> String,
+    style: Style,
+) {
+    let title = title(change, home);
     match change.action {
         Action::Create | Action::Delete => line(text, change.action, &title, style),
         Action::Verify => {
@@ -219,10 +214,17 @@ fn hint_line(text: &mut String, hint: Option<&str>) {
     }
 }
 
-/// The resource in a few words, with what matters most about one that is to be created.
-fn title(change: &Change) -> String {
+/// The resource in a few words, with its vhost where that is not the home of the stack, and with
+/// what matters most about one that is to be created.
+fn title(change: &Change, home: Option<&VhostName>) -> String {
     let target = &change.target;
     let mut title = format!("{} {}", target.kind().replace('_', " "), target.name());
+    if let (Some(vhost), Some(home)) = (target.vhost(), home)
+        && vhost != home
+        && !matches!(target, Target::Setting(Setting::Vhost(_)))
+    {
+        let _ = write!(title, " in vhost {vhost}");
+    }
     let about = match target {
         Target::Binding(binding) => {
             let mut about = Vec::new();

@@ -29,6 +29,11 @@ pub enum Exit {
     Signal(i32),
 }
 
+impl Exit {
+    /// By force.
+    pub const KILLED: Self = Self::Signal(Named::SIGKILL as i32);
+}
+
 /// `exit code 3`, `signal 11 (SIGSEGV)`.
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

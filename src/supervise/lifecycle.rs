@@ -30,6 +30,9 @@ use crate::model::{RestartPolicy, RestartSpec, StopSpec};
 /// Between the stop signal and `SIGKILL` for a worker that is replaced because it misbehaved.
 const REPLACE_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a killed process may take to be gone.
+const KILL_PATIENCE: Duration = Duration::from_secs(10);
+
 /// What the child is doing, as far as we know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -72,9 +75,19 @@ pub enum State {
         deadline: Instant,
     },
     /// It has been killed; the kernel has the word.
-    Killing,
+    Killing {
+        /// When it is given up: what waits for a device cannot be killed, and nobody waits for it.
+        deadline: Instant,
+    },
     /// Over.
     Stopped,
+}
+
+impl State {
+    /// Whether a child is at work on messages.
+    pub fn works(self) -> bool {
+        matches!(self, Self::Running { .. } | Self::Recycling | Self::Draining { .. })
+    }
 }
 
 /// What happened.
@@ -195,12 +208,9 @@ impl Lifecycle {
             State::Warming { deadline }
             | State::Draining { deadline, .. }
             | State::Closing { deadline, .. }
-            | State::Terminating { deadline } => Some(deadline),
-            State::Starting
-            | State::Running { .. }
-            | State::Recycling
-            | State::Killing
-            | State::Stopped => None,
+            | State::Terminating { deadline }
+            | State::Killing { deadline } => Some(deadline),
+            State::Starting | State::Running { .. } | State::Recycling | State::Stopped => None,
         }
     }
 
@@ -229,7 +239,9 @@ impl Lifecycle {
             (State::Warming { .. }, Event::Ready) => (State::Running { since: now }, &[Consume]),
             (State::Warming { .. }, Event::Exited { clean }) => self.not_begun(now, chance, clean),
             (State::Warming { .. }, Event::Retire | Event::Stop) => (self.draining(now), &[Return]),
-            (State::Warming { .. }, Event::StopNow) => (State::Killing, &[Kill]),
+            (State::Warming { .. }, Event::StopNow) => {
+                (State::Killing { deadline: now + KILL_PATIENCE }, &[Kill])
+            }
             (State::Warming { .. }, Event::Replace | Event::Deaf | Event::Recycle { .. }) => {
                 (State::Terminating { deadline: now + REPLACE_PATIENCE }, &[Signal])
             }
@@ -257,7 +269,9 @@ impl Lifecycle {
                 self.recycled = Some(earned);
                 (State::Recycling, &[Pause])
             }
-            (State::Running { .. }, Event::StopNow) => (State::Killing, &[Kill, Pause]),
+            (State::Running { .. }, Event::StopNow) => {
+                (State::Killing { deadline: now + KILL_PATIENCE }, &[Kill, Pause])
+            }
             (State::Running { .. }, _) => return &[],
 
             (State::Recycling, Event::Drained) => {
@@ -271,7 +285,9 @@ impl Lifecycle {
                 self.recycled = None;
                 (State::Terminating { deadline: now + REPLACE_PATIENCE }, &[Signal])
             }
-            (State::Recycling, Event::StopNow) => (State::Killing, &[Kill]),
+            (State::Recycling, Event::StopNow) => {
+                (State::Killing { deadline: now + KILL_PATIENCE }, &[Kill])
+            }
             (State::Recycling, _) => return &[],
 
             // It was on its way out already, as one that is to be replaced: now it has less time.
@@ -299,24 +315,24 @@ impl Lifecycle {
                 (State::Terminating { deadline: end }, &[Signal])
             }
             (State::Terminating { deadline }, Event::Tick) if now >= deadline => {
-                (State::Killing, &[Kill])
+                (State::Killing { deadline: now + KILL_PATIENCE }, &[Kill])
             }
             (
                 State::Draining { .. } | State::Closing { .. } | State::Terminating { .. },
                 Event::StopNow,
-            ) => (State::Killing, &[Kill]),
+            ) => (State::Killing { deadline: now + KILL_PATIENCE }, &[Kill]),
             (
                 State::Draining { .. }
                 | State::Closing { .. }
                 | State::Terminating { .. }
-                | State::Killing,
+                | State::Killing { .. },
                 Event::Exited { clean },
             ) => self.ended(now, chance, clean),
             (
                 State::Draining { .. }
                 | State::Closing { .. }
                 | State::Terminating { .. }
-                | State::Killing,
+                | State::Killing { .. },
                 _,
             ) => return &[],
         };

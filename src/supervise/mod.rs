@@ -32,7 +32,7 @@ pub use gulps::Gulps;
 pub use lifecycle::{Effect, Event, Lifecycle, State};
 pub use pace::{PAUSE, Pace, Telling};
 pub use pool::{Load, Pool};
-pub use relocate::{packed, unpacked};
+pub use relocate::{bare, is_packed, packed, unpacked};
 pub use republish::{
     Epitaph, failed_tries, first_address, recorded_crashes, republished, republished_bare,
     suspicious,

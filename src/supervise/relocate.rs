@@ -33,6 +33,24 @@ pub fn packed(delivery: &Delivery) -> BasicProperties {
     plain(old).with_headers(table).with_delivery_mode(PERSISTENT)
 }
 
+/// The properties of a message whose own fill the frame in which they travel, so that there is no
+/// room for notes: without those, and without what the broker would refuse or what would have it
+/// expire on the way. Not one byte is added.
+pub fn bare(delivery: &Delivery) -> BasicProperties {
+    let old = &delivery.properties;
+    let table = without(old.headers().clone().unwrap_or_default(), headers::DELIVERY_COUNT);
+    let bare = plain(old).with_headers(table);
+    match *old.delivery_mode() {
+        Some(mode) => bare.with_delivery_mode(mode),
+        None => bare,
+    }
+}
+
+/// Whether a message carries the notes of [`packed`].
+pub fn is_packed(delivery: &Delivery) -> bool {
+    header(&delivery.properties, headers::MOVED_DELIVERY_MODE).is_some()
+}
+
 /// The properties to be back with. One that never waited stays as it is, but for what the broker
 /// refuses.
 pub fn unpacked(delivery: &Delivery) -> BasicProperties {

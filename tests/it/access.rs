@@ -63,9 +63,7 @@ fn forget(stack: &mut Stack) -> Said {
 fn users_come_change_and_go() {
     let (mut stack, user) = stack();
     assert_snapshot!(stack.plan().out, @r#"
-    cluster
     + user user-VHOST (max_connections 5, tags ["management"], with a password)
-    vhost VHOST
     + permission user-VHOST (configure "^own\\.", read ".*", write ".*")
     + exchange orders (topic)
     + topic permission user-VHOST on amq.topic (write "^x")
@@ -86,9 +84,7 @@ fn users_come_change_and_go() {
     stack.document["topic_permissions"][user.as_str()] =
         json!({"orders": {"write": "^order\\.", "read": "^another\\."}});
     assert_snapshot!(stack.run(&["plan", "--prune", "stack.yaml"]).out, @r#"
-    cluster
     ~ user user-VHOST: max_channels absent → 7, max_connections 5 → absent, tags ["management"] → ["management","monitoring"]
-    vhost VHOST
     ~ permission user-VHOST: configure "^own\\." → ""
     ~ topic permission user-VHOST on orders: read "^order\\." → "^another\\."
     - topic permission user-VHOST on amq.topic
@@ -123,11 +119,9 @@ fn users_come_change_and_go() {
     let pruned = forget(&mut stack);
     assert_eq!(pruned.code, Some(0), "{pruned:?}");
     assert_snapshot!(pruned.out, @r"
-    cluster
-    - user user-VHOST (the broker closes its connections)
-    vhost VHOST
     - topic permission user-VHOST on orders
     - permission user-VHOST
+    - user user-VHOST (the broker closes its connections)
     0 to create, 0 to update, 0 in conflict, 3 to delete
     0 created, 0 updated, 3 deleted
     ");
@@ -224,10 +218,8 @@ fn a_user_who_may_not_is_told_what_is_missing() {
     let planned = stack.plan();
     assert_eq!(planned.code, Some(1));
     assert_snapshot!(planned.out, @r"
-    cluster
     ! user user-VHOST: users can be neither seen nor set: the management API refuses user `limited-VHOST`: Not administrator user (stack.yaml:32:5)
       hint: users need the tag `administrator`: `rabbitmqctl set_user_tags limited-VHOST administrator`
-    vhost VHOST
     ! permission user-VHOST: permissions can be neither seen nor set: the management API refuses user `limited-VHOST`: Not administrator user (stack.yaml:12:5)
       hint: permissions need the tag `administrator`: `rabbitmqctl set_user_tags limited-VHOST administrator`
     + exchange orders (topic)
@@ -310,9 +302,7 @@ fn no_secret_is_shown_or_kept() {
     let (code, out) = run(&stack, &["plan", "stack.yaml"]);
     assert_eq!(code, Some(2));
     assert_snapshot!(out, @r#"
-    cluster
     ~ user user-VHOST: password another → declared
-    vhost VHOST
     ~ parameter federation-upstream/up: uri "amqp://u:***@localhost/%2f" → "the same with another secret"
     0 to create, 2 to update, 0 in conflict
     "#);

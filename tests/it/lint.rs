@@ -55,6 +55,59 @@ fn every_rule_has_a_code() {
 }
 
 #[test]
+fn dead_letters_that_go_nowhere() {
+    let queue = |exchange: &str, dead_letter: &str, rest: &str| {
+        format!(
+            "exchanges: {{ in: {{ type: topic }}, dead: {{ {exchange} }} }}\n\
+             queues: {{ d: , q: {{ bind: {{ exchange: in, key: k }}, dead_letter: {{ {dead_letter} }} }} }}\n{rest}"
+        )
+    };
+    let nowhere = "W0016 queue `q` dead-letters to exchange `dead`";
+    check(&queue("type: fanout", "exchange: dead", ""), &[nowhere]);
+    let bound = "bindings: [{ exchange: dead, queue: d, key: a }]";
+    for (exchange, dead_letter, rest, expected) in [
+        ("type: fanout", "exchange: dead", bound, true),
+        ("type: direct", "exchange: dead, key: a", bound, true),
+        ("type: direct", "exchange: dead, key: b", bound, false),
+        ("type: topic", "exchange: dead, key: b", bound, false),
+        // Through a topic exchange any key may have come.
+        ("type: direct", "exchange: dead", bound, true),
+        // What others declare, they bind.
+        ("type: direct, manage: false", "exchange: dead, key: b", bound, true),
+        ("type: direct, alternate_exchange: amq.fanout", "exchange: dead, key: b", bound, true),
+        ("type: direct, alternate_exchange: \"\"", "exchange: dead, key: b", bound, true),
+        // From one exchange to the next.
+        ("type: fanout", "exchange: dead", "bindings: [{ exchange: dead, destination: in }]", true),
+    ] {
+        let expected: &[&str] = if expected { &[] } else { &[nowhere] };
+        check(&queue(exchange, dead_letter, rest), expected);
+    }
+    let direct = "exchanges: { in: { type: direct }, dead: { type: direct } }\nqueues: { d: , q: { bind: { exchange: in, key: k }, dead_letter: { exchange: dead } } }\n";
+    for (key, expected) in [("k", true), ("q", true), ("other", false)] {
+        let bound = format!("{direct}bindings: [{{ exchange: dead, queue: d, key: {key} }}]");
+        let expected: &[&str] = if expected { &[] } else { &[nowhere] };
+        check(&bound, expected);
+    }
+    let policy = "exchanges: { dead: }\nqueues: { q: }\npolicies: { p: { pattern: q, definition: { dead-letter-exchange: dead } } }";
+    check(policy, &[nowhere]);
+}
+
+#[test]
+fn a_delay_queue_that_expires() {
+    let delay = |keys: &str, rest: &str| {
+        format!("queues: {{ q: , wait: {{ {keys}, dead_letter: {{ queue: q }} }} }}\n{rest}")
+    };
+    let lost = "W0017 what waits in queue `wait`";
+    check(&delay("message_ttl: 1m, expires: 1h", ""), &[lost]);
+    check(&delay("message_ttl: 1m", ""), &[]);
+    check(&delay("expires: 1h", ""), &[]);
+    let by_policy = "policies: { p: { pattern: wait, definition: { expires: 1000 } } }";
+    check(&delay("message_ttl: 1m", by_policy), &[lost]);
+    let consumed = "consumers: { c: { queue: wait, command: [x] } }";
+    check(&delay("message_ttl: 1m, expires: 1h", consumed), &[]);
+}
+
+#[test]
 fn nothing_to_say() {
     check_consumer("prefetch: 256", &[]);
     check_consumer("protocol: exec", &[]);

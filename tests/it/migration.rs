@@ -1,6 +1,8 @@
 //! Making queues and exchanges anew on a real broker: with messages, bindings and consumers, and
 //! with a process that is killed at each step.
 
+mod wide;
+
 use std::collections::BTreeSet;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;

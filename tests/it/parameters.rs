@@ -40,10 +40,8 @@ fn stack() -> Stack {
 fn all_kinds_of_parameters() {
     let mut stack = stack();
     assert_snapshot!(stack.plan().out, @r#"
-    cluster
-    + global parameter note-VHOST (empty {}, n 1.5, text ü)
-    vhost VHOST
     + operator policy most (apply_to queues, max-length 100, pattern "^from$", priority 3)
+    + global parameter note-VHOST (empty {}, n 1.5, text ü)
     + exchange upstream (topic)
     + policy federated (exchanges matching ^upstream$, federation-upstream-set all)
     + queue from (classic)
@@ -73,10 +71,8 @@ fn all_kinds_of_parameters() {
     stack.document["parameters"]["shovel"] = json!({});
     stack.document["queues"] = json!({"from": {}});
     assert_snapshot!(stack.run(&["plan", "--prune", "stack.yaml"]).out, @r#"
-    cluster
-    ~ global parameter note-VHOST: empty {} → absent, list [] → absent, n 1.5 → absent, text ü → absent, value absent → [1,{"a":"b"}]
-    vhost VHOST
     ~ operator policy most: max-length 100 → 50
+    ~ global parameter note-VHOST: empty {} → absent, list [] → absent, n 1.5 → absent, text ü → absent, value absent → [1,{"a":"b"}]
     ~ parameter federation-upstream/up: expires 3600000 → 1000
     - parameter shovel/move
     - queue to

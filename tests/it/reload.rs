@@ -3,10 +3,14 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use lapin::options::{BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 use nix::sys::signal::Signal;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::broker::{amqp_url, fresh_vhost, management_url};
 use crate::support::queue::Outside;
@@ -227,6 +231,55 @@ async fn what_is_new_does_not_wait_for_a_look_at_the_rest() {
     supervisor.write("stack.yaml", &(topology(&url, "", "") + "reconcile: { prune: true }\n"));
     supervisor.wait_for("2 deleted");
     assert_eq!(outside.depth("mail").await, None);
+}
+
+/// A way to the management API that can be shut: the port, whether it is, and how many have come to
+/// it since and get no answer.
+async fn gate() -> (u16, Arc<AtomicBool>, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("it is bound").port();
+    let (shut, held) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+    let (is_shut, holds) = (shut.clone(), held.clone());
+    let upstream = management_url().replace("http://", "");
+    tokio::spawn(async move {
+        let mut waiting = Vec::new();
+        while let Ok((mut client, _)) = listener.accept().await {
+            if is_shut.load(Ordering::SeqCst) {
+                waiting.push(client);
+                holds.fetch_add(1, Ordering::SeqCst);
+                continue;
+            }
+            let mut server = TcpStream::connect(&upstream).await.expect("the API");
+            tokio::spawn(async move { copy_bidirectional(&mut client, &mut server).await });
+        }
+    });
+    (port, shut, held)
+}
+
+/// Looking may take long; whoever saves a file does not wait for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_does_not_wait_for_a_look_that_is_under_way() {
+    let vhost = fresh_vhost();
+    let url = amqp_url(&vhost);
+    let (port, shut, held) = gate().await;
+    let stack = |delay: &str| {
+        stack(&url, &[("a", delay)]).replace(&management_url(), &format!("http://127.0.0.1:{port}"))
+    };
+    let mut supervisor = Supervisor::prepare();
+    supervisor.write("stack.yaml", &stack("0"));
+    supervisor.start();
+    supervisor.wait_for("started: topology: 1 created");
+
+    shut.store(true, Ordering::SeqCst);
+    supervisor.write("stack.yaml", &stack("0.001"));
+    supervisor.wait_for("reloaded: topology: nothing to do; consumers: 1 replaced");
+    wait_until("the look that follows", PATIENCE, || held.load(Ordering::SeqCst) > 0);
+    // Far sooner than that look is given up.
+    let soon = std::time::Duration::from_secs(15);
+    supervisor.write("stack.yaml", &stack("0.002"));
+    wait_until("the second change", soon, || {
+        supervisor.log().matches("consumers: 1 replaced").count() == 2
+    });
 }
 
 /// What is there already takes a look, and where it is not as declared, nothing at all is done.

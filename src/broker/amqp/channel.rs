@@ -22,7 +22,7 @@ impl OwnedChannel {
     }
 
     /// The largest frame that its connection takes, bytes with everything around the payload.
-    pub(super) fn frame_max(&self) -> u32 {
+    pub(in crate::broker) fn frame_max(&self) -> u32 {
         self.frame_max
     }
 }

@@ -54,8 +54,17 @@ pub enum ConnectErrorKind {
     Credentials,
     /// The vhost is missing, forbidden or full.
     Vhost,
+    /// The vhost exists, and the broker has not started it, or not yet.
+    VhostDown,
     /// The certificate or the TLS handshake is at fault.
     Tls,
+}
+
+impl ConnectErrorKind {
+    /// Whether the broker is there and will not: more attempts mend nothing.
+    pub fn is_refusal(self) -> bool {
+        !matches!(self, Self::Unreachable | Self::VhostDown)
+    }
 }
 
 impl ConnectError {
@@ -74,6 +83,9 @@ impl ConnectError {
             }
             ConnectErrorKind::Vhost => {
                 "check that the vhost of `broker.url` exists (`rabbitmqctl list_vhosts`) and that the user has permissions on it"
+            }
+            ConnectErrorKind::VhostDown => {
+                "start the vhost: `rabbitmqctl restart_vhost -p NAME`, on every node of the broker"
             }
             ConnectErrorKind::Tls => {
                 "check the broker's certificate: expired, for another name, or signed by an authority this machine does not know"
@@ -174,6 +186,11 @@ pub async fn connect(
     }
 }
 
+/// `access to vhost 'x' refused for user 'y': vhost 'x' is down`
+fn is_down(text: &str) -> bool {
+    text.contains("access to vhost") && text.ends_with("is down")
+}
+
 fn classify(endpoint: &Endpoint, error: &lapin::Error) -> ConnectError {
     use AMQPErrorKind::{Hard, Soft};
     let (kind, detail) = match error.kind() {
@@ -181,6 +198,9 @@ fn classify(endpoint: &Endpoint, error: &lapin::Error) -> ConnectError {
             let kind = match amqp.kind() {
                 Soft(AMQPSoftError::ACCESSREFUSED) => ConnectErrorKind::Credentials,
                 Hard(AMQPHardError::NOTALLOWED) => ConnectErrorKind::Vhost,
+                Hard(AMQPHardError::INTERNALERROR) if is_down(amqp.get_message().as_str()) => {
+                    ConnectErrorKind::VhostDown
+                }
                 _ => ConnectErrorKind::Unreachable,
             };
             (kind, amqp.get_message().to_string())

@@ -79,7 +79,9 @@ impl Pass {
             Ok(()) => gate.connected(endpoint),
             Err(error) => {
                 let failure = match error.kind {
-                    ConnectErrorKind::Unreachable => Miss::Unreachable,
+                    ConnectErrorKind::Unreachable | ConnectErrorKind::VhostDown => {
+                        Miss::Unreachable
+                    }
                     _ => Miss::Refused,
                 };
                 gate.failed(endpoint, failure, now, chance);

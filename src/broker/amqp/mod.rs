@@ -27,6 +27,6 @@ pub use connect::{CALL_TIMEOUT, ConnectError, ConnectErrorKind, Wire, connect};
 pub use dialling::{Dialling, Pass};
 pub use link::{Link, LinkState};
 pub use pool::{Lease, LinkPool};
-pub use publisher::{Outgoing, PublishError, Publisher, encoded_size};
+pub use publisher::{Outgoing, PublishError, Publisher, encoded_size, fits_frame};
 pub(crate) use subscription::from_lapin;
 pub use subscription::{Incoming, Pausing, SubscribeError, Subscription};

@@ -184,6 +184,11 @@ pub fn encoded_size(properties: &BasicProperties) -> u64 {
     gen_properties(properties)(WriteContext::from(Vec::new())).map_or(u64::MAX, |end| end.position)
 }
 
+/// Whether properties fit a content header of that many bytes at most, frame and all.
+pub fn fits_frame(properties: &BasicProperties, frame_max: u32) -> bool {
+    encoded_size(properties) <= u64::from(frame_max).saturating_sub(AROUND)
+}
+
 /// Whether the properties fit the one frame they travel in.
 fn fits(message: &Outgoing, frame_max: u32) -> Result<(), PublishError> {
     let room = if message.grows { GROWTH } else { 0 };

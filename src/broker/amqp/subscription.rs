@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::{FutureExt, StreamExt};
 use lapin::Consumer;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::FieldTable;
 use tokio::time::timeout;
 
@@ -37,6 +38,9 @@ pub enum Incoming {
     Cancelled,
     /// The channel is gone, and with it everything unsettled.
     Lost(String),
+    /// The same, because a message was unsettled for longer than the broker allows: how long that
+    /// is, where it says so.
+    Overdue(Option<Duration>),
 }
 
 /// The broker's answer to the end of a consumer.
@@ -136,7 +140,7 @@ impl Subscription {
             Some(Ok(delivery)) => Incoming::Delivery(Box::new(from_lapin(delivery))),
             Some(Err(error)) => {
                 self.consumer = None;
-                Incoming::Lost(error.to_string())
+                ack_timeout(&error).unwrap_or_else(|| Incoming::Lost(error.to_string()))
             }
             None => {
                 self.consumer = None;
@@ -177,6 +181,21 @@ async fn limited<T>(call: impl Future<Output = lapin::Result<T>>) -> Result<T, S
             Err(SubscribeError::Lost(format!("no answer from the broker within {limit} s")))
         }
     }
+}
+
+/// Whether the broker has closed the channel because an acknowledgement took too long.
+fn ack_timeout(error: &lapin::Error) -> Option<Incoming> {
+    let lapin::ErrorKind::ProtocolError(amqp) = error.kind() else { return None };
+    let words = amqp.get_message().as_str();
+    let refused = AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED);
+    let is_it =
+        *amqp.kind() == refused && words.contains("acknowledgement") && words.contains("timed out");
+    let limit = || {
+        let (_, rest) = words.split_once("Timeout value used: ")?;
+        let millis = rest.split(|char: char| !char.is_ascii_digit()).next()?.parse().ok()?;
+        Some(Duration::from_millis(millis))
+    };
+    is_it.then(|| Incoming::Overdue(limit()))
 }
 
 pub(crate) fn from_lapin(delivery: lapin::message::Delivery) -> Delivery {

@@ -266,6 +266,13 @@ impl ManagementClient {
         self.get(&joined(path)?, words(path)).await
     }
 
+    /// Has one node start a vhost that is there.
+    pub async fn start_vhost(&self, vhost: &VhostName, node: &str) -> Result<(), ManagementError> {
+        let path = format!("vhosts/{}/start/{}", segment(vhost)?, segment(&node)?);
+        let request = self.request(Method::POST, &path).json(&json!({}));
+        self.send(request, vhost_words(vhost)).await.map(drop)
+    }
+
     /// Creates or replaces the object at a path.
     pub async fn put(&self, path: &[String], body: &Value) -> Result<(), ManagementError> {
         let request = self.request(Method::PUT, &joined(path)?).json(body);

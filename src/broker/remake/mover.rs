@@ -12,9 +12,10 @@ use lapin::{BasicProperties, Channel, Confirmation, Consumer};
 use tokio::time::timeout;
 
 use super::queue::RemakeError;
-use crate::broker::amqp::{CALL_TIMEOUT, OwnedChannel, from_lapin};
+use crate::broker::amqp::{CALL_TIMEOUT, OwnedChannel, fits_frame, from_lapin};
 use crate::broker::declare::Declarer;
 use crate::model::{Delivery, ExchangeName, QueueName};
+use crate::supervise::{bare, is_packed};
 
 /// Messages under way at once: as many may come twice if this program is killed.
 const WINDOW: u16 = 256;
@@ -34,6 +35,9 @@ pub(super) struct Mover<'a> {
     from: &'a QueueName,
     to: &'a ExchangeName,
     dress: fn(&Delivery) -> BasicProperties,
+    /// What comes from there went to wait as [`packed`](crate::supervise::packed) or, for want of
+    /// room, [`bare`].
+    out: &'a ExchangeName,
     taking: OwnedChannel,
     giving: OwnedChannel,
     consumer: Consumer,
@@ -42,12 +46,14 @@ pub(super) struct Mover<'a> {
 }
 
 impl<'a> Mover<'a> {
-    /// Begins to take messages. `dress` gives the properties that they go on with.
+    /// Begins to take messages. `dress` gives the properties that they go on with; through `out`
+    /// messages go to wait.
     pub(super) async fn start(
         declarer: &Declarer,
         from: &'a QueueName,
         to: &'a ExchangeName,
         dress: fn(&Delivery) -> BasicProperties,
+        out: &'a ExchangeName,
     ) -> Result<Self, RemakeError> {
         let taking = declarer.channel().await?;
         let giving = declarer.channel().await?;
@@ -61,7 +67,7 @@ impl<'a> Mover<'a> {
         );
         let consumer = limited(consume).await?;
         let said = Instant::now();
-        Ok(Self { from, to, dress, taking, giving, consumer, moved: 0, said })
+        Ok(Self { from, to, dress, out, taking, giving, consumer, moved: 0, said })
     }
 
     /// Moves until nothing has come for so long. `total` is how many there are, to be shown.
@@ -92,6 +98,21 @@ impl<'a> Mover<'a> {
         Ok(())
     }
 
+    /// The properties that a message goes on with. One whose headers leave no room in their frame for
+    /// notes goes without: the broker would end the connection for a larger frame.
+    fn dressed(&self, message: &Delivery) -> BasicProperties {
+        let went_bare = message.exchange == self.out.as_str() && !is_packed(message);
+        let dressed = (self.dress)(message);
+        if !went_bare && fits_frame(&dressed, self.giving.frame_max()) {
+            return dressed;
+        }
+        tracing::warn!(
+            queue = %self.from,
+            "a message whose headers fill a frame is moved without notes: its exchange and expiration are not kept"
+        );
+        bare(message)
+    }
+
     /// Publishes a window, and acks it when all of it is confirmed. All of it, because the library
     /// may hand the return of one message to another of those under way.
     async fn pass_on(&self, window: &[Delivery]) -> Result<(), RemakeError> {
@@ -105,7 +126,7 @@ impl<'a> Mover<'a> {
                     message.routing_key.as_str().into(),
                     options,
                     &message.body,
-                    (self.dress)(message),
+                    self.dressed(message),
                 );
                 confirms.push(publish.await?);
             }

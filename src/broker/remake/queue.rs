@@ -155,14 +155,14 @@ impl Work<'_> {
             }
             Step::Empty => {
                 let name = &self.queue.name;
-                let mut mover = Mover::start(self.declarer, name, out, packed).await?;
+                let mut mover = Mover::start(self.declarer, name, out, packed, out).await?;
                 mover.until_idle(IDLE, sight.messages).await?;
                 mover.finish().await.map(drop)
             }
             Step::Recreate => self.recreate(sight, kind).await,
             Step::OpenBack => self.open_back().await,
             Step::Return => {
-                let mut mover = Mover::start(self.declarer, old, back, unpacked).await?;
+                let mut mover = Mover::start(self.declarer, old, back, unpacked, out).await?;
                 mover.until_idle(IDLE, sight.old).await?;
                 mover.finish().await.map(drop)
             }
@@ -279,8 +279,8 @@ impl Work<'_> {
     /// Moves what has come in, and in a moment when nothing has, lets the fork lead to the queue
     /// again. What comes between that moment and the switch goes behind what comes after it.
     async fn rejoin(&self, sight: &MigrationSight) -> Result<(), RemakeError> {
-        let Scaffold { fork, back, new, .. } = self.scaffold;
-        let mut mover = Mover::start(self.declarer, new, back, unpacked).await?;
+        let Scaffold { fork, back, new, out, .. } = self.scaffold;
+        let mut mover = Mover::start(self.declarer, new, back, unpacked, out).await?;
         mover.until_idle(LULL, sight.new).await?;
         if sight.fork && !sight.joined {
             self.bind(fork, Destination::Queue(self.queue.name.clone())).await?;

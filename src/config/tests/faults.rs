@@ -58,7 +58,7 @@ fn what_comes_later_is_refused_as_such() {
         let message = format!("E0104 a.yaml:2:1 `{key}` is not supported yet");
         check(&format!("stack: s\n{key}: {{}}\n"), &[&message]);
     }
-    for key in ["plugin", "with", "order", "ack", "dedupe"] {
+    for key in ["plugin", "with"] {
         let text = format!(
             "stack: s\nqueues: {{ q: }}\nconsumers:\n  c:\n    queue: q\n    command: [x]\n    \
              discard: true\n    {key}: 1\n"

@@ -176,13 +176,14 @@ pub(super) fn policy(policy: &Policy) -> Tree {
     Tree::Map(keys.0)
 }
 
-/// The sources of one destination, those with the same arguments together.
+/// The sources of one destination, those that differ in their keys alone together.
 pub(super) fn sources(bindings: &[&Binding]) -> Tree {
     let items = grouped(bindings).into_iter().map(|(binding, keys)| {
         let mut item = Keys::default();
         item.one("exchange", scalar::text(binding.source.as_str()));
         item.0.extend(routing_keys(&keys));
         item.arguments("arguments", &binding.arguments);
+        item.keeping(binding.managed, binding.on_remove);
         Tree::Map(item.0)
     });
     Tree::List(items.collect())
@@ -196,6 +197,7 @@ pub(super) fn flat(bindings: &[&Binding]) -> Vec<Tree> {
         item.one("destination", scalar::text(binding.destination.name()));
         item.0.extend(routing_keys(&keys));
         item.arguments("arguments", &binding.arguments);
+        item.keeping(binding.managed, binding.on_remove);
         Tree::Map(item.0)
     });
     items.collect()
@@ -203,11 +205,11 @@ pub(super) fn flat(bindings: &[&Binding]) -> Vec<Tree> {
 
 /// Bindings that differ in their keys alone, with those keys.
 fn grouped<'a>(bindings: &[&'a Binding]) -> Vec<(&'a Binding, Vec<&'a RoutingKey>)> {
-    let mut groups: BTreeMap<(&ExchangeName, String), (&Binding, Vec<&RoutingKey>)> =
-        BTreeMap::new();
+    let mut groups: BTreeMap<_, (&Binding, Vec<&RoutingKey>)> = BTreeMap::new();
     for binding in bindings {
         let arguments = ArgValue::Map(binding.arguments.clone()).to_string();
-        let group = groups.entry((&binding.source, arguments));
+        let retained = binding.on_remove == OnRemove::Retain;
+        let group = groups.entry((&binding.source, arguments, binding.managed, retained));
         group.or_insert_with(|| (binding, Vec::new())).1.push(&binding.routing_key);
     }
     groups.into_values().collect()

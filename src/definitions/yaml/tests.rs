@@ -76,6 +76,8 @@ fn binding(source: &str, destination: Destination, key: &str, values: &Value) ->
         destination,
         routing_key: RoutingKey::new(key).expect("a key"),
         arguments: arguments(values),
+        managed: true,
+        on_remove: crate::model::OnRemove::Delete,
         origin: Origin::default(),
     }
 }

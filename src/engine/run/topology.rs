@@ -1,10 +1,11 @@
 //! The engine's side towards the broker's topology: whether it may apply, what it found, and the
 //! consumers that wait meanwhile.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::{ELSEWHERE, Engine};
+use super::{AGAIN, ASKED, ELSEWHERE, Engine};
 use crate::broker::amqp::ConnectErrorKind;
 use crate::broker::extend;
 use crate::engine::reconcile::{Power, Reconciled, Shortfall, reconcile};
@@ -17,11 +18,10 @@ use crate::telemetry::Role;
 impl Engine {
     /// Has the consumers of what is in force run again that waited.
     pub(super) async fn go_on(&mut self) {
-        let Some(current) = self.current.take() else { return };
+        let Some(current) = self.current.clone() else { return };
         if std::mem::take(&mut self.paused) && self.links.is_some() {
             self.follow(&current.desired, false, "consuming again".into()).await;
         }
-        self.current = Some(current);
     }
 
     /// Brings about what the files say beyond what is in force, without looking at all the rest,
@@ -53,8 +53,13 @@ impl Engine {
         }
     }
 
-    /// Compares and, where this supervisor is the one to, applies.
-    pub(super) async fn reconcile(&mut self, loaded: &Loaded) -> Result<Reconciled, Shortfall> {
+    /// Compares and, where this supervisor is the one to, applies. As long as it has not `begun` to,
+    /// the future can be dropped without a trace.
+    pub(super) async fn reconcile(
+        &mut self,
+        loaded: &Loaded,
+        begun: &AtomicBool,
+    ) -> Result<Reconciled, Shortfall> {
         let desired = &loaded.desired;
         let registry = self.options.registry.clone();
         let power = if desired.reconcile.mode == ReconcileMode::Apply {
@@ -63,8 +68,13 @@ impl Engine {
             }
             let dialling = self.dialling(&desired.broker);
             match self.seat.get_or_insert_with(|| Seat::take(desired, dialling)).decided().await {
-                // Nobody can have a lock in a vhost that is not there yet.
-                Standing::Unreachable(error) if error.kind == ConnectErrorKind::Vhost => {
+                // Nobody can have a lock in a vhost that is not there yet, or down.
+                Standing::Unreachable(error)
+                    if matches!(
+                        error.kind,
+                        ConnectErrorKind::Vhost | ConnectErrorKind::VhostDown
+                    ) =>
+                {
                     registry.set_role(Role::None);
                     Power::Unlocked
                 }
@@ -72,7 +82,7 @@ impl Engine {
                     return Err(Shortfall::Unreachable {
                         why: error.to_string(),
                         hint: Some(error.hint().to_owned()),
-                        refused: error.kind != ConnectErrorKind::Unreachable,
+                        refused: error.kind.is_refusal(),
                     });
                 }
                 Standing::StandsBy(holder) => {
@@ -100,7 +110,8 @@ impl Engine {
             Power::Verify | Power::Wait | Power::Unlocked => Weak::new(),
         };
         let (keeper, paused) = (&mut self.keeper, &mut self.paused);
-        let reconciled = reconcile(desired, &loaded.sources, power, async |queues| {
+        let begins = || begun.store(true, Ordering::Relaxed);
+        let reconciled = reconcile(desired, &loaded.sources, power, begins, async |queues| {
             if keeper.pause(&queues).await > 0 {
                 *paused = true;
             }
@@ -115,6 +126,34 @@ impl Engine {
             _ => self.waiting_since = None,
         }
         reconciled
+    }
+
+    /// Looks whether the broker still is as the files say; gives the time until the
+    /// next look. As long as it has not `begun` to mend anything, the future can be dropped.
+    pub(super) async fn look(&mut self, begun: &AtomicBool) -> Duration {
+        let Some(current) = self.current.clone() else { return AGAIN.1 };
+        let desired = &current.desired;
+        let interval = desired.reconcile.interval;
+        match self.reconcile(&current, begun).await {
+            Ok(reconciled) => {
+                let what = self.looked(&reconciled, desired, false);
+                if matches!(reconciled, Reconciled::Applied(_)) {
+                    tracing::warn!("the broker had drifted: {what}");
+                    self.options.registry.healed();
+                }
+            }
+            Err(Shortfall::Unreachable { why, .. }) => {
+                tracing::debug!("cannot look at the broker: {why}");
+                self.options.registry.could_not_look();
+            }
+            Err(Shortfall::Elsewhere) => return ASKED,
+            Err(Shortfall::Refused(why)) => {
+                tracing::error!(detail = why, "the broker is not as the files say");
+                self.options.registry.could_not_look();
+            }
+        }
+        self.go_on().await;
+        interval
     }
 
     /// Counts what a look has found, says which differences were left, once, and gives it in a few

@@ -64,6 +64,8 @@ fn bind(source: &str, key: &str, destination: &str) -> Binding {
         destination,
         routing_key: RoutingKey::new(key).unwrap(),
         arguments: Arguments::new(),
+        managed: true,
+        on_remove: crate::model::OnRemove::Delete,
         origin: Origin::default(),
     }
 }

@@ -159,6 +159,7 @@ fn the_snapshot_as_json() {
             "retried": 0,
             "requeued": 0,
             "released": 0,
+            "duplicates": 0,
             "dead_lettered": {
               "exhausted": 1
             },

@@ -6,7 +6,7 @@ use insta::assert_snapshot;
 use warrener::sandbox::Sandbox;
 
 use super::yard::document;
-use crate::support::broker::own_node;
+use crate::support::broker::{inside, own_node, rabbitmqctl};
 use crate::support::stack::Said;
 
 /// All that a broker has, through a file and through definitions, onto another broker.
@@ -106,12 +106,11 @@ async fn a_whole_broker_goes_round() {
     for (arguments, other) in [(live, two), (offline, three)] {
         let definitions = run(&one, arguments);
         assert_eq!(definitions.code, Some(0), "{definitions:?}");
-        let http = reqwest::Client::builder().no_proxy().build().expect("a client");
-        let url = format!("{}/api/definitions", other.management_url());
-        let request = http.post(url).basic_auth("guest", Some("guest"));
-        let request = request.header("content-type", "application/json").body(definitions.out);
-        let answer = request.send().await.expect("an answer");
-        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap_or_default());
+        // Over HTTP it is imported by the other tests.
+        std::fs::write(other.folder().join("exported.json"), definitions.out).expect("a file");
+        let file = format!("{}/exported.json", inside(&other));
+        let imported = rabbitmqctl(&other, &["import_definitions", &file]);
+        assert!(imported.status.success(), "{imported:?}");
         let management = (one.management_url(), other.management_url());
         let there = text.replace(&management.0, &management.1);
         std::fs::write(path("there.yaml"), there).expect("a file");

@@ -7,7 +7,9 @@
 //! With `WARRENER_TEST_RABBITMQ_ROOT` set, every node is the RabbitMQ installed under that root
 //! directory (see `tests/matrix.sh`).
 
+use std::collections::BTreeMap;
 use std::future::Future;
+use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -42,6 +44,44 @@ pub(crate) fn options() -> SandboxOptions {
     let root = std::env::var_os("WARRENER_TEST_RABBITMQ_ROOT").map(Into::into);
     let plugins = ["rabbitmq_shovel", "rabbitmq_federation"].map(String::from).into();
     SandboxOptions { root, plugins, ..SandboxOptions::default() }
+}
+
+/// Runs `rabbitmqctl` on a node, with the environment that the node itself has. Files of the node's
+/// folder are where [`inside`] says.
+pub(crate) fn rabbitmqctl(node: &Sandbox, arguments: &[&str]) -> Output {
+    const CTL: &str = "/usr/lib/rabbitmq/bin/rabbitmqctl";
+    let mut command = match std::env::var_os("WARRENER_TEST_RABBITMQ_ROOT") {
+        Some(root) => {
+            let mut command = Command::new("chroot");
+            command.arg(root).arg(CTL);
+            command
+        }
+        None => Command::new(CTL),
+    };
+    command.args(arguments).env_clear().envs(environment(node)).stdin(Stdio::null());
+    command.output().expect("rabbitmqctl is installed with the broker")
+}
+
+/// The folder of a node as the node sees it.
+pub(crate) fn inside(node: &Sandbox) -> String {
+    environment(node).remove("HOME").expect("a node has a home")
+}
+
+/// The environment of the Erlang machine of a node.
+fn environment(node: &Sandbox) -> BTreeMap<String, String> {
+    let processes = std::fs::read_dir("/proc").expect("processes").flatten();
+    let environments = processes.filter_map(|process| {
+        let name = std::fs::read_to_string(process.path().join("comm")).ok()?;
+        let environment = std::fs::read(process.path().join("environ")).ok()?;
+        let text = String::from_utf8(environment).ok()?;
+        let pairs = text.split('\0').filter_map(|pair| pair.split_once('='));
+        let pairs = pairs.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        name.starts_with("beam").then(|| pairs.collect::<BTreeMap<_, _>>())
+    });
+    let named = |all: &BTreeMap<_, _>| {
+        all.get("RABBITMQ_NODENAME").map(String::as_str) == Some(node.node())
+    };
+    environments.into_iter().find(named).expect("the node runs")
 }
 
 /// The address of the management API of the shared node; user and password are `guest`.
