@@ -224,8 +224,10 @@ impl Task {
         let event = if booked == 0 {
             BreakerEvent::Restarted
         } else {
-            let members = self.members.values_mut();
-            let worked = members.fold(false, |worked, member| member.has_worked() || worked);
+            let mut worked = false;
+            for member in self.members.values_mut() {
+                worked |= member.has_worked();
+            }
             BreakerEvent::Booked { crashes: booked, worked }
         };
         let probe = matches!(self.breaker.state(), BreakerState::Probing { .. });

@@ -11,6 +11,9 @@ use crate::supervise::{Breaker, BreakerEffect, BreakerEvent, BreakerState, Event
 /// As many crashes as a message has by default.
 const THREE: NonZeroU32 = NonZeroU32::new(3).unwrap();
 
+/// At which second what happens, and what follows.
+type Step = (u64, BreakerEvent, Option<BreakerEffect>);
+
 fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
@@ -55,7 +58,7 @@ fn crashes_that_are_booked_on_messages_count_in_a_row_only_and_explain_earlier_o
     use BreakerEvent::{Restarted, Tick, Up};
     let booked = |crashes, worked| BreakerEvent::Booked { crashes, worked };
     let (cut, probe) = (Some(BreakerEffect::Cut), Some(BreakerEffect::Probe));
-    let rows: &[(&str, &[(u64, BreakerEvent, Option<BreakerEffect>)])] = &[
+    let rows: &[(&str, &[Step])] = &[
         (
             "five restarts are allowed, of which one is explained, and then one more",
             &[
