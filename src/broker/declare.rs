@@ -66,6 +66,9 @@ impl DeclareError {
             Self::Denied(_) => Some(
                 "declaring needs the permission `configure` on the name, and binding `write` on the destination and `read` on the source: see `rabbitmqctl list_permissions`",
             ),
+            Self::Missing(reason) if reason.contains("no exchange 'amq.") => Some(
+                "every vhost has this exchange unless its creation was cut off: delete the vhost, if nothing in it is needed, and apply again",
+            ),
             // Costs the connection in 3.x, the channel in 4.x.
             Self::Lost(reason) | Self::Refused(reason)
                 if reason.contains("unknown exchange type") =>

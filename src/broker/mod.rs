@@ -21,6 +21,7 @@ mod scope;
 mod settings;
 mod survey;
 mod tls;
+mod unfinished;
 mod wires;
 
 pub use apply::apply;

@@ -13,6 +13,7 @@ use super::management::{
 };
 use super::observe_settings::observe_settings;
 use super::scope::Scope;
+use super::unfinished;
 use super::wires::Wires;
 use crate::model::{
     ArgValue, Arguments, Binding, Desired, Destination, ExchangeName, OnRemove, Origin, PolicyName,
@@ -108,7 +109,8 @@ pub async fn look(
         ),
         Some(client) => match observe(&Scope::of(topology).and(home), client).await {
             // A home that is not there is made where the files have it.
-            Ok(observed) if observed.vhosts.contains(home) || makes(topology, home) => {
+            Ok(mut observed) if observed.vhosts.contains(home) || makes(topology, home) => {
+                unfinished::forget(&mut observed, topology, home);
                 return Ok(Sight { observed, through_management: true });
             }
             Ok(_) => {

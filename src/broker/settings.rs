@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::management::{ManagementClient, ManagementError};
+use super::unfinished;
 use crate::model::{
     ArgValue, BrokerLimits, Credential, Setting, SettingId, SettingKind, TopicPermission,
     USER_LIMITS, User, UserName, VHOST_LIMITS, Vhost, VhostName,
@@ -48,6 +49,9 @@ pub(super) async fn put(
     let id = setting.id();
     match setting {
         Setting::Vhost(vhost) => {
+            if change.action == Action::Create && unfinished::is_left(client, &vhost.name).await? {
+                client.delete(&path(&id)).await?;
+            }
             if ["description", "tags", "default_queue_type"].into_iter().any(differs) {
                 client.put(&path(&id), &body_of_vhost(client, vhost, change.action).await?).await?;
             }

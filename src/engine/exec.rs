@@ -139,7 +139,7 @@ impl ExecWorker {
         self.desk.meter.restarted(RestartReason::Spawn);
         self.desk.shown().set_state(WorkerState::Waiting { why: "restart".into() });
         self.ready = false;
-        self.reporter.tell(News::Restarts(why)).await;
+        self.reporter.tell(News::Restarts { why, booked: 0 }).await;
         let pause = tokio::time::sleep(self.backoff.next(fastrand::f64()));
         tokio::pin!(pause);
         loop {
@@ -220,6 +220,7 @@ impl ExecWorker {
         if stopped || verdict != ExitVerdict::Ack {
             stdout.log(&self.spec.name, self.slot);
             if !stopped && verdict == ExitVerdict::Nack && matches!(exit, Exit::Signal(_)) {
+                self.desk.worked(1);
                 return self.desk.crashed(id, 1, &ended_with(exit, words));
             }
             return self.refuse(id, verdict, stopped, &why);

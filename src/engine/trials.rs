@@ -74,14 +74,16 @@ impl Desk {
 
     /// The child is gone: what it had is kept for the next one. `why` it is gone, where that may be
     /// the doing of a message; `unseen` are those, in order, of which it has read nothing.
-    pub(super) fn child_gone(&mut self, why: Option<&str>, unseen: &[DeliveryId]) {
+    /// Gives how many crashes are booked on a message for it.
+    pub(super) fn child_gone(&mut self, why: Option<&str>, unseen: &[DeliveryId]) -> u32 {
         let more = self.ledger.held().ghosts > 0;
         let mut held = Vec::new();
         self.ledger.park(&mut held);
         self.front = None;
         let Some(why) = why else {
             self.suspects.replaced();
-            return self.park_before(held);
+            self.park_before(held);
+            return 0;
         };
         let seen: Vec<_> =
             held.iter().copied().filter(|id| unseen.binary_search(id).is_err()).collect();
@@ -92,9 +94,9 @@ impl Desk {
         }
         held.retain(|id| blame.is_none_or(|blame| blame.id != *id));
         self.park_before(held);
-        if let Some(Blame { id, crashes }) = blame {
-            self.crashed(id, crashes, why);
-        }
+        let Some(Blame { id, crashes }) = blame else { return 0 };
+        self.crashed(id, crashes, why);
+        crashes
     }
 
     /// What was delivered before all that waits here.

@@ -323,6 +323,7 @@ impl Worker {
             Exit::Code(_) => RestartReason::Exit,
             Exit::Signal(_) => RestartReason::Signal,
         });
+        let mut booked = 0;
         if let Some(Ending { unseen, words }) = ending
             && !self.lifecycle.finishing()
         {
@@ -341,7 +342,7 @@ impl Worker {
                 RestartReason::Protocol => "it broke the protocol".to_owned(),
                 _ => ended_with(exit, &words),
             };
-            self.desk.child_gone((!ours).then_some(&why), &unseen);
+            booked = self.desk.child_gone((!ours).then_some(&why), &unseen);
         }
         self.on(Event::Exited { clean }).await;
         let (consumer, worker) = (&self.spec.name, self.slot);
@@ -360,10 +361,10 @@ impl Worker {
             self.ready = false;
             // One that took too long over a message has not crashed: the message may be to blame.
             let news = match reason {
-                RestartReason::Timeout | RestartReason::ChannelLost => News::NotReady,
-                _ => News::Restarts,
+                RestartReason::Timeout | RestartReason::ChannelLost => News::NotReady(why),
+                _ => News::Restarts { why, booked },
             };
-            self.reporter.tell(news(why)).await;
+            self.reporter.tell(news).await;
         } else if self.lifecycle.finishing() {
             tracing::info!(%consumer, worker, "its process ended with {exit}");
         } else {
@@ -465,7 +466,7 @@ impl Worker {
                 tracing::error!(consumer = %spec.name, worker = self.slot, "cannot start: {why}");
                 self.desk.meter.restarted(RestartReason::Spawn);
                 self.ready = false;
-                self.reporter.tell(News::Restarts(why)).await;
+                self.reporter.tell(News::Restarts { why, booked: 0 }).await;
                 return Event::CannotSpawn;
             }
         };

@@ -145,3 +145,54 @@ async fn a_stop_in_the_middle_gives_the_suspects_back() {
     case.outside.wait_for_depth("work", 3, PATIENCE).await;
     case.outside.wait_for_depth("dead", 0, PATIENCE).await;
 }
+
+/// The restarts that are allowed are the five of the default, and there are eighteen crashes.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_poisons_do_not_halt_a_consumer_that_works() {
+    let mut case = Case::prepare().await;
+    let intensity = ", intensity: { max: 100, period: 1m }";
+    let stack = stack("type: quorum", "").replace(intensity, "");
+    assert!(!stack.contains("intensity"));
+    case.write(&stack);
+    case.supervisor.start();
+    case.supervisor.wait_for("started: topology");
+    let bodies = (0..300).map(|number| {
+        let word = if number % 50 == 25 { "poison" } else { "message" };
+        format!("{word} {number}")
+    });
+    case.outside.publish("work", bodies.collect::<Vec<_>>()).await;
+    case.outside.wait_for_depth("dead", 6, LONG).await;
+    case.wait_settled();
+    assert_eq!(case.logged("it takes no more messages"), 0);
+    assert_eq!(tries(&case).values().map(Vec::len).sum::<usize>(), 6 * 3);
+    let books = case.stop(PATIENCE);
+    assert_eq!((books.count("acked"), books.count("dead_lettered")), (294, 6));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn code_that_dies_of_every_message_is_cut_off_until_it_is_mended() {
+    // The shell reads one line and no more, so each message is alone, whatever waits behind it.
+    let script = "while read -r line; do test -e mended || exit 1; echo ack; done";
+    for prefetch in [1, 10] {
+        let keys = format!(
+            "shell: {script}\nprotocol: lines\nprefetch: {prefetch}\nmax_crashes: 2\n\
+             restart: {{ backoff: 20ms, backoff_max: 300ms, reset_after: 1s, intensity: {{ max: 4, period: 10s }} }}\n"
+        );
+        let mut case = Case::run(&keys).await;
+        let bodies = (0..20).map(|number| number.to_string());
+        case.outside.publish("work", bodies.collect::<Vec<_>>()).await;
+        case.supervisor.wait_for(
+            "more than 8 crashes over messages that were tried alone, and none handled between, at last because its process ended with exit code 1: it takes no more messages",
+        );
+        case.outside.wait_for_consumers("work", 0, PATIENCE).await;
+        assert_eq!(case.logged("worker[0]: started"), 9, "prefetch {prefetch}");
+        // It has not changed, and the one that is tried need not die so often again.
+        case.supervisor.wait_for("the worker that was tried has failed");
+        case.supervisor.write("mended", "");
+        case.supervisor.wait_for("the one worker holds: all of them start again");
+        case.wait_settled();
+        let books = case.stop(PATIENCE);
+        assert_eq!(books.count("acked") + books.count("dead_lettered"), 20);
+        assert!(books.count("dead_lettered") <= 5, "{books:?}");
+    }
+}

@@ -259,3 +259,32 @@ fn a_vhost_that_is_down_is_started() {
     stack.document["vhosts"] = json!({});
     assert_eq!(stack.run(&["apply", "--prune", "--force", "stack.yaml"]).code, Some(0));
 }
+
+/// As a broker leaves it that was cut off while creating it. A vhost that holds something is not
+/// touched.
+#[test]
+fn a_vhost_whose_creation_was_cut_off_is_created_again() {
+    let (mut stack, other) = two_vhosts();
+    stack.document["vhosts"][other.as_str()]["queues"]["there"]["bind"] =
+        json!([{"exchange": "amq.topic", "key": "#"}]);
+    let cut_off = || {
+        let code = format!(
+            "[rabbit_exchange:delete(rabbit_misc:r(<<\"{other}\">>, exchange, Name), false, \
+             <<\"test\">>) || Name <- [<<\"amq.topic\">>, <<\"amq.match\">>]]."
+        );
+        let said = rabbitmqctl(shared(), &["eval", &code]);
+        assert!(said.status.success(), "{said:?}");
+    };
+    api(Method::PUT, &format!("vhosts/{other}"), Some(&json!({})));
+    cut_off();
+    assert!(stack.plan().out.starts_with("+ vhost VHOST-b "), "{:?}", stack.plan());
+    settles(&stack);
+    assert_eq!(get(&format!("exchanges/{other}/amq.match"))["type"], "headers");
+    assert_eq!(limits(&other), json!({"max-connections": 20, "max-queues": 50}));
+
+    cut_off();
+    let applied = stack.apply();
+    assert_eq!(applied.code, Some(1), "{applied:?}");
+    assert!(applied.out.contains("unless its creation was cut off"), "{applied:?}");
+    assert!(get(&format!("queues/{other}/there"))["name"] == "there");
+}

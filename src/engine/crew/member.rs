@@ -26,7 +26,12 @@ pub(in crate::engine) enum News {
     /// It has failed to get there, and tries on.
     NotReady(String),
     /// Its child is gone unasked, or could not be started, and the next one is due after a pause.
-    Restarts(String),
+    Restarts {
+        /// Why.
+        why: String,
+        /// How many crashes are booked on a message for it; 0 where nobody knows whose fault it is.
+        booked: u32,
+    },
 }
 
 /// How a worker talks to its crew.
@@ -98,6 +103,7 @@ pub(super) enum Stage {
 pub(super) struct Footing {
     tally: Tally,
     crashes: u64,
+    booked: u64,
 }
 
 /// One worker.
@@ -111,8 +117,12 @@ pub(super) struct Member {
     pub(super) task: tokio::task::Id,
     /// What it does and has done.
     pub(super) meter: WorkerMeter,
-    /// How often its child has ended unasked.
-    pub(super) crashes: u64,
+    /// How often its child has ended unasked, and nobody knows of what.
+    crashes: u64,
+    /// The same where a message is to blame.
+    booked: u64,
+    /// How many messages its children had handled when that was last asked.
+    handled: u64,
     pub(super) life: Life,
     reins: Reins,
     grace: std::time::Duration,
@@ -158,22 +168,37 @@ impl Member {
             task: task.id(),
             meter,
             crashes: 0,
+            booked: 0,
+            handled: 0,
             life: Life::new(),
             reins,
             grace,
         }
     }
 
+    /// Its child has ended unasked; whether that is booked on a message.
+    pub(super) fn crashed(&mut self, booked: bool) {
+        *(if booked { &mut self.booked } else { &mut self.crashes }) += 1;
+    }
+
+    /// Whether its children have handled a message since this was last asked.
+    pub(super) fn has_worked(&mut self) -> bool {
+        let handled = self.meter.tally().messages;
+        handled > std::mem::replace(&mut self.handled, handled)
+    }
+
     /// What it has done since it had done that. A crash is a message that failed: there may have
-    /// been several, but nobody knows which.
+    /// been several, but nobody knows which. Where that is known, the message has been counted as
+    /// failed, though not as over with the child.
     pub(super) fn since(&self, before: &Footing) -> Sample {
-        let (now, crashes) = (self.meter.tally(), self.crashes - before.crashes);
+        let (crashes, booked) = (self.crashes - before.crashes, self.booked - before.booked);
+        let now = self.meter.tally();
         let mut times = now.times;
         for (count, before) in times.0.iter_mut().zip(before.tally.times.0) {
             *count -= before;
         }
         Sample {
-            messages: now.messages - before.tally.messages + crashes,
+            messages: now.messages - before.tally.messages + crashes + booked,
             failed: now.failed - before.tally.failed + crashes,
             times,
         }
@@ -181,7 +206,7 @@ impl Member {
 
     /// What it has done so far.
     pub(super) fn footing(&self) -> Footing {
-        Footing { tally: self.meter.tally(), crashes: self.crashes }
+        Footing { tally: self.meter.tally(), crashes: self.crashes, booked: self.booked }
     }
 
     /// Whether it has come up: it takes messages, and its child has said that it is ready, has

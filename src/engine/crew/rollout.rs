@@ -122,7 +122,7 @@ impl Task {
             self.finished.clear();
         }
         // A version that was cut off is given up for another: that one has a clean record.
-        self.breaker = Breaker::new(&to.spec.restart);
+        self.breaker = Breaker::new(&to.spec.restart, to.spec.max_crashes);
         let mut rollout = Rollout { to, fresh, answer, deadline: Instant::now(), phase };
         rollout.deadline += rollout.limit();
         self.rollout = Some(rollout);
@@ -151,7 +151,8 @@ impl Task {
 
     fn abandon(&mut self, outcome: RolloutOutcome) {
         self.turn_back();
-        self.breaker = Breaker::new(&self.version.spec.restart);
+        let before = &self.version.spec;
+        self.breaker = Breaker::new(&before.restart, before.max_crashes);
         if let Some(rollout) = self.rollout.take() {
             rollout.answer(outcome);
         }

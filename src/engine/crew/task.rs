@@ -13,7 +13,7 @@ use super::handle::{CrewOrder, Order};
 use super::member::{KILL_PATIENCE, Member, MemberId, News, Reporter, Stage, Version};
 use super::rollout::{LOOK, Rollout};
 use super::tending::Scaling;
-use crate::model::{ConsumerSpec, duration_label};
+use crate::model::{ConsumerSpec, Intensity, duration_label};
 use crate::supervise::{Breaker, BreakerEffect, BreakerEvent, BreakerState};
 use crate::telemetry::{ConsumerMeter, ConsumerState};
 
@@ -77,7 +77,7 @@ impl Task {
         let (news_to_us, news) = mpsc::channel(NEWS);
         Self {
             meter,
-            breaker: Breaker::new(&spec.restart),
+            breaker: Breaker::new(&spec.restart, spec.max_crashes),
             version: Version { number: 0, spec: Arc::new(spec), hands },
             rollout: None,
             members: BTreeMap::new(),
@@ -206,33 +206,52 @@ impl Task {
                 member.stage = Stage::Ready(now);
                 self.breaker.on(BreakerEvent::Up, now.into_std(), fastrand::f64());
             }
-            News::NotReady(why) | News::Restarts(why) if coming && !proven => {
+            News::NotReady(why) | News::Restarts { why, .. } if coming && !proven => {
                 self.give_up(&why);
             }
             News::NotReady(why) => member.stage = Stage::Failing(why),
-            News::Restarts(why) => {
+            News::Restarts { why, booked } => {
                 member.stage = Stage::Failing(why.clone());
-                member.crashes += 1;
-                let probe = matches!(self.breaker.state(), BreakerState::Probing { .. });
-                let now = Instant::now().into_std();
-                let cut = self.breaker.on(BreakerEvent::Restarted, now, fastrand::f64());
-                if cut == Some(BreakerEffect::Cut) {
-                    self.cut(&why, probe);
-                }
+                member.crashed(booked > 0);
+                self.restarted(&why, booked);
             }
         }
     }
 
-    /// There were too many restarts, or the one worker that was tried has failed as well: somebody
-    /// else may have the messages.
-    fn cut(&mut self, why: &str, probe: bool) {
-        let restart = &self.version.spec.restart;
-        let (most, period) = (restart.intensity.max, duration_label(restart.intensity.period));
+    /// A worker has failed; so many crashes are booked on a message for it.
+    fn restarted(&mut self, why: &str, booked: u32) {
+        let event = if booked == 0 {
+            BreakerEvent::Restarted
+        } else {
+            let mut worked = false;
+            for member in self.members.values_mut() {
+                worked |= member.has_worked();
+            }
+            BreakerEvent::Booked { crashes: booked, worked }
+        };
+        let probe = matches!(self.breaker.state(), BreakerState::Probing { .. });
+        let now = Instant::now().into_std();
+        if self.breaker.on(event, now, fastrand::f64()) != Some(BreakerEffect::Cut) {
+            return;
+        }
+        let Intensity { max, period } = self.version.spec.restart.intensity;
         let often = if probe {
             format!("the worker that was tried has failed: {why}")
+        } else if booked > 0 {
+            let most = self.breaker.booked_max();
+            format!(
+                "more than {most} crashes over messages that were tried alone, and none handled between, at last because {why}"
+            )
         } else {
-            format!("more than {most} restarts in {period}, at last because {why}")
+            let period = duration_label(period);
+            format!("more than {max} restarts in {period}, at last because {why}")
         };
+        self.cut(often, probe);
+    }
+
+    /// There were too many restarts, or the one worker that was tried has failed as well: somebody
+    /// else may have the messages.
+    fn cut(&mut self, often: String, probe: bool) {
         if self.rollout.is_some() {
             return self.give_up(&often);
         }
