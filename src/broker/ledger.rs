@@ -91,9 +91,8 @@ impl LedgerStore {
                 .put_global_parameter(&parameter(&self.stack, &self.home), &record.to_json())
                 .await
                 .map_err(|error| error.to_string()),
-            Place::File(path) => {
-                save(path, &record).map_err(|error| format!("`{}`: {error}", path.display()))
-            }
+            Place::File(path) => replace_file(path, &record.to_json())
+                .map_err(|error| format!("`{}`: {error}", path.display())),
         }
     }
 }
@@ -138,7 +137,7 @@ fn collate(
 }
 
 /// The folder that a variable names, else the one that XDG has for it, else that of services.
-fn state_folder(variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> PathBuf {
+pub(super) fn state_folder(variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> PathBuf {
     let set = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     set(STATE_DIR)
         .or_else(|| set("XDG_STATE_HOME").map(|folder| folder.join("warrener")))
@@ -154,11 +153,11 @@ fn file(desired: &Desired, folder: &Path) -> PathBuf {
 }
 
 /// Replaces the file as a whole, so that nobody ever reads half of it.
-fn save(path: &Path, record: &LedgerRecord) -> std::io::Result<()> {
+pub(super) fn replace_file(path: &Path, json: &serde_json::Value) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    serde_json::to_writer_pretty(&mut file, &record.to_json())?;
+    serde_json::to_writer_pretty(&mut file, json)?;
     file.flush()?;
     file.as_file().sync_all()?;
     file.persist(path)?;

@@ -18,6 +18,7 @@ impl Desk {
         // One whose channel is gone is only forgotten: the broker delivers it again.
         if self.ledger.answer(&done, &mut given) == Answer::Settled {
             self.failures.reset();
+            self.reached(id);
             self.meter.settled(Outcome::Acked);
         }
     }

@@ -6,6 +6,8 @@ use tokio::sync::mpsc;
 
 use super::ack_limits::AckLimits;
 use super::dedupe::SharedSeen;
+use super::stream::Turns;
+use crate::broker::Positions;
 use crate::broker::amqp::{Lease, LinkPool, Publisher};
 use crate::model::{ConsumerSpec, Topology};
 use crate::process::Spawner;
@@ -21,15 +23,18 @@ pub(super) struct Hands {
     pub(super) publisher: Publisher,
     pub(super) spawner: Arc<Spawner>,
     pub(super) topology: Arc<Topology>,
+    pub(super) positions: Positions,
     pub(super) ack_limits: AckLimits,
     pub(super) reconcile: mpsc::Sender<()>,
 }
 
 impl Hands {
-    /// For one more worker, of a consumer that has seen that.
-    pub(super) fn context(&self, seen: SharedSeen) -> Context {
+    /// For one more worker, of a consumer whose workers share that.
+    pub(super) fn context(&self, shared: Shared) -> Context {
         Context {
-            seen,
+            seen: shared.seen,
+            turns: shared.turns,
+            positions: self.positions.clone(),
             registry: self.registry.clone(),
             link: self.pool.acquire(),
             publisher: self.publisher.clone(),
@@ -39,6 +44,15 @@ impl Hands {
             reconcile: self.reconcile.clone(),
         }
     }
+}
+
+/// What the workers of one consumer share, whatever version of it they are.
+#[derive(Clone, Default)]
+pub(super) struct Shared {
+    /// What they have handled already.
+    pub(super) seen: SharedSeen,
+    /// Which of them reads its stream.
+    pub(super) turns: Turns,
 }
 
 /// Shared by the workers; cheap to clone.
@@ -60,6 +74,10 @@ pub struct Context {
     pub(super) reconcile: mpsc::Sender<()>,
     /// What the workers of the consumer have handled already.
     pub(super) seen: SharedSeen,
+    /// Which of them reads its stream.
+    pub(super) turns: Turns,
+    /// How far they have come in it.
+    pub(super) positions: Positions,
 }
 
 impl Context {

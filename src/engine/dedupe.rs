@@ -116,6 +116,7 @@ impl Desk {
             Claim::Duplicate => {
                 tracing::debug!(consumer = %self.spec.name, worker = self.slot, %id, "handled already");
                 if self.ledger.take(id).is_some() && self.ledger.resolve(id, Settlement::Ack) {
+                    self.reached(id);
                     self.meter.settled(Outcome::Duplicate);
                 }
                 self.suspects.cleared(id);

@@ -19,8 +19,10 @@ use super::ack_limits::AckLimit;
 use super::child_log::{SharedValve, Valve};
 use super::kept::Kept;
 use super::output::Published;
+use super::parting::GIVEN_BACK;
+use super::stream::{Awaited, Reader, Storing};
 use crate::broker::amqp::{Pausing, SubscribeError, Subscription};
-use crate::model::{AckMode, ConsumerSpec, Delivery, Epoch};
+use crate::model::{AckMode, ConsumerSpec, Delivery, Epoch, QueueType};
 use crate::protocol::{
     Answer, DeliveryId, Ledger, Lost, Reply, SettleOp, Settlement, Target, Verdict,
 };
@@ -72,6 +74,10 @@ pub(super) struct Desk {
     pub(super) outputs: FuturesUnordered<Pending<Published>>,
     /// Failed messages that keep their places until they are tried again.
     pub(super) resting: FuturesUnordered<Pending<(DeliveryId, Kept)>>,
+    /// With a stream, how far it has come, or its turn to read it; and the writing of that.
+    pub(super) reader: Option<Reader>,
+    pub(super) awaited: Option<Awaited>,
+    pub(super) storing: Storing,
     /// Messages of a key that is under way, in the ledger as parked.
     pub(super) aside: Vec<DeliveryId>,
     /// Tells when a key is no longer under way.
@@ -87,7 +93,7 @@ pub(super) struct Desk {
     /// Until when decisions gather, while any do.
     gathering: Option<Pin<Box<tokio::time::Sleep>>>,
     ops: Vec<SettleOp>,
-    answered: Vec<(DeliveryId, Kept)>,
+    pub(super) answered: Vec<(DeliveryId, Kept)>,
     /// The oldest message of the child, and since when it is that.
     pub(super) front: Option<(DeliveryId, Instant)>,
     /// Since when the child has been working on what it answers next.
@@ -142,6 +148,9 @@ impl Desk {
             outcomes: FuturesUnordered::new(),
             outputs: FuturesUnordered::new(),
             resting: FuturesUnordered::new(),
+            reader: None,
+            awaited: None,
+            storing: Storing::Idle,
             aside: Vec::new(),
             freed,
             closing: None,
@@ -189,12 +198,17 @@ impl Desk {
             closing,
             freed,
             aside,
+            awaited,
+            storing,
             ..
         } = self;
         tokio::select! {
             biased;
             Some((id, settlement, outcome)) = outcomes.next(), if !outcomes.is_empty() => {
                 if self.ledger.resolve(id, settlement) {
+                    if settlement != Settlement::Requeue {
+                        self.reached(id);
+                    }
                     self.meter.settled(outcome);
                 }
                 self.flush();
@@ -216,6 +230,11 @@ impl Desk {
             } => {
                 self.take_in(incoming);
             }
+            reader = due(awaited.as_mut().map(|awaited| &mut awaited.reader)) => {
+                self.awaited = None;
+                self.has_turn(reader);
+            }
+            stored = storing.step() => self.stored(stored),
             Ok(()) = freed.changed(), if !aside.is_empty() => self.look_aside(),
             Some((id, kept)) = resting.next(), if !resting.is_empty() => self.rested(id, kept),
             () = due(closing.as_mut()) => {
@@ -226,6 +245,7 @@ impl Desk {
             }
         }
         self.settle_down();
+        self.store();
     }
 
     /// Enters a waiting message into the ledger as handed over now.
@@ -236,6 +256,7 @@ impl Desk {
         match self.ledger.deliver(kept.delivery.tag, kept) {
             Ok(id) => {
                 self.meter.received(redelivered);
+                self.reading(id);
                 if self.ledger.held().unanswered == 1 {
                     self.busy_since = Instant::now();
                 }
@@ -277,6 +298,11 @@ impl Desk {
             self.note(reply);
             return Answer::Settled;
         }
+        if self.spec.queue_type == QueueType::Stream && reply.verdict == Verdict::Requeue {
+            let reason = Some(GIVEN_BACK.into());
+            let reply = Reply { verdict: Verdict::Nack { reason }, ..reply.clone() };
+            return self.answer(&reply, unread);
+        }
         let meant = match reply.target {
             Target::Id(id) => Some(id),
             Target::Oldest => self.ledger.oldest(),
@@ -295,11 +321,12 @@ impl Desk {
             }
             (Answer::Settled, verdict) => {
                 self.failures.reset();
-                for (_, kept) in answered.drain(..) {
+                for (id, kept) in answered.drain(..) {
                     if *verdict == Verdict::Requeue {
                         self.meter.settled(Outcome::Requeued);
                     } else {
                         kept.acked();
+                        self.reached(id);
                         self.meter.settled(Outcome::Acked);
                     }
                 }
@@ -352,64 +379,6 @@ impl Desk {
         }
     }
 
-    /// The message is done.
-    pub(super) fn ack(&mut self, id: DeliveryId) {
-        self.decide(id, Settlement::Ack, Outcome::Acked);
-        self.failures.reset();
-    }
-
-    /// The message goes back untouched.
-    pub(super) fn requeue(&mut self, id: DeliveryId) {
-        self.decide(id, Settlement::Requeue, Outcome::Requeued);
-    }
-
-    /// The message goes back because its child cannot take it.
-    pub(super) fn release_one(&mut self, id: DeliveryId) {
-        self.decide(id, Settlement::Requeue, Outcome::Released);
-    }
-
-    fn decide(&mut self, id: DeliveryId, settlement: Settlement, outcome: Outcome) {
-        if let Some(kept) = self.ledger.take(id) {
-            if outcome == Outcome::Acked {
-                kept.acked();
-            }
-            if outcome != Outcome::Released {
-                self.worked(1);
-            }
-            if self.ledger.resolve(id, settlement) {
-                self.meter.settled(outcome);
-            }
-        }
-    }
-
-    /// Everything that is not settled goes back to the queue.
-    pub(super) fn release(&mut self) {
-        if self.spec.in_place() {
-            self.wanted = false;
-            return self.give_back();
-        }
-        self.parked.clear();
-        self.aside.clear();
-        self.suspects.forget();
-        let mut held = std::mem::take(&mut self.answered);
-        self.ledger.abandon(&mut held);
-        for (id, _) in held.drain(..) {
-            if self.ledger.resolve(id, Settlement::Requeue) {
-                self.meter.settled(Outcome::Released);
-            }
-        }
-        self.answered = held;
-        self.give_back();
-    }
-
-    /// Waits until it is known what became of every failed message, and the broker has been told.
-    pub(super) async fn confirmed(&mut self) {
-        let unsaid = |desk: &Self| desk.subscribing.is_some() && desk.ledger.held().unflushed > 0;
-        while !self.outcomes.is_empty() || unsaid(self) {
-            self.turn().await;
-        }
-    }
-
     /// How many messages the child has not answered.
     pub(super) fn unanswered(&self) -> usize {
         self.ledger.held().unanswered
@@ -433,6 +402,7 @@ impl Desk {
             }
         }
         self.settle_down();
+        self.store();
     }
 
     /// Tells the broker what has been decided.
@@ -460,25 +430,6 @@ impl Desk {
     pub(super) fn show_in_flight(&self) {
         let held = self.ledger.held();
         self.shown.set_in_flight(held.unanswered + held.parked + held.resolving);
-    }
-
-    /// Ends the channel. Whatever is unsettled on it goes back to its queue.
-    pub(super) async fn close(mut self) {
-        self.release();
-        if self.spec.in_place() {
-            self.let_channel_go();
-        }
-        if let Some(closing) = self.closing.take() {
-            closing.await;
-        }
-        // A broker that has not even answered the pause is not waited for.
-        if let Some(subscription) = self.subscription.take()
-            && self.pausing.is_none()
-        {
-            subscription.close().await;
-        }
-        let lost = self.ledger.close();
-        self.lost(lost);
     }
 }
 

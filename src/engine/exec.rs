@@ -90,11 +90,14 @@ impl ExecWorker {
             if self.reins.paused.has_changed().unwrap_or(false) {
                 self.pause_or_resume();
             }
-            if !self.ready && (self.desk.consuming() || *self.reins.paused.borrow()) {
+            if !self.ready
+                && (self.desk.consuming() || self.desk.stands_by() || *self.reins.paused.borrow())
+            {
                 self.ready = true;
                 self.reporter.tell(News::Ready).await;
             }
             self.desk.settle_down();
+            self.desk.store();
             if let Some(id) = self.desk.next_for_process() {
                 broken = self.one(id).await.err();
                 continue;

@@ -38,8 +38,11 @@ impl Desk {
             return false;
         }
         let held = self.ledger.held();
-        let first = held.unanswered + held.ghosts + held.resolving > 0;
-        self.returning || (self.spec.order == Order::Strict && first)
+        if self.spec.order == Order::Strict {
+            return self.returning || held.unanswered + held.ghosts + held.resolving > 0;
+        }
+        // Of a stream the broker sends whole chunks, however many messages are in them.
+        self.returning || held.unanswered + held.ghosts >= usize::from(self.spec.prefetch.get())
     }
 
     /// The next message for a process of its own, in the ledger as handed over now.
@@ -88,6 +91,7 @@ impl Desk {
         // Their child is gone, so nobody owes an answer any more.
         self.ledger.park(&mut Vec::new());
         let lost = self.ledger.close();
+        self.rewind();
         for _ in 0..lost.parked + lost.resolving {
             self.meter.settled(Outcome::Released);
         }

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::desk::Desk;
+use super::stream::consume_arguments;
 use crate::broker::amqp::{Incoming, SubscribeError, Subscription};
-use crate::broker::field_table;
 use crate::model::duration_label;
 
 /// Most messages taken from the channel in one turn, so that settling is never starved.
@@ -26,7 +26,7 @@ impl Desk {
         }
         let tried = self.suspects.trial().is_some();
         let here = !self.parked.is_empty() || !self.aside.is_empty() || !self.waiting.is_empty();
-        if tried || here {
+        if tried || here || self.awaits_turn(Duration::ZERO) {
             return;
         }
         // Never the same twice: a quorum queue takes a consumer of the tag of one that still has
@@ -35,6 +35,7 @@ impl Desk {
         let tag = format!("warrener.{}.{}.{}", self.spec.name, self.slot, self.times_opened);
         let (subscription, closing) = (self.subscription.take(), self.closing.take());
         let (link, spec) = (self.context.link.clone(), self.spec.clone());
+        let arguments = consume_arguments(&spec.arguments, self.reader.as_mut());
         self.subscribing = Some(Box::pin(async move {
             if let Some(closing) = closing {
                 closing.await;
@@ -42,13 +43,12 @@ impl Desk {
             let mut subscription = match subscription {
                 Some(open) => open,
                 None => {
-                    let arguments = field_table(&spec.arguments)
-                        .map_err(|error| SubscribeError::Refused(error.to_string()))?;
                     let prefetch = spec.prefetch.get();
-                    Subscription::open(&link, spec.queue.clone(), prefetch, arguments).await?
+                    Subscription::open(&link, spec.queue.clone(), prefetch).await?
                 }
             };
-            subscription.resume(&tag).await?;
+            let arguments = arguments.map_err(SubscribeError::Refused)?;
+            subscription.resume(&tag, arguments).await?;
             Ok(subscription)
         }));
     }
@@ -59,6 +59,7 @@ impl Desk {
         self.wanted = false;
         if self.ledger.epoch().is_none() {
             self.subscribing = None;
+            self.awaited = None;
         }
         if self.spec.in_place() {
             return self.settle_down();
@@ -260,6 +261,7 @@ impl Desk {
         self.resting.clear();
         self.suspects.forget();
         let lost = self.ledger.close();
+        self.rewind();
         self.lost(lost);
     }
 }

@@ -64,10 +64,12 @@ mod intake;
 mod keeper;
 mod kept;
 mod output;
+mod parting;
 mod reconcile;
 mod requests;
 mod run;
 mod seat;
+mod stream;
 mod trials;
 mod worker;
 

@@ -57,6 +57,7 @@ impl Desk {
             Ok(()) => {
                 self.failures.reset();
                 if self.ledger.resolve(id, Settlement::Ack) {
+                    self.reached(id);
                     self.meter.settled(Outcome::Acked);
                 }
             }

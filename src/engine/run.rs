@@ -23,8 +23,8 @@ use super::reconcile::Shortfall;
 use super::requests::{EngineRequest, ReloadOutcome, Waiting};
 use super::seat::Seat;
 
-use crate::broker::Lock;
 use crate::broker::amqp::{Dialling, Link, LinkPool, Publisher};
+use crate::broker::{Lock, Positions};
 use crate::files::{LoadError, Loaded, Watched, Watcher};
 use crate::model::{BrokerSpec, Desired};
 use crate::process::{ServiceManager, Spawner};
@@ -467,6 +467,7 @@ impl Engine {
             publisher: links.publisher.clone(),
             spawner: self.spawner.clone(),
             topology: Arc::new(desired.topology.clone()),
+            positions: Positions::of(desired),
             ack_limits: AckLimits::default(),
             reconcile: self.asked.0.clone(),
         });

@@ -92,7 +92,7 @@ impl Worker {
             self.give_way().await;
             if !self.ready
                 && matches!(self.lifecycle.state(), State::Running { .. })
-                && (self.desk.consuming() || *self.reins.paused.borrow())
+                && (self.desk.consuming() || self.desk.stands_by() || *self.reins.paused.borrow())
             {
                 self.ready = true;
                 self.reporter.tell(News::Ready).await;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::proof::{Proof, undeclared};
 use super::{
     ArgValue, ConsumerSpec, Destination, FailureClass, Fleet, Order, Origin, PolicyIndex, Problem,
-    QueueName, QueueType, RetrySpec, Spots, Topology, TopologyParts, codes, duration_label,
+    QueueName, QueueType, RetrySpec, RolloutSpec, Spots, Topology, TopologyParts, codes,
+    duration_label,
 };
 
 /// After how long without an ack the broker takes messages back: `consumer_timeout`, by default.
@@ -103,6 +104,14 @@ fn check(
                 Problem::error(codes::EXCLUSIVE, at("workers"), message)
                     .label("nothing waits in a stream: each worker reads all of it")
                     .hint("give a number: `workers: 1`"),
+            );
+        }
+        if let RolloutSpec::Canary(_) = consumer.rollout {
+            let message = format!("consumer `{name}` has a canary, but `{queue}` is a stream");
+            problems.push(
+                Problem::error(codes::EXCLUSIVE, at("rollout"), message)
+                    .label("it would read nothing: its predecessor keeps the place in the stream")
+                    .hint("take another `strategy`"),
             );
         }
         if consumer.retry.is_some() {

@@ -14,6 +14,7 @@ mod gulps;
 mod lifecycle;
 mod pace;
 mod pool;
+mod position;
 mod relocate;
 mod republish;
 mod suspects;
@@ -32,6 +33,7 @@ pub use gulps::Gulps;
 pub use lifecycle::{Effect, Event, Lifecycle, State};
 pub use pace::{PAUSE, Pace, Telling};
 pub use pool::{Load, Pool};
+pub use position::Position;
 pub use relocate::{bare, is_packed, packed, unpacked};
 pub use republish::{
     Epitaph, failed_tries, first_address, recorded_crashes, republished, republished_bare,

@@ -9,6 +9,7 @@ mod gulps;
 mod lifecycle;
 mod pace;
 mod pool;
+mod position;
 mod relocate;
 mod republish;
 mod suspects;

@@ -50,6 +50,7 @@ mod saved_plans;
 mod secrets;
 mod service;
 mod several;
+mod streams;
 mod strict;
 mod supervise;
 mod support;

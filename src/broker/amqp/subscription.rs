@@ -50,7 +50,6 @@ pub type Pausing = Pin<Box<dyn Future<Output = Result<(), SubscribeError>> + Sen
 pub struct Subscription {
     channel: OwnedChannel,
     queue: QueueName,
-    arguments: FieldTable,
     consumer: Option<Consumer>,
     /// The consumer is being cancelled; what is on its way still comes.
     pausing: bool,
@@ -63,21 +62,20 @@ impl Subscription {
         link: &Link,
         queue: QueueName,
         prefetch: u16,
-        arguments: FieldTable,
     ) -> Result<Self, SubscribeError> {
         let channel = link.open_channel().await;
         let qos = channel.basic_qos(prefetch, BasicQosOptions::default());
         limited(qos).await?;
-        Ok(Self { channel, queue, arguments, consumer: None, pausing: false })
+        Ok(Self { channel, queue, consumer: None, pausing: false })
     }
 
-    /// Starts consuming; returns once the broker has confirmed it.
-    pub async fn resume(&mut self, tag: &str) -> Result<(), SubscribeError> {
+    /// Starts consuming with those arguments; returns once the broker has confirmed it.
+    pub async fn resume(&mut self, tag: &str, arguments: FieldTable) -> Result<(), SubscribeError> {
         let consume = self.channel.basic_consume(
             self.queue.as_str().into(),
             tag.into(),
             BasicConsumeOptions::default(),
-            self.arguments.clone(),
+            arguments,
         );
         self.consumer = Some(limited(consume).await?);
         Ok(())

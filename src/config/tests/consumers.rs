@@ -229,13 +229,15 @@ fn what_is_wrong_with_queues() {
          c: { queue: d, command: [x] }\n  \
          d: { queue: log, command: [x], retry: { delays: [1s] } }\n  \
          e: { queue: billing, command: [x], timeout: 29m }\n  \
-         f: { queue: log, command: [x] }\n",
+         f: { queue: log, command: [x] }\n  \
+         g: { queue: log, command: [x], rollout: { strategy: canary } }\n",
         &[
             "E0302 a.yaml:4:15 consumer `a` wants queue `biling`, which is not declared",
             "E0105 a.yaml:5:3 consumer `b` has no `queue`",
             "E0402 a.yaml:6:15 what consumer `c` rejects would vanish: queue `d` dead-letters nowhere",
             "E0401 a.yaml:7:41 consumer `d` retries, but `log` is a stream",
             "E0403 a.yaml:8:47 consumer `e` may take 29m a message",
+            "E0111 a.yaml:10:43 consumer `g` has a canary, but `log` is a stream",
         ],
     );
 }

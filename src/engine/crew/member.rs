@@ -7,8 +7,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::super::context::Hands;
-use super::super::dedupe::SharedSeen;
+use super::super::context::{Hands, Shared};
 use super::super::exec::ExecWorker;
 use super::super::worker::Worker;
 use super::tending::Life;
@@ -144,7 +143,7 @@ impl Member {
         meter: WorkerMeter,
         reporter: Reporter,
         paused: watch::Receiver<bool>,
-        seen: SharedSeen,
+        shared: Shared,
         tasks: &mut JoinSet<()>,
     ) -> Self {
         let reins = Reins {
@@ -154,7 +153,7 @@ impl Member {
             paused,
         };
         let shown = meter.clone();
-        let (spec, context) = (version.spec.clone(), version.hands.context(seen));
+        let (spec, context) = (version.spec.clone(), version.hands.context(shared));
         let (grace, says_ready) = (spec.stop.grace, spec.ready.is_some());
         let task = if spec.protocol == WireProtocol::Exec {
             tasks.spawn(ExecWorker::new(spec, slot, context, shown, reins.clone(), reporter).run())

@@ -8,8 +8,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::super::context::Hands;
-use super::super::dedupe::SharedSeen;
+use super::super::context::{Hands, Shared};
 use super::handle::{CrewOrder, Order};
 use super::member::{KILL_PATIENCE, Member, MemberId, News, Reporter, Stage, Version};
 use super::rollout::{LOOK, Rollout};
@@ -38,8 +37,8 @@ pub(super) struct Task {
     orders: mpsc::Receiver<Order>,
     pub(super) breaker: Breaker,
     pub(super) paused: watch::Sender<bool>,
-    /// What its workers have handled already, whatever version they are of.
-    seen: SharedSeen,
+    /// What its workers share, whatever version they are of.
+    shared: Shared,
     /// How many workers a person wants.
     fixed: Option<u16>,
     /// Slots whose worker has ended for good, as the restart policy wants.
@@ -89,7 +88,7 @@ impl Task {
             news,
             orders,
             paused: watch::Sender::new(false),
-            seen: SharedSeen::default(),
+            shared: Shared::default(),
             fixed: None,
             finished: BTreeSet::new(),
             scaling: None,
@@ -367,7 +366,7 @@ impl Task {
             meter,
             reporter,
             paused,
-            self.seen.clone(),
+            self.shared.clone(),
             &mut self.tasks,
         );
         self.members.insert(id, member);
