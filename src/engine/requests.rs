@@ -29,7 +29,8 @@ pub enum ReloadOutcome {
         /// What has changed.
         summary: String,
     },
-    /// Some consumers still run as they did, because their new version did not come up.
+    /// Some consumers still run as they did, because their new version did not come up or was rolled
+    /// back.
     Partly {
         /// What has changed.
         summary: String,
@@ -79,7 +80,7 @@ impl Waiting {
     pub(super) fn changing(&mut self, change: u64) {
         let asked = std::mem::take(&mut self.asked);
         if !asked.is_empty() {
-            self.changing.insert(change, asked);
+            self.changing.entry(change).or_default().extend(asked);
         }
     }
 
@@ -87,8 +88,9 @@ impl Waiting {
     pub(super) fn concluded(&mut self, change: u64, summary: &str, outcome: &FleetOutcome) {
         let Some(waiting) = self.changing.remove(&change) else { return };
         let summary = summary.to_owned();
-        let outcome = if !outcome.refused.is_empty() {
-            ReloadOutcome::Partly { summary, refused: outcome.refused.clone() }
+        let stayed: Vec<_> = outcome.refused.iter().chain(&outcome.rolled_back).cloned().collect();
+        let outcome = if !stayed.is_empty() {
+            ReloadOutcome::Partly { summary, refused: stayed }
         } else if outcome.is_superseded() {
             ReloadOutcome::Superseded
         } else {

@@ -1,8 +1,10 @@
 //! The engine's own task.
 
+mod loading;
 mod reading;
 mod topology;
 
+use self::loading::{Cause, Undone};
 use self::reading::{read, warn};
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +20,7 @@ use super::announce::Announcer;
 use super::books::close_books;
 use super::context::Hands;
 use super::crew::CrewRequest;
-use super::keeper::{FleetOutcome, Keeper};
+use super::keeper::Keeper;
 use super::reconcile::Shortfall;
 use super::requests::{EngineRequest, ReloadOutcome, Waiting};
 use super::seat::Seat;
@@ -122,6 +124,8 @@ pub struct Engine {
     links_tasks: TaskTracker,
     /// What is in force.
     current: Option<Arc<Loaded>>,
+    /// What of it is not, as people have been told.
+    undone: Undone,
     /// What is to be, once the broker can be reached.
     pending: Option<Loaded>,
     /// The lock under which the last look found, or left, the broker as what is in force says. None
@@ -172,6 +176,7 @@ impl Engine {
             seat: None,
             links_tasks: TaskTracker::new(),
             current: None,
+            undone: Undone::default(),
             pending: Some(loaded),
             found_under: Weak::new(),
             asked: mpsc::channel(1),
@@ -242,7 +247,7 @@ impl Engine {
             tokio::select! {
                 biased;
                 () = drain.cancelled() => return,
-                () = reload.notified() => self.load(watcher),
+                () = reload.notified() => self.load(watcher, Cause::Asked),
                 (number, what, outcome) = self.keeper.concluded() => {
                     self.report(number, &what, &outcome);
                     if std::mem::take(&mut unlooked) {
@@ -260,7 +265,7 @@ impl Engine {
                     }
                     Some(EngineRequest::Reload(answer)) => {
                         self.waiting.join(answer);
-                        self.load(watcher);
+                        self.load(watcher, Cause::Asked);
                     }
                     None => self.options.requests = None,
                 },
@@ -269,7 +274,7 @@ impl Engine {
                         Some(watcher) => watcher.changed().await,
                         None => std::future::pending().await,
                     }
-                } => self.load(watcher),
+                } => self.load(watcher, Cause::Noticed),
                 () = async {
                     match seat {
                         Some(seat) => seat.changed().await,
@@ -305,43 +310,10 @@ impl Engine {
                             () = notice, if may_be_given_up => AFTERWARDS,
                         };
                         if changed {
-                            self.load(watcher);
+                            self.load(watcher, Cause::Noticed);
                         }
                         look = tokio::time::Instant::now() + pause;
                     }
-                }
-            }
-        }
-    }
-
-    /// Reads the files again. Anything wrong is reported and changes nothing.
-    fn load(&mut self, watcher: &mut Option<Watcher>) {
-        self.announcer.reloading();
-        match read(&self.options.load, watcher) {
-            Err(error) => {
-                let text = error.render(false);
-                tracing::error!(
-                    detail = text,
-                    "the files cannot be used; everything goes on as it is"
-                );
-                self.waiting.tell(&ReloadOutcome::Rejected { problems: text.clone() });
-                self.options.registry.reload_failed(text);
-                self.announcer.going("the files cannot be used; all goes on as before");
-            }
-            Ok(loaded) => {
-                warn(&loaded);
-                let before = self.pending.as_ref().or(self.current.as_deref());
-                if before.is_some_and(|before| before.desired == loaded.desired) {
-                    tracing::info!("the files say the same as before");
-                    self.options.registry.reload_succeeded("nothing changed");
-                    let why = self.waiting_for.clone();
-                    self.waiting.tell(&match self.pending {
-                        Some(_) => ReloadOutcome::Waiting { why },
-                        None => ReloadOutcome::Unchanged,
-                    });
-                    self.announcer.going("as the files say");
-                } else {
-                    self.pending = Some(loaded);
                 }
             }
         }
@@ -393,26 +365,8 @@ impl Engine {
         self.paused = false;
         let renewed = self.link(&next.desired);
         let change = self.follow(&next.desired, renewed, what).await;
+        self.undone = Undone::begun(change);
         self.waiting.changing(change);
-    }
-
-    /// Says what became of a start or a reload, once it is known of every consumer.
-    fn report(&mut self, change: u64, what: &str, outcome: &FleetOutcome) {
-        for (name, why) in &outcome.refused {
-            tracing::error!(consumer = %name, "the new version did not come up, the old one stays: {why}");
-        }
-        for (name, why) in &outcome.rolled_back {
-            tracing::error!(consumer = %name, "the new version is rolled back: {why}");
-        }
-        let said = format!("{what}; {outcome}");
-        self.waiting.concluded(change, &said, outcome);
-        tracing::info!("{said}");
-        self.announcer.going(&said);
-        if outcome.refused.is_empty() && outcome.rolled_back.is_empty() {
-            self.options.registry.reload_succeeded(said);
-        } else {
-            self.options.registry.reload_failed(said);
-        }
     }
 
     /// The gate through which all connections to that broker go.

@@ -240,6 +240,12 @@ async fn a_reload_says_what_has_become_of_it() {
     next(&case, &with(&format!("{ACKS}prefetch: 7\n")));
     next(&case, &with(&format!("{ACKS}prefitch: 7\n")));
     next(&case, &with("command: [./no-such-program]\n"));
+    // Whoever asks again may have mended what the file does not show.
+    next(&case, &with("command: [./no-such-program]\n"));
+    case.write(&with("command: [./no-such-program]\n# and nothing else\n"));
+    let again = "the files say the same as before, of which not all is done: reloaded: topology: \
+                 nothing to do; consumers: 1 refused";
+    case.supervisor.wait_for(again);
     // A queue that exists with other arguments.
     let queues = QUEUES.replace("dead: {}", "dead: { max_length: 5 }");
     next(&case, &format!("{queues}consumers:\n{}", consumer("worker", "work", ACKS)));
@@ -262,6 +268,11 @@ async fn a_reload_says_what_has_become_of_it() {
 
     error: the files cannot be used; everything goes on as it is
     [1]
+
+    partly applied: reloaded: topology: nothing to do; consumers: 1 refused
+    error: the old version of `worker` stays: the program `CWD/./no-such-program` does not exist
+    hint: a path is looked for from the consumer's `cwd`, `CWD`
+    [3]
 
     partly applied: reloaded: topology: nothing to do; consumers: 1 refused
     error: the old version of `worker` stays: the program `CWD/./no-such-program` does not exist
