@@ -17,7 +17,7 @@ use super::remake::{RemakeError, remake_exchange, remake_queue};
 use super::scope::Scope;
 use super::settings;
 use super::wires::Wires;
-use crate::model::{Queue, Setting, SettingId, SettingKind, Topology, VhostName};
+use crate::model::{Queue, SettingKind, Topology, VhostName};
 use crate::plan::{
     Action, ApplyReport, Approved, Change, Failure, PHASES, Plan, Remaining, Summary, Target,
 };
@@ -284,13 +284,9 @@ impl Work<'_> {
     /// declares in it.
     async fn open(&self, vhost: &VhostName) -> Result<(), Stumble> {
         let Err(error) = self.wires.reach(vhost, self.management).await else { return Ok(()) };
-        let declared = self.topology.setting(&SettingId::Vhost(vhost.clone()));
-        let (ConnectErrorKind::Vhost, Some(client), Some(user), true) = (
-            error.kind,
-            self.management,
-            self.wires.user(),
-            declared.is_some_and(Setting::managed),
-        ) else {
+        let (ConnectErrorKind::Vhost, Some(client), Some(user), true) =
+            (error.kind, self.management, self.wires.user(), self.topology.makes(vhost))
+        else {
             return Err(error.into());
         };
         settings::let_in(client, vhost, &user)

@@ -40,16 +40,16 @@ pub async fn extend(desired: &Desired, additions: &Additions, lock: &Lock) -> Re
 
 /// Makes sure that nothing of these names is there. Over AMQP one would have to fail to know.
 async fn absent(additions: &Additions, client: &ManagementClient) -> Result<(), String> {
-    let exchanges = stream::iter(&additions.exchanges).map(async |exchange| {
+    let exchanges = additions.exchanges.iter().map(async |exchange| {
         let found = client.exchange(&exchange.vhost, &exchange.name).await;
         missing(found, &exchange.name)
     });
-    exchanges.buffer_unordered(CONCURRENCY).try_collect::<()>().await?;
-    let queues = stream::iter(&additions.queues).map(async |queue| {
+    all(exchanges).await?;
+    let queues = additions.queues.iter().map(async |queue| {
         let found = client.queue(&queue.vhost, &queue.name).await;
         missing(found, &queue.name)
     });
-    queues.buffer_unordered(CONCURRENCY).try_collect::<()>().await
+    all(queues).await
 }
 
 fn missing<T>(found: Result<T, ManagementError>, name: &impl Display) -> Result<(), String> {
@@ -65,30 +65,28 @@ async fn create(additions: &Additions, wires: &Wires) -> Result<(), String> {
     if !wires.may_go_on() {
         return Err("the lock of the stack is lost".into());
     }
-    stream::iter(&additions.exchanges)
-        .map(async |exchange| {
-            let declarer = wires.to(&exchange.vhost).await.map_err(said)?;
-            declarer.exchange(exchange).await.map_err(said)
-        })
-        .buffer_unordered(CONCURRENCY)
-        .try_collect::<()>()
-        .await?;
-    stream::iter(&additions.queues)
-        .map(async |queue| {
-            let declarer = wires.to(&queue.vhost).await.map_err(said)?;
-            declarer.queue(queue).await.map_err(said)
-        })
-        .buffer_unordered(CONCURRENCY)
-        .try_collect::<()>()
-        .await?;
-    stream::iter(&additions.bindings)
-        .map(async |binding| {
-            let declarer = wires.to(&binding.vhost).await.map_err(said)?;
-            declarer.binding(binding).await.map_err(said)
-        })
-        .buffer_unordered(CONCURRENCY)
-        .try_collect::<()>()
-        .await
+    let exchanges = additions.exchanges.iter().map(async |exchange| {
+        let declarer = wires.to(&exchange.vhost).await.map_err(said)?;
+        declarer.exchange(exchange).await.map_err(said)
+    });
+    all(exchanges).await?;
+    let queues = additions.queues.iter().map(async |queue| {
+        let declarer = wires.to(&queue.vhost).await.map_err(said)?;
+        declarer.queue(queue).await.map_err(said)
+    });
+    all(queues).await?;
+    let bindings = additions.bindings.iter().map(async |binding| {
+        let declarer = wires.to(&binding.vhost).await.map_err(said)?;
+        declarer.binding(binding).await.map_err(said)
+    });
+    all(bindings).await
+}
+
+/// Does a kind, many at once, up to the first that fails.
+async fn all(
+    tasks: impl Iterator<Item = impl Future<Output = Result<(), String>>>,
+) -> Result<(), String> {
+    stream::iter(tasks).buffer_unordered(CONCURRENCY).try_collect().await
 }
 
 fn said(error: impl Display) -> String {

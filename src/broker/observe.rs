@@ -109,7 +109,7 @@ pub async fn look(
         ),
         Some(client) => match observe(&Scope::of(topology).and(home), client).await {
             // A home that is not there is made where the files have it.
-            Ok(mut observed) if observed.vhosts.contains(home) || makes(topology, home) => {
+            Ok(mut observed) if observed.vhosts.contains(home) || topology.makes(home) => {
                 unfinished::forget(&mut observed, topology, home);
                 return Ok(Sight { observed, through_management: true });
             }
@@ -128,10 +128,6 @@ pub async fn look(
         OverAmqp::Declare(error) => ObserveError::Declare { error, management: reason },
     })?;
     Ok(Sight { observed, through_management: false })
-}
-
-fn makes(topology: &Topology, vhost: &VhostName) -> bool {
-    topology.setting(&SettingId::Vhost(vhost.clone())).is_some_and(Setting::managed)
 }
 
 /// Observes what is in the scope through the management API: one request for the broker, two a

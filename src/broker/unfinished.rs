@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::management::{ExchangeInfo, ManagementClient, ManagementError};
-use crate::model::{ExchangeName, Setting, SettingId, Topology, VhostName};
+use crate::model::{ExchangeName, SettingId, Topology, VhostName};
 use crate::plan::Observed;
 
 /// What every vhost has (RabbitMQ's guide on exchanges).
@@ -15,12 +15,9 @@ const OWN: [&str; 6] = ["", "amq.direct", "amq.fanout", "amq.headers", "amq.matc
 /// nothing, so that a plan creates them with all that belongs to them. Never `home`: what is applied
 /// goes over a connection to it.
 pub(super) fn forget(observed: &mut Observed, topology: &Topology, home: &VhostName) {
-    let managed = |vhost: &&VhostName| {
-        let setting = topology.setting(&SettingId::Vhost((*vhost).clone()));
-        setting.is_some_and(Setting::managed)
-    };
-    let candidates = observed.vhosts.iter().filter(|vhost| *vhost != home).filter(managed);
+    let candidates = observed.vhosts.iter().filter(|vhost| *vhost != home);
     let unfinished: BTreeSet<_> = candidates
+        .filter(|vhost| topology.makes(vhost))
         .filter(|vhost| {
             let exchanges = observed.exchanges.keys().filter(|(place, _)| place == *vhost);
             let empty = !observed.queues.keys().any(|(place, _)| place == *vhost);
@@ -65,7 +62,6 @@ pub(super) async fn is_left(
 
 /// Judges by the exchanges of a vhost.
 fn is_unfinished<'a>(exchanges: impl Iterator<Item = &'a ExchangeName>) -> bool {
-    let found: BTreeSet<&str> = exchanges.map(ExchangeName::as_str).collect();
-    let of_somebody = |name: &&str| !name.is_empty() && !name.starts_with("amq.");
-    OWN.iter().any(|own| !found.contains(own)) && !found.iter().any(of_somebody)
+    let (own, others): (Vec<_>, Vec<_>) = exchanges.partition(|name| name.is_reserved());
+    others.is_empty() && OWN.iter().any(|name| !own.iter().any(|found| found.as_str() == *name))
 }

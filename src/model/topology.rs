@@ -77,6 +77,11 @@ impl Topology {
         self.settings.get(id)
     }
 
+    /// Whether the files declare this vhost, and not only name it or say `manage: false`.
+    pub fn makes(&self, vhost: &VhostName) -> bool {
+        self.setting(&SettingId::Vhost(vhost.clone())).is_some_and(Setting::managed)
+    }
+
     /// Every vhost that the files speak of, or that something in them is in.
     pub fn vhosts(&self) -> BTreeSet<&VhostName> {
         let exchanges = self.exchanges.keys().map(|(vhost, _)| vhost);

@@ -5,7 +5,6 @@ use std::fs;
 use std::time::Duration;
 
 use lapin::BasicProperties;
-use lapin::options::BasicPublishOptions;
 use lapin::types::{AMQPValue, FieldArray, FieldTable};
 use serde_json::Value;
 
@@ -37,12 +36,8 @@ async fn recording(more: &str) -> Case {
 
 /// Publishes one message to an exchange, and waits for the confirm.
 async fn publish(case: &Case, to: (&str, &str), properties: BasicProperties, body: &[u8]) {
-    let options = BasicPublishOptions { mandatory: true, ..Default::default() };
-    let (exchange, key) = (to.0.into(), to.1.into());
-    let publish = case.outside.channel.basic_publish(exchange, key, options, body, properties);
-    drop(publish.await.expect("publishes"));
-    let returned = case.outside.channel.wait_for_confirms().await.expect("confirms");
-    assert!(returned.is_empty(), "returned: {returned:?}");
+    case.outside.send(to, properties, body).await;
+    case.outside.confirmed().await;
 }
 
 /// What the child has been given, parsed.

@@ -158,17 +158,9 @@ async fn fill(url: &str, count: u32) {
         let body = number.to_string();
         let properties =
             BasicProperties::default().with_delivery_mode(2).with_message_id(body.as_str().into());
-        let options = BasicPublishOptions::default();
-        let publish = outside.channel.basic_publish(
-            "orders".into(),
-            "order.x".into(),
-            options,
-            body.as_bytes(),
-            properties,
-        );
-        drop(publish.await.expect("publishes"));
+        outside.send(("orders", "order.x"), properties, body.as_bytes()).await;
     }
-    outside.channel.wait_for_confirms().await.expect("confirms");
+    outside.confirmed().await;
 }
 
 /// The numbers in the order in which they first come, and how many stand behind a greater one.
@@ -216,30 +208,14 @@ async fn a_queue_is_migrated_with_its_messages_and_all_bindings() {
         .with_delivery_mode(1)
         .with_user_id("guest".into())
         .with_headers(table.clone());
-    let options = BasicPublishOptions { mandatory: true, ..Default::default() };
+    let to = ("orders", "order.created");
     for number in 0..700 {
-        let body = number.to_string();
-        let publish = outside.channel.basic_publish(
-            "orders".into(),
-            "order.created".into(),
-            options,
-            body.as_bytes(),
-            properties.clone(),
-        );
-        drop(publish.await.expect("publishes"));
+        outside.send(to, properties.clone(), number.to_string().as_bytes()).await;
     }
     // `CC` names keys, which the default exchange would take for queues.
     table.insert("CC".into(), copies);
-    let with_copies = properties.clone().with_headers(table);
-    let publish = outside.channel.basic_publish(
-        "orders".into(),
-        "order.created".into(),
-        options,
-        b"700",
-        with_copies,
-    );
-    drop(publish.await.expect("publishes"));
-    outside.channel.wait_for_confirms().await.expect("confirms");
+    outside.send(to, properties.clone().with_headers(table), b"700").await;
+    outside.confirmed().await;
 
     stack.document["queues"]["work"]["type"] = json!("quorum");
     tokio::task::block_in_place(|| {

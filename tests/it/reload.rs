@@ -6,13 +6,13 @@ use std::os::unix::fs::symlink;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use lapin::options::{BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 use nix::sys::signal::Signal;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::broker::{amqp_url, fresh_vhost, management_url};
+use crate::support::broker::{Vhost, amqp_url, fresh_vhost, management_url};
 use crate::support::queue::Outside;
 use crate::support::supervisor::{PATIENCE, Supervisor, wait_until};
 
@@ -193,10 +193,8 @@ fn topology(url: &str, queues: &str, more: &str) -> String {
     )
 }
 
-/// What is new is there before anybody has looked at the rest: what has gone meanwhile from the rest
-/// is found gone, and mended, by the look that follows.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_new_does_not_wait_for_a_look_at_the_rest() {
+/// A supervisor that has brought the topology about, and a view from the outside.
+async fn running() -> (Vhost, Supervisor, Outside) {
     let vhost = fresh_vhost();
     let url = amqp_url(&vhost);
     let mut supervisor = Supervisor::prepare();
@@ -204,6 +202,15 @@ async fn what_is_new_does_not_wait_for_a_look_at_the_rest() {
     supervisor.start();
     supervisor.wait_for("started: topology: 2 created");
     let outside = Outside::connect(&url).await;
+    (vhost, supervisor, outside)
+}
+
+/// What is new is there before anybody has looked at the rest: what has gone meanwhile from the rest
+/// is found gone, and mended, by the look that follows.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_new_does_not_wait_for_a_look_at_the_rest() {
+    let (vhost, supervisor, outside) = running().await;
+    let url = amqp_url(&vhost);
     let deleted = outside.channel.queue_delete("other".into(), QueueDeleteOptions::default());
     deleted.await.expect("deletes");
 
@@ -213,15 +220,8 @@ async fn what_is_new_does_not_wait_for_a_look_at_the_rest() {
     supervisor.wait_for("reloaded: topology: 2 created, 0 updated; consumers: 1 started");
     supervisor.wait_for("the broker had drifted: topology: 1 created");
     assert_eq!(outside.depth("other").await, Some(0));
-    let publish = outside.channel.basic_publish(
-        "orders".into(),
-        "mail".into(),
-        BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() },
-        b"ack",
-        lapin::BasicProperties::default(),
-    );
-    let confirmed = publish.await.expect("publishes").await.expect("is confirmed");
-    assert!(confirmed.is_ack() && confirmed.take_message().is_none(), "nothing is bound");
+    outside.send(("orders", "mail"), lapin::BasicProperties::default(), b"ack").await;
+    outside.confirmed().await;
 
     // It is owned like what a plan creates: pruned when no file has it any more.
     outside.wait_for_depth("mail", 0, PATIENCE).await;
@@ -285,13 +285,8 @@ async fn a_change_does_not_wait_for_a_look_that_is_under_way() {
 /// What is there already takes a look, and where it is not as declared, nothing at all is done.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_new_in_the_file_alone_is_looked_at_first() {
-    let vhost = fresh_vhost();
+    let (vhost, supervisor, outside) = running().await;
     let url = amqp_url(&vhost);
-    let mut supervisor = Supervisor::prepare();
-    supervisor.write("stack.yaml", &topology(&url, "", ""));
-    supervisor.start();
-    supervisor.wait_for("started: topology: 2 created");
-    let outside = Outside::connect(&url).await;
     for (queue, durable) in [("same", true), ("another", false)] {
         let options = QueueDeclareOptions { durable, ..QueueDeclareOptions::default() };
         let declared = outside.channel.queue_declare(queue.into(), options, FieldTable::default());

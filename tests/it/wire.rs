@@ -6,7 +6,6 @@ use std::fs;
 use std::time::Duration;
 
 use lapin::BasicProperties;
-use lapin::options::BasicPublishOptions;
 
 use crate::support::broker::{amqp_url, fresh_vhost, management_url};
 use crate::support::case::{Case, QUEUES, consumer};
@@ -24,14 +23,10 @@ fn stack(url: &str, rest: &str) -> String {
 /// Publishes bodies that may be anything to a queue.
 async fn publish_bytes(outside: &Outside, queue: &str, bodies: &[Vec<u8>]) {
     for body in bodies {
-        let options = BasicPublishOptions { mandatory: true, ..Default::default() };
         let properties = BasicProperties::default().with_delivery_mode(2);
-        let publish =
-            outside.channel.basic_publish("".into(), queue.into(), options, body, properties);
-        drop(publish.await.expect("publishes"));
+        outside.send(("", queue), properties, body).await;
     }
-    let returned = outside.channel.wait_for_confirms().await.expect("confirms");
-    assert!(returned.is_empty(), "messages were returned: {returned:?}");
+    outside.confirmed().await;
 }
 
 /// The lines of a file of the supervisor's folder, sorted.

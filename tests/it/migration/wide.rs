@@ -1,7 +1,6 @@
 //! Messages whose headers fill a frame.
 
 use lapin::BasicProperties;
-use lapin::options::BasicPublishOptions;
 use lapin::types::{AMQPValue, FieldTable};
 use serde_json::json;
 use warrener::broker::amqp::encoded_size;
@@ -27,18 +26,9 @@ async fn a_message_whose_headers_fill_a_frame_comes_along() {
     let most = (128 << 10) - 20 - encoded_size(&wide(0));
     for (number, spare) in [60, 70, 80, 200, 1000].into_iter().enumerate() {
         let properties = wide(most - spare);
-        let options = BasicPublishOptions { mandatory: true, ..Default::default() };
-        let body = number.to_string();
-        let publish = outside.channel.basic_publish(
-            "orders".into(),
-            "order.x".into(),
-            options,
-            body.as_bytes(),
-            properties,
-        );
-        drop(publish.await.expect("publishes"));
+        outside.send(("orders", "order.x"), properties, number.to_string().as_bytes()).await;
     }
-    outside.channel.wait_for_confirms().await.expect("confirms");
+    outside.confirmed().await;
     stack.document["queues"]["work"]["type"] = json!("quorum");
     stack.document["queues"]["work"]["on_conflict"] = json!("migrate");
     let applied = tokio::task::block_in_place(|| stack.apply());

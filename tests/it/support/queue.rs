@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use lapin::options::{
-    BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
+    BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, BasicQosOptions,
+    ConfirmSelectOptions, QueueDeclareOptions,
 };
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 
 /// A connection of the test's own.
@@ -24,7 +26,6 @@ pub(crate) struct Found {
 impl Found {
     /// A header as text; empty where it is absent.
     pub(crate) fn header(&self, name: &str) -> String {
-        use lapin::types::AMQPValue;
         let value = self.properties.headers().as_ref().and_then(|table| table.inner().get(name));
         match value {
             Some(AMQPValue::LongString(text)) => text.to_string(),
@@ -59,19 +60,24 @@ impl Outside {
         for (number, body) in bodies.into_iter().enumerate() {
             let properties =
                 properties.clone().with_delivery_mode(2).with_message_id(number.to_string().into());
-            let options = BasicPublishOptions { mandatory: true, ..Default::default() };
-            let publish = self.channel.basic_publish(
-                "".into(),
-                queue.into(),
-                options,
-                body.as_bytes(),
-                properties,
-            );
-            // Registered with the channel, whose confirms are awaited together below.
-            drop(publish.await.expect("publishes"));
+            self.send(("", queue), properties, body.as_bytes()).await;
         }
+        self.confirmed().await;
+    }
+
+    /// Publishes a message with a routing key to an exchange. `confirmed` waits for all that were.
+    pub(crate) async fn send(&self, to: (&str, &str), properties: BasicProperties, body: &[u8]) {
+        let options = BasicPublishOptions { mandatory: true, ..Default::default() };
+        let (exchange, key) = (to.0.into(), to.1.into());
+        let publish = self.channel.basic_publish(exchange, key, options, body, properties);
+        // Registered with the channel, whose confirms are awaited together.
+        drop(publish.await.expect("publishes"));
+    }
+
+    /// Waits until the broker has all that was published.
+    pub(crate) async fn confirmed(&self) {
         let returned = self.channel.wait_for_confirms().await.expect("confirms");
-        assert!(returned.is_empty(), "{} messages were returned from `{queue}`", returned.len());
+        assert!(returned.is_empty(), "{} messages were returned: {returned:?}", returned.len());
     }
 
     /// Messages ready in a queue; `None` where there is no such queue.
@@ -125,6 +131,22 @@ impl Outside {
             assert!(start.elapsed() < limit, "`{queue}` holds {found:?}, not {depth}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// The offset of the first message that a stream still has.
+    pub(crate) async fn first_offset(&self, stream: &str) -> i64 {
+        let channel = self.connection.create_channel().await.expect("opens a channel");
+        channel.basic_qos(1, BasicQosOptions::default()).await.expect("sets the prefetch");
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-stream-offset".into(), AMQPValue::LongString("first".into()));
+        let options = BasicConsumeOptions::default();
+        let consumed = channel.basic_consume(stream.into(), "".into(), options, arguments).await;
+        let first =
+            consumed.expect("consumes").next().await.expect("there is one").expect("is sent");
+        let headers = first.properties.headers().as_ref().expect("it has headers");
+        let offset = headers.inner().get("x-stream-offset").and_then(AMQPValue::as_long_long_int);
+        channel.close(200, "seen".into()).await.expect("closes");
+        offset.expect("it has an offset")
     }
 
     /// Takes all ready messages out of a queue.
