@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 
 use super::ack_limits::AckLimits;
 use super::dedupe::SharedSeen;
+use super::exec::Refusal;
 use super::stream::Turns;
 use crate::broker::Positions;
 use crate::broker::amqp::{Lease, LinkPool, Publisher};
@@ -34,6 +35,7 @@ impl Hands {
         Context {
             seen: shared.seen,
             turns: shared.turns,
+            refusal: shared.refusal,
             positions: self.positions.clone(),
             registry: self.registry.clone(),
             link: self.pool.acquire(),
@@ -53,6 +55,8 @@ pub(super) struct Shared {
     pub(super) seen: SharedSeen,
     /// Which of them reads its stream.
     pub(super) turns: Turns,
+    /// Why the process of a message could not be started when that was last tried.
+    pub(super) refusal: Refusal,
 }
 
 /// Shared by the workers; cheap to clone.
@@ -78,6 +82,8 @@ pub struct Context {
     pub(super) turns: Turns,
     /// How far they have come in it.
     pub(super) positions: Positions,
+    /// Why the process of a message could not be started when that was last tried.
+    pub(super) refusal: Refusal,
 }
 
 impl Context {
