@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 
 use super::ack_limits::AckLimits;
 use super::dedupe::SharedSeen;
+use super::exec::Refusal;
 use super::links::{Links, VhostLinks};
 use super::stream::Turns;
 use crate::broker::Positions;
@@ -32,6 +33,7 @@ impl Hands {
         Context {
             seen: shared.seen,
             turns: shared.turns,
+            refusal: shared.refusal,
             positions: self.positions.clone(),
             registry: self.registry.clone(),
             link: links.pool.acquire(),
@@ -51,6 +53,8 @@ pub(super) struct Shared {
     pub(super) seen: SharedSeen,
     /// Which of them reads its stream.
     pub(super) turns: Turns,
+    /// Why the process of a message could not be started when that was last tried.
+    pub(super) refusal: Refusal,
 }
 
 /// Shared by the workers; cheap to clone.
@@ -76,6 +80,8 @@ pub struct Context {
     pub(super) turns: Turns,
     /// How far they have come in it.
     pub(super) positions: Positions,
+    /// Why the process of a message could not be started when that was last tried.
+    pub(super) refusal: Refusal,
 }
 
 impl Context {

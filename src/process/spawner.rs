@@ -21,7 +21,7 @@ use super::family::{Family, Look, Mark};
 use super::identity::{Accounts, NoAccount};
 use super::launch::Stack;
 use super::prelude;
-use super::start::start_child;
+use super::start::{rehearse_child, start_child};
 use crate::model::{Confinement, ConsumerSpec, Program, Replies};
 
 /// How soon a killed process that nobody waits for is looked at again, first and at last. Most are
@@ -152,6 +152,8 @@ pub enum SpawnError {
 pub(super) enum Order {
     /// Start something.
     Spawn(Box<Start>),
+    /// Find out whether something can be started.
+    Rehearse(Box<SpawnRequest>, oneshot::Sender<Result<(), SpawnError>>),
     /// Wait for this one, which was killed.
     Reap(Pid, Option<Mark>),
     /// A child has ended: end what it has left behind.
@@ -212,6 +214,18 @@ impl Spawner {
         let Started { leader, ended, pipes } = answered.await.map_err(|_| SpawnError::Gone)??;
         Child::new(leader, ended, pipes).map_err(SpawnError::Pipes)
     }
+
+    /// Finds out whether a child can be started, as far as the system lets us: its process is, and
+    /// ends before the first instruction of its program.
+    ///
+    /// # Errors
+    /// [`SpawnError`], as [`Spawner::spawn`] would have it now.
+    pub async fn rehearse(&self, request: SpawnRequest) -> Result<(), SpawnError> {
+        let (answer, answered) = oneshot::channel();
+        let order = Order::Rehearse(Box::new(request), answer);
+        self.orders.send(order).map_err(|_| SpawnError::Gone)?;
+        answered.await.map_err(|_| SpawnError::Gone)?
+    }
 }
 
 /// What the thread has.
@@ -271,6 +285,9 @@ impl Nursery {
                     ended: launched.ended,
                     pipes,
                 }));
+            }
+            Order::Rehearse(request, answer) => {
+                let _ = answer.send(rehearse_child(&request, &mut self.accounts, &mut self.stack));
             }
             Order::Reap(pid, mark) => {
                 self.dropped.push((pid, mark));

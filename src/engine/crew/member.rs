@@ -68,14 +68,6 @@ impl Reins {
     pub(in crate::engine) fn ends(&self) -> bool {
         self.retire.is_cancelled() || self.drain.is_cancelled()
     }
-
-    /// Waits until no more messages are to be taken, ever.
-    pub(in crate::engine) async fn ending(&self) {
-        tokio::select! {
-            () = self.retire.cancelled() => {}
-            () = self.drain.cancelled() => {}
-        }
-    }
 }
 
 /// What a crew runs: one version of a consumer's spec, with what its workers need.
