@@ -58,6 +58,7 @@ mod support;
 mod tidy;
 mod tls;
 mod unkillable;
+mod vhost_consumers;
 mod vhosts;
 mod watch;
 mod wire;
