@@ -9,6 +9,7 @@ mod broker_limits;
 mod carry;
 mod check;
 mod children;
+mod clock;
 mod confined;
 mod control;
 mod convergence;
