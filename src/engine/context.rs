@@ -8,9 +8,10 @@ use tokio::sync::mpsc;
 use super::ack_limits::AckLimits;
 use super::dedupe::SharedSeen;
 use super::exec::Refusal;
+use super::links::{Links, VhostLinks};
 use super::stream::Turns;
 use crate::broker::Positions;
-use crate::broker::amqp::{Lease, LinkPool, Publisher};
+use crate::broker::amqp::{Lease, Publisher};
 use crate::model::{ConsumerSpec, Topology};
 use crate::process::Spawner;
 use crate::supervise::{DeadLetterRoute, Turnstile};
@@ -18,11 +19,8 @@ use crate::telemetry::{ConsumerMeter, Registry};
 
 /// What a crew needs to start workers.
 pub(super) struct Hands {
-    /// Which connections these are: a number that changes with them.
-    pub(super) links: u64,
+    pub(super) links: Arc<Links>,
     pub(super) registry: Registry,
-    pub(super) pool: Arc<LinkPool>,
-    pub(super) publisher: Publisher,
     pub(super) spawner: Arc<Spawner>,
     pub(super) topology: Arc<Topology>,
     pub(super) positions: Positions,
@@ -31,8 +29,8 @@ pub(super) struct Hands {
 }
 
 impl Hands {
-    /// For one more worker, of a consumer whose workers share that.
-    pub(super) fn context(&self, shared: Shared) -> Context {
+    /// For one more worker, which connects over these links, of a consumer whose workers share that.
+    pub(super) fn context(&self, links: &VhostLinks, shared: Shared) -> Context {
         Context {
             seen: shared.seen,
             turns: shared.turns,
@@ -40,8 +38,8 @@ impl Hands {
             turnstile: shared.turnstile,
             positions: self.positions.clone(),
             registry: self.registry.clone(),
-            link: self.pool.acquire(),
-            publisher: self.publisher.clone(),
+            link: links.pool.acquire(),
+            publisher: links.publisher.clone(),
             spawner: self.spawner.clone(),
             topology: self.topology.clone(),
             ack_limits: self.ack_limits.clone(),

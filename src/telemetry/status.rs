@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::topology::TopologyStatus;
 use super::words::{ConnectionRole, Reason, RestartReason};
-use crate::model::ConsumerName;
+use crate::model::{ConsumerName, VhostName};
 
 /// What a consumer as a whole does.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,8 +74,18 @@ pub enum ConnectionState {
         /// What happened, for a person; never with credentials.
         why: String,
     },
-    /// It was closed in good order and will not be opened again.
-    Closed,
+}
+
+impl ConnectionState {
+    /// How much is amiss, from nothing (0) upwards.
+    pub(super) fn severity(&self) -> u8 {
+        match self {
+            Self::Up => 0,
+            Self::Connecting => 1,
+            Self::Blocked { .. } => 2,
+            Self::Down { .. } => 3,
+        }
+    }
 }
 
 /// One worker.
@@ -223,8 +233,9 @@ pub struct ConfigStatus {
 pub struct Status {
     /// Consumers by name.
     pub consumers: BTreeMap<ConsumerName, ConsumerStatus>,
-    /// Connections to the broker by what they are for.
-    pub connections: BTreeMap<ConnectionRole, ConnectionState>,
+    /// Connections to the broker by vhost and by what they are for; where there are several of a
+    /// kind, the one that is worst off.
+    pub connections: BTreeMap<VhostName, BTreeMap<ConnectionRole, ConnectionState>>,
     /// The files.
     pub config: ConfigStatus,
     /// The broker against the files.

@@ -1,5 +1,6 @@
 //! A report as text for a person.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
@@ -7,8 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::admin::Report;
 use crate::telemetry::{
-    ConfigStatus, ConnectionState, ConsumerState, ConsumerStatus, Role, Status, TopologyStatus,
-    WorkerState,
+    ConfigStatus, ConnectionRole, ConnectionState, ConsumerState, ConsumerStatus, Role, Status,
+    TopologyStatus, WorkerState,
 };
 
 const GOOD: Style = AnsiColor::Green.on_default();
@@ -75,18 +76,22 @@ fn connections(status: &Status) -> String {
     if status.connections.is_empty() {
         return format!("{SOSO}not connected yet{SOSO:#}");
     }
-    let one = |(role, state): (&_, &ConnectionState)| {
+    let one = |(role, state): (&ConnectionRole, &ConnectionState)| {
         let (style, word, why) = match state {
             ConnectionState::Connecting => (SOSO, "connecting", ""),
             ConnectionState::Up => (GOOD, "up", ""),
             ConnectionState::Blocked { why } => (SOSO, "blocked", why.as_str()),
             ConnectionState::Down { why } => (BAD, "down", why.as_str()),
-            ConnectionState::Closed => (QUIET, "closed", ""),
         };
         let colon = if why.is_empty() { "" } else { ": " };
         format!("{role} {style}{word}{style:#}{colon}{}", cut(why))
     };
-    status.connections.iter().map(one).collect::<Vec<_>>().join(", ")
+    let of = |roles: &BTreeMap<_, _>| roles.iter().map(one).collect::<Vec<_>>().join(", ");
+    let several = status.connections.len() > 1;
+    let vhosts = status.connections.iter().map(|(vhost, roles)| {
+        if several { format!("{}: {}", cut(vhost.as_str()), of(roles)) } else { of(roles) }
+    });
+    vhosts.collect::<Vec<_>>().join("\n          ")
 }
 
 fn topology(topology: &TopologyStatus, now: Timestamp) -> String {

@@ -13,6 +13,7 @@ use super::handle::{CrewOrder, Order};
 use super::member::{KILL_PATIENCE, Member, MemberId, News, Reporter, Stage, Version};
 use super::rollout::{LOOK, Rollout};
 use super::tending::Scaling;
+use crate::broker::amqp::Outage;
 use crate::model::{ConsumerSpec, Intensity, duration_label};
 use crate::supervise::{Breaker, BreakerEffect, BreakerEvent, BreakerState};
 use crate::telemetry::{ConsumerMeter, ConsumerState};
@@ -78,7 +79,7 @@ impl Task {
         Self {
             meter,
             breaker: Breaker::new(&spec.restart, spec.max_crashes),
-            version: Version { number: 0, spec: Arc::new(spec), hands },
+            version: Version::new(0, Arc::new(spec), hands),
             rollout: None,
             members: BTreeMap::new(),
             versions: 0,
@@ -157,6 +158,7 @@ impl Task {
                     None => std::future::pending().await,
                 }
             } => Happening::Backlog,
+            Ok(()) = self.version.turns.changed() => Happening::Tick,
             () = timer => Happening::Tick,
         }
     }
@@ -386,12 +388,22 @@ impl Task {
             Stage::Failing(why) => Some(why.clone()),
             _ => None,
         });
+        let ready = |member: &Member| matches!(member.stage, Stage::Ready(_));
+        let outage = members().find_map(Member::outage);
         let state = match (self.breaker.state(), failing) {
             (BreakerState::Open { .. }, _) => return,
-            _ if members().any(|member| matches!(member.stage, Stage::Ready(_))) => {
-                if *self.paused.borrow() { ConsumerState::Paused } else { ConsumerState::Running }
+            _ if *self.paused.borrow() && members().any(ready) => ConsumerState::Paused,
+            _ if members().any(|member| ready(member) && member.outage().is_none()) => {
+                ConsumerState::Running
             }
             (_, Some(why)) => ConsumerState::Down { why },
+            _ if let Some(Outage { why, refused }) = outage => {
+                if refused {
+                    ConsumerState::Down { why }
+                } else {
+                    ConsumerState::Waiting { why }
+                }
+            }
             _ if members().next().is_none() => ConsumerState::Stopped,
             // A probe on its way: nothing is mended yet.
             (BreakerState::Probing { .. }, None) => return,
