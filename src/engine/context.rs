@@ -1,6 +1,7 @@
 //! What every worker of one generation of the files shares.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 
@@ -13,8 +14,8 @@ use crate::broker::Positions;
 use crate::broker::amqp::{Lease, Publisher};
 use crate::model::{ConsumerSpec, Topology};
 use crate::process::Spawner;
-use crate::supervise::DeadLetterRoute;
-use crate::telemetry::Registry;
+use crate::supervise::{DeadLetterRoute, Turnstile};
+use crate::telemetry::{ConsumerMeter, Registry};
 
 /// What a crew needs to start workers.
 pub(super) struct Hands {
@@ -34,6 +35,7 @@ impl Hands {
             seen: shared.seen,
             turns: shared.turns,
             refusal: shared.refusal,
+            turnstile: shared.turnstile,
             positions: self.positions.clone(),
             registry: self.registry.clone(),
             link: links.pool.acquire(),
@@ -55,7 +57,12 @@ pub(super) struct Shared {
     pub(super) turns: Turns,
     /// Why the process of a message could not be started when that was last tried.
     pub(super) refusal: Refusal,
+    /// How soon they may start again after a crash over a message.
+    pub(super) turnstile: SharedTurnstile,
 }
+
+/// Lets them pass, whatever version of the consumer they are of.
+pub(super) type SharedTurnstile = Arc<Mutex<Turnstile>>;
 
 /// Shared by the workers; cheap to clone.
 #[derive(Clone)]
@@ -82,6 +89,8 @@ pub struct Context {
     pub(super) positions: Positions,
     /// Why the process of a message could not be started when that was last tried.
     pub(super) refusal: Refusal,
+    /// How soon they may start again after a crash over a message.
+    pub(super) turnstile: SharedTurnstile,
 }
 
 impl Context {
@@ -93,6 +102,13 @@ impl Context {
             _ if spec.dead_letters => DeadLetterRoute::ByBroker,
             _ => DeadLetterRoute::Nowhere,
         }
+    }
+
+    /// Whether a worker whose child has died of a message may start the next one now, for all that
+    /// happened to the others; else when it may ask again.
+    pub(super) fn passes(&self, meter: &ConsumerMeter) -> Result<(), Instant> {
+        let mut turnstile = self.turnstile.lock().unwrap_or_else(PoisonError::into_inner);
+        turnstile.pass(meter.handled(), Instant::now())
     }
 
     /// Says that something is missing on the broker. Where a request waits already, one is enough.

@@ -176,6 +176,13 @@ impl ConsumerMeter {
         WorkerMeter(cells)
     }
 
+    /// A number that changes when a message is over with a child of any worker, and when a worker
+    /// comes or goes.
+    pub fn handled(&self) -> u64 {
+        let workers = lock(&self.0.workers);
+        workers.iter().filter_map(Weak::upgrade).map(|cells| cells.messages.load(Relaxed)).sum()
+    }
+
     /// A copy of every number. What is received and settled while it is made may be counted on one
     /// side only.
     pub(super) fn status(&self) -> ConsumerStatus {

@@ -1,7 +1,7 @@
 //! The task of a crew; see the room's text.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
@@ -233,7 +233,14 @@ impl Task {
         };
         let probe = matches!(self.breaker.state(), BreakerState::Probing { .. });
         let now = Instant::now().into_std();
-        if self.breaker.on(event, now, fastrand::f64()) != Some(BreakerEffect::Cut) {
+        let effect = self.breaker.on(event, now, fastrand::f64());
+        if booked > 0 {
+            let (row, handled) = (self.breaker.booked(), self.meter.handled());
+            let mut turnstile =
+                self.shared.turnstile.lock().unwrap_or_else(PoisonError::into_inner);
+            turnstile.booked(row, handled, &self.version.spec.restart, now);
+        }
+        if effect != Some(BreakerEffect::Cut) {
             return;
         }
         let Intensity { max, period } = self.version.spec.restart.intensity;
