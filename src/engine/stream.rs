@@ -275,3 +275,6 @@ async fn write(file: PositionFile, next: u64) -> Stored {
     let outcome = tokio::task::spawn_blocking(move || file.write(next)).await;
     (next, outcome.unwrap_or_else(|error| Err(error.to_string())))
 }
+
+#[cfg(test)]
+mod tests;
