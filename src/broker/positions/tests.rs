@@ -19,7 +19,7 @@ fn what_is_written_is_read_and_nothing_else_is_left() {
         assert_eq!(file.read(), Ok(Some(next)));
     }
     let files: Vec<_> = std::fs::read_dir(&state).unwrap().map(|one| one.unwrap().path()).collect();
-    assert_eq!(files, [file.path.clone()]);
+    assert_eq!(files, std::slice::from_ref(&file.path));
     let json: serde_json::Value =
         serde_json::from_slice(&std::fs::read(&files[0]).unwrap()).unwrap();
     assert_eq!(json, serde_json::json!({"vhost": "/", "queue": "q", "next": 1_u64 << 62}));
