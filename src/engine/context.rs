@@ -12,7 +12,8 @@ use super::links::{Links, VhostLinks};
 use super::stream::Turns;
 use crate::broker::Positions;
 use crate::broker::amqp::{Lease, Publisher};
-use crate::model::{ConsumerSpec, Topology};
+use crate::broker::management::ManagementClient;
+use crate::model::{ConsumerName, ConsumerSpec, Topology};
 use crate::process::Spawner;
 use crate::supervise::{DeadLetterRoute, Turnstile};
 use crate::telemetry::{ConsumerMeter, Registry};
@@ -26,6 +27,8 @@ pub(super) struct Hands {
     pub(super) positions: Positions,
     pub(super) ack_limits: AckLimits,
     pub(super) reconcile: mpsc::Sender<()>,
+    /// None where the files switch it off.
+    pub(super) management: Option<ManagementClient>,
 }
 
 impl Hands {
@@ -36,6 +39,7 @@ impl Hands {
             turns: shared.turns,
             refusal: shared.refusal,
             turnstile: shared.turnstile,
+            tag: shared.tag,
             positions: self.positions.clone(),
             registry: self.registry.clone(),
             link: links.pool.acquire(),
@@ -59,7 +63,37 @@ pub(super) struct Shared {
     pub(super) refusal: Refusal,
     /// How soon they may start again after a crash over a message.
     pub(super) turnstile: SharedTurnstile,
+    /// What the broker knows them by.
+    pub(super) tag: Tag,
 }
+
+/// A word that is in the tags of all consumers of one crew, and in no other host's.
+#[derive(Clone)]
+pub(super) struct Tag(Arc<str>);
+
+impl Default for Tag {
+    fn default() -> Self {
+        Self(format!("{:08x}", fastrand::u32(..)).into())
+    }
+}
+
+impl Tag {
+    /// The tag of a worker that consumes for the so manieth time.
+    pub(super) fn of(&self, consumer: &ConsumerName, slot: u16, times: u64) -> String {
+        // A name can be as long as a tag, and has only letters of one byte.
+        let name = consumer.as_str();
+        let name = &name[..name.len().min(LONGEST_IN_TAG)];
+        format!("warrener.{name}.{}.{slot}.{times}", self.0)
+    }
+
+    /// Whether a tag is one of these.
+    pub(super) fn is_in(&self, tag: &str) -> bool {
+        tag.starts_with("warrener.") && tag.rsplit('.').nth(2) == Some(&*self.0)
+    }
+}
+
+/// How much of a consumer's name is in its tags, which have at most 255 bytes.
+const LONGEST_IN_TAG: usize = 200;
 
 /// Lets them pass, whatever version of the consumer they are of.
 pub(super) type SharedTurnstile = Arc<Mutex<Turnstile>>;
@@ -91,6 +125,8 @@ pub struct Context {
     pub(super) refusal: Refusal,
     /// How soon they may start again after a crash over a message.
     pub(super) turnstile: SharedTurnstile,
+    /// What the broker knows them by.
+    pub(super) tag: Tag,
 }
 
 impl Context {

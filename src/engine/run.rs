@@ -27,6 +27,7 @@ use super::requests::{EngineRequest, ReloadOutcome, Waiting};
 use super::seat::Seat;
 
 use crate::broker::amqp::{Dialler, Dialling};
+use crate::broker::management::{ManagementClient, Timeouts};
 use crate::broker::{Lock, Positions};
 use crate::files::{LoadError, Loaded, Watched, Watcher};
 use crate::model::{BrokerSpec, Desired};
@@ -400,6 +401,9 @@ impl Engine {
             positions: Positions::of(desired),
             ack_limits: AckLimits::default(),
             reconcile: self.asked.0.clone(),
+            management: ManagementClient::new(&desired.broker.management, Timeouts::default())
+                .ok()
+                .flatten(),
         });
         self.keeper.follow(&desired.fleet, &hands, what, renewed).await
     }

@@ -22,6 +22,9 @@ pub enum ConsumerState {
         /// What it waits for, for a person.
         why: String,
     },
+    /// It would take messages, but its queue gives them to one consumer at a time, and that is one of
+    /// another host.
+    Standby,
     /// It takes no messages because somebody has said so; its processes run.
     Paused,
     /// It takes no messages, and something outside must be mended first.
@@ -100,6 +103,10 @@ pub struct WorkerStatus {
     pub pid: Option<u32>,
     /// Messages delivered to it and not settled.
     pub in_flight: u64,
+    /// In a stream, the first offset that is not done, where it would go on after a restart; `None`
+    /// with other queues, and before it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
 }
 
 /// Settled messages by what became of them.

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::admin::Report;
 use crate::telemetry::{
     ConfigStatus, ConnectionRole, ConnectionState, ConsumerState, ConsumerStatus, Role, Status,
-    TopologyStatus, WorkerState,
+    TopologyStatus, WorkerState, WorkerStatus,
 };
 
 const GOOD: Style = AnsiColor::Green.on_default();
@@ -211,6 +211,7 @@ fn state(state: &ConsumerState) -> (Style, &'static str) {
         ConsumerState::Starting => (SOSO, "starting"),
         ConsumerState::Running => (GOOD, "running"),
         ConsumerState::Waiting { .. } => (SOSO, "waiting"),
+        ConsumerState::Standby => (QUIET, "standby"),
         ConsumerState::Paused => (SOSO, "paused"),
         ConsumerState::Down { .. } => (BAD, "down"),
         ConsumerState::Draining => (SOSO, "draining"),
@@ -248,6 +249,11 @@ fn notes(status: &Status, now: Timestamp) -> String {
         if let Some(why) = why {
             let (style, word) = state(&one.state);
             let _ = writeln!(text, "{name}: {style}{word}{style:#}: {}", cut(why));
+        }
+        let place = |worker: &WorkerStatus| Some(format!("{} ({})", worker.position?, worker.slot));
+        let places: Vec<_> = one.workers.iter().filter_map(place).collect();
+        if !places.is_empty() {
+            let _ = writeln!(text, "{name}: next offset (of worker) {}", places.join(", "));
         }
         if let Some(workers) = one.scaled {
             let workers =

@@ -64,6 +64,7 @@ fn everything_at_once() {
     let workers = [billing.worker(0), billing.worker(1)];
     workers[0].set_state(WorkerState::Running);
     workers[0].set_in_flight(12);
+    workers[0].set_position(77);
     for _ in 0..12_345 {
         billing.settled(Outcome::Acked);
     }
@@ -91,6 +92,7 @@ fn everything_at_once() {
     idle                   paused       0/0          0      0      0      0        0     0     0        0         0
 
     a-long-name.for-mails: down: it cannot be  started it cannot be  started it cannot be  started it cannot be  started it cannot be  started it cannot be  started it cannot be  started it can …
+    billing: next offset (of worker) 77 (0)
     billing: * scaled to 2 workers by hand, until `warrener scale billing file` or another `workers` in the file
     billing: last error 1m 15s ago: signal 11 (SIGSEGV) …
     ");

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::super::context::{Hands, Shared};
+use super::activity::Activity;
 use super::handle::{CrewOrder, Order};
 use super::member::{KILL_PATIENCE, Member, MemberId, News, Reporter, Stage, Version};
 use super::rollout::{LOOK, Rollout};
@@ -39,11 +40,13 @@ pub(super) struct Task {
     pub(super) breaker: Breaker,
     pub(super) paused: watch::Sender<bool>,
     /// What its workers share, whatever version they are of.
-    shared: Shared,
+    pub(super) shared: Shared,
     /// How many workers a person wants.
     fixed: Option<u16>,
     /// Slots whose worker has ended for good, as the restart policy wants.
     pub(super) finished: BTreeSet<u16>,
+    /// Where the queue gives its messages to one consumer at a time.
+    pub(super) activity: Option<Activity>,
     /// Where the number of workers follows the queue.
     pub(super) scaling: Option<Scaling>,
     /// When it was last looked who is worn, and before when nobody is replaced for that.
@@ -92,6 +95,7 @@ impl Task {
             shared: Shared::default(),
             fixed: None,
             finished: BTreeSet::new(),
+            activity: None,
             scaling: None,
             tended: Instant::now(),
             hold: Instant::now(),
@@ -159,6 +163,12 @@ impl Task {
                 }
             } => Happening::Backlog,
             Ok(()) = self.version.turns.changed() => Happening::Tick,
+            () = async {
+                match &mut self.activity {
+                    Some(activity) => activity.changed().await,
+                    None => std::future::pending().await,
+                }
+            } => Happening::Tick,
             () = timer => Happening::Tick,
         }
     }
@@ -319,6 +329,7 @@ impl Task {
         }
         self.roll(now);
         self.keep_scaling();
+        self.keep_asking();
         self.tend(now);
         self.resize();
         self.show();
@@ -394,7 +405,7 @@ impl Task {
             (BreakerState::Open { .. }, _) => return,
             _ if *self.paused.borrow() && members().any(ready) => ConsumerState::Paused,
             _ if members().any(|member| ready(member) && member.outage().is_none()) => {
-                ConsumerState::Running
+                if self.stands_by() { ConsumerState::Standby } else { ConsumerState::Running }
             }
             (_, Some(why)) => ConsumerState::Down { why },
             _ if let Some(Outage { why, refused }) = outage => {
