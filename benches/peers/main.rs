@@ -21,6 +21,7 @@ mod latency;
 mod native;
 mod plot;
 mod proxy;
+mod reload;
 mod report;
 mod room;
 mod scale;

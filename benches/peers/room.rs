@@ -9,6 +9,7 @@ use lapin::options::{
 };
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use serde_json::Value;
 use warrener::sandbox::{Sandbox, SandboxOptions};
 
 /// The longest that anything is waited for.
@@ -93,6 +94,16 @@ impl Room {
         let url = format!("{}/api/queues/{vhost}/{queue}", self.management_url());
         let request = self.http.get(url).basic_auth("guest", Some("guest"));
         request.send().await.is_ok_and(|answer| answer.status().is_success())
+    }
+
+    /// What the management API has under a path; null where it has nothing.
+    pub(crate) async fn management(&self, path: &str) -> Value {
+        let url = format!("{}/api/{path}", self.management_url());
+        let request = self.http.get(url).basic_auth("guest", Some("guest"));
+        match request.send().await {
+            Ok(answer) => answer.json().await.unwrap_or_default(),
+            Err(_) => Value::Null,
+        }
     }
 
     /// Messages that nobody has yet.

@@ -2,12 +2,19 @@
 //!
 //! Each stack has a parameter of its own, so two stacks never write the same one. On the broker a
 //! ledger outlives every host that applies the stack.
+//!
+//! The ledger of a large stack takes the broker long to give and to take. What is only added to it
+//! goes into a second parameter, the *addendum*, which counts as part of it; whoever writes the
+//! ledger as a whole next removes it.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::management::{GlobalParameterInfo, ManagementClient};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::management::{GlobalParameterInfo, ManagementClient, ManagementError};
 use crate::model::{Desired, LEDGERS as PREFIX, StackName, VhostName};
 use crate::plan::{Ledger, LedgerRecord, Owner, Ownership};
 
@@ -17,20 +24,30 @@ mod tests;
 /// The longest name that the broker can keep: it makes an atom of it.
 const LONGEST: usize = 255;
 
+/// What the name of an addendum begins with, after the prefix. No name of a stack begins so.
+const ADDENDUM: &str = "+";
+
+/// Ledgers of others that are asked for at once.
+const AT_ONCE: usize = 8;
+
 /// The folder for ledgers that cannot be kept on the broker.
 const STATE_DIR: &str = "WARRENER_STATE_DIR";
 
 /// Where the ledger of one stack is kept.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct LedgerStore {
     stack: StackName,
     home: VhostName,
     place: Place,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Place {
-    Broker(ManagementClient),
+    Broker {
+        client: ManagementClient,
+        /// Whether there is an addendum.
+        addendum: AtomicBool,
+    },
     File(PathBuf),
 }
 
@@ -46,8 +63,10 @@ impl LedgerStore {
             None => "only the management API could keep it on the broker".to_owned(),
             Some(client) => match client.global_parameters().await {
                 Ok(parameters) => {
+                    let addendum = addendum(&stack, &home);
+                    let addendum = parameters.iter().any(|parameter| parameter.name == addendum);
                     let ownership = collate(&stack, &home, parameters)?;
-                    let place = Place::Broker(client.clone());
+                    let place = Place::Broker { client: client.clone(), addendum: addendum.into() };
                     return Ok((Self { stack, home, place }, ownership));
                 }
                 Err(error) => error.to_string(),
@@ -76,37 +95,106 @@ impl LedgerStore {
         Ok((Self { stack, home, place: Place::File(path) }, ownership))
     }
 
-    /// Writes a ledger, unless it is the one that is there already; else says why it could not.
+    /// Reads what is needed to add to a ledger that is on the broker: what others own, and as the
+    /// stack's own only what is in its addendum.
+    pub(super) async fn read_addendum(
+        desired: &Desired,
+        client: &ManagementClient,
+    ) -> Result<(Self, Ownership), String> {
+        let (stack, home) = (desired.stack.clone(), desired.broker.vhost.clone());
+        let said = |error: ManagementError| error.to_string();
+        let (whole, addendum) = (parameter(&stack, &home), addendum(&stack, &home));
+        let names = client.global_parameter_names().await.map_err(said)?;
+        let there = names.contains(&addendum);
+        let needed = names.into_iter().filter(|name| name.starts_with(PREFIX) && *name != whole);
+        let parameters = stream::iter(needed)
+            .map(async |name| match client.global_parameter(&name).await {
+                Err(ManagementError::NotFound { .. }) => Ok(None),
+                answer => answer.map(Some),
+            })
+            .buffer_unordered(AT_ONCE)
+            .try_filter_map(async |parameter| Ok(parameter))
+            .try_collect()
+            .await
+            .map_err(said)?;
+        let ownership = collate(&stack, &home, parameters)?;
+        let place = Place::Broker { client: client.clone(), addendum: there.into() };
+        Ok((Self { stack, home, place }, ownership))
+    }
+
+    /// Writes a ledger as a whole, unless it is the one that is there already; else says why it could
+    /// not.
+    ///
+    /// The addendum goes last: killed in between, the stack owns for a while longer what it owned.
     pub async fn bring(&self, there: &Ledger, ledger: &Ledger) -> Result<(), String> {
-        if there == ledger {
-            return Ok(());
-        }
-        let record = LedgerRecord {
-            stack: self.stack.clone(),
-            home: self.home.clone(),
-            ledger: ledger.clone(),
-        };
         match &self.place {
-            Place::Broker(client) => client
-                .put_global_parameter(&parameter(&self.stack, &self.home), &record.to_json())
-                .await
-                .map_err(|error| error.to_string()),
-            Place::File(path) => replace_file(path, &record.to_json())
+            Place::Broker { client, addendum: added } => {
+                let there_is_one = added.load(Ordering::Relaxed);
+                if there == ledger && !there_is_one {
+                    return Ok(());
+                }
+                self.write(client, &parameter(&self.stack, &self.home), ledger).await?;
+                if there_is_one {
+                    let name = addendum(&self.stack, &self.home);
+                    match client.delete(&["global-parameters".into(), name]).await {
+                        Ok(()) | Err(ManagementError::NotFound { .. }) => {}
+                        Err(error) => return Err(error.to_string()),
+                    }
+                    added.store(false, Ordering::Relaxed);
+                }
+                Ok(())
+            }
+            Place::File(_) if there == ledger => Ok(()),
+            Place::File(path) => replace_file(path, &self.record(ledger))
                 .map_err(|error| format!("`{}`: {error}", path.display())),
         }
+    }
+
+    /// Writes the addendum; else says why it could not.
+    pub(super) async fn add(&self, ledger: &Ledger) -> Result<(), String> {
+        match &self.place {
+            Place::Broker { client, .. } => {
+                self.write(client, &addendum(&self.stack, &self.home), ledger).await
+            }
+            Place::File(path) => Err(format!("the ledger is in `{}`", path.display())),
+        }
+    }
+
+    async fn write(
+        &self,
+        client: &ManagementClient,
+        name: &str,
+        ledger: &Ledger,
+    ) -> Result<(), String> {
+        let written = client.put_global_parameter(name, &self.record(ledger)).await;
+        written.map_err(|error| error.to_string())
+    }
+
+    fn record(&self, ledger: &Ledger) -> serde_json::Value {
+        let (stack, home) = (self.stack.clone(), self.home.clone());
+        LedgerRecord { stack, home, ledger: ledger.clone() }.to_json()
     }
 }
 
 /// The name of a stack's parameter. In the vhost `/` it is the stack's name alone.
 fn parameter(stack: &StackName, home: &VhostName) -> String {
+    named(PREFIX, stack, home)
+}
+
+/// The name of the parameter of what was added.
+fn addendum(stack: &StackName, home: &VhostName) -> String {
+    named(&format!("{PREFIX}{ADDENDUM}"), stack, home)
+}
+
+fn named(prefix: &str, stack: &StackName, home: &VhostName) -> String {
     let name = match home.as_str() {
-        "/" => format!("{PREFIX}{stack}"),
-        home => format!("{PREFIX}{stack}@{home}"),
+        "/" => format!("{prefix}{stack}"),
+        home => format!("{prefix}{stack}@{home}"),
     };
     if name.len() <= LONGEST {
         name
     } else {
-        format!("{PREFIX}{}", blake3::hash(name.as_bytes()).to_hex())
+        format!("{prefix}{}", blake3::hash(name.as_bytes()).to_hex())
     }
 }
 
@@ -126,7 +214,7 @@ fn collate(
             format!("the ledger in the global parameter `{name}` cannot be used: {error}")
         })?;
         if record.stack == *stack && record.home == *home {
-            ownership.own = record.ledger;
+            ownership.own.join(record.ledger);
             continue;
         }
         let owner = Owner { stack: record.stack, home: record.home, parameter: name };

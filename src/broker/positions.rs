@@ -53,11 +53,14 @@ impl Positions {
     /// That of one worker. Whoever reads another stream, or one of that name on another broker, has
     /// another position.
     pub fn file(&self, spec: &ConsumerSpec, slot: u16) -> PositionFile {
-        let (vhost, queue) = (spec.vhost.to_string(), spec.queue.to_string());
-        let stream = [&self.stack, &self.broker, &vhost, &queue].map(String::as_str).join("\0");
+        self.named(spec.name.as_str(), spec.vhost.as_str(), spec.queue.as_str(), slot)
+    }
+
+    fn named(&self, consumer: &str, vhost: &str, queue: &str, slot: u16) -> PositionFile {
+        let stream = [&self.stack, &self.broker, vhost, queue].join("\0");
         let hash = blake3::hash(stream.as_bytes()).to_hex();
-        let name = format!("{}.{slot}.{}.json", spec.name, &hash[..16]);
-        PositionFile { path: self.folder.join(name), vhost, queue }
+        let name = format!("{consumer}.{slot}.{}.json", &hash[..16]);
+        PositionFile { path: self.folder.join(name), vhost: vhost.into(), queue: queue.into() }
     }
 }
 
@@ -93,3 +96,6 @@ impl PositionFile {
         format!("the position `{}` cannot be {what}: {error}", self.path.display())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,16 +40,17 @@ pub(super) struct Draft {
 }
 
 impl Reading {
-    /// `consumers:`; `folder` is that of the file.
+    /// `consumers:`; `home` is the vhost of the broker's address, `folder` that of the file.
     pub(super) fn consumer(
         &mut self,
         entry: Entry,
-        vhost: &VhostName,
+        home: &VhostName,
         folder: &Path,
     ) -> Option<Draft> {
         let origin = entry.key_origin;
         let name = self.key_name(&entry, ConsumerName::new)?;
         let mut fields = self.fields(&entry.key, origin, entry.value)?;
+        let vhost = fields.read("vhost", self, |r, key, node| r.name(key, node, VhostName::new));
         let queue = fields.read("queue", self, |r, key, node| r.name(key, node, QueueName::new));
         if queue.is_none() && !self.noted(origin, "queue") {
             let message = format!("consumer `{name}` has no `queue`");
@@ -114,7 +115,7 @@ impl Reading {
         };
         let spec = ConsumerSpec {
             name,
-            vhost: vhost.clone(),
+            vhost: vhost.unwrap_or_else(|| home.clone()),
             queue: queue?,
             // Settled by the fleet, which sees the queue and the policies.
             queue_type: QueueType::Classic,

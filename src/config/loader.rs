@@ -13,8 +13,8 @@ use super::source::SourceMap;
 use super::vhosts::Resources;
 use super::yaml;
 use crate::model::{
-    Desired, Fleet, Order, Origin, Problem, Queue, QueueName, ReconcileMode, ReconcileSpec,
-    Setting, Severity, StackName, TopologyParts, VhostName, codes, prove,
+    Desired, Fleet, Order, Origin, Problem, Queue, ReconcileMode, ReconcileSpec, Setting, Severity,
+    StackName, TopologyParts, VhostName, codes, prove,
 };
 
 /// Sections that later versions have.
@@ -299,21 +299,20 @@ impl Reading {
 
     /// Derives the retry queues of all consumers, unless the files have something of that name.
     fn add_retry_queues(&mut self, drafts: &[Draft], parts: &mut TopologyParts) {
-        let mut derived: BTreeMap<QueueName, Queue> = BTreeMap::new();
-        let Some(Draft { spec, .. }) = drafts.first() else { return };
-        // All consumers are in one vhost.
-        let queues = parts.queues.iter().filter(|queue| queue.vhost == spec.vhost);
-        let by_name: BTreeMap<_, _> = queues.map(|queue| (&queue.name, queue)).collect();
+        let mut derived = BTreeMap::new();
+        let id = |queue: &Queue| (queue.vhost.clone(), queue.name.clone());
+        let by_name: BTreeMap<_, _> = parts.queues.iter().map(|queue| (id(queue), queue)).collect();
         for Draft { spec, .. } in drafts {
             let Some(retry) = &spec.retry else { continue };
-            let Some(queue) = by_name.get(&spec.queue) else { continue };
+            let consumed = (spec.vhost.clone(), spec.queue.clone());
+            let Some(queue) = by_name.get(&consumed) else { continue };
             if queue.kind != crate::model::QueueType::Stream && spec.order == Order::Any {
                 let place = self.spots.find(spec.origin, "retry");
                 retry_queues(queue, retry, place, &mut derived);
             }
         }
         for queue in derived.values() {
-            if let Some(own) = by_name.get(&queue.name) {
+            if let Some(own) = by_name.get(&id(queue)) {
                 let message = format!("queue `{}` is the name of a retry queue", queue.name);
                 self.push(
                     Problem::error(codes::RETRY_NAME, own.origin, message)
@@ -323,7 +322,7 @@ impl Reading {
             }
         }
         let own: Vec<_> =
-            derived.into_values().filter(|queue| !by_name.contains_key(&queue.name)).collect();
+            derived.into_values().filter(|queue| !by_name.contains_key(&id(queue))).collect();
         parts.queues.extend(own);
     }
 }

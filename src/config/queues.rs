@@ -219,7 +219,7 @@ pub(super) fn retry_queues(
     queue: &Queue,
     retry: &RetrySpec,
     origin: Origin,
-    derived: &mut std::collections::BTreeMap<QueueName, Queue>,
+    derived: &mut std::collections::BTreeMap<(VhostName, QueueName), Queue>,
 ) {
     for delay in &retry.distinct_delays() {
         // A name that is too long is reported when the consumer is proven.
@@ -239,7 +239,7 @@ pub(super) fn retry_queues(
                 .insert("x-dead-letter-strategy".into(), ArgValue::Str("at-least-once".into()));
             arguments.insert("x-overflow".into(), ArgValue::Str("reject-publish".into()));
         }
-        derived.entry(name.clone()).or_insert_with(|| Queue {
+        derived.entry((queue.vhost.clone(), name.clone())).or_insert_with(|| Queue {
             vhost: queue.vhost.clone(),
             name,
             kind: queue.kind,

@@ -1,6 +1,7 @@
 //! One `check(text, expected)` for the whole room: text in, problems with their places out.
 
 mod consumers;
+mod elsewhere;
 mod faults;
 mod guarantees;
 mod interpolation;

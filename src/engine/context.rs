@@ -1,43 +1,49 @@
 //! What every worker of one generation of the files shares.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 
 use super::ack_limits::AckLimits;
 use super::dedupe::SharedSeen;
+use super::exec::Refusal;
+use super::links::{Links, VhostLinks};
 use super::stream::Turns;
 use crate::broker::Positions;
-use crate::broker::amqp::{Lease, LinkPool, Publisher};
-use crate::model::{ConsumerSpec, Topology};
+use crate::broker::amqp::{Lease, Publisher};
+use crate::broker::management::ManagementClient;
+use crate::model::{ConsumerName, ConsumerSpec, Topology};
 use crate::process::Spawner;
-use crate::supervise::DeadLetterRoute;
-use crate::telemetry::Registry;
+use crate::supervise::{DeadLetterRoute, Turnstile};
+use crate::telemetry::{ConsumerMeter, Registry};
 
 /// What a crew needs to start workers.
 pub(super) struct Hands {
-    /// Which connections these are: a number that changes with them.
-    pub(super) links: u64,
+    pub(super) links: Arc<Links>,
     pub(super) registry: Registry,
-    pub(super) pool: Arc<LinkPool>,
-    pub(super) publisher: Publisher,
     pub(super) spawner: Arc<Spawner>,
     pub(super) topology: Arc<Topology>,
     pub(super) positions: Positions,
     pub(super) ack_limits: AckLimits,
     pub(super) reconcile: mpsc::Sender<()>,
+    /// None where the files switch it off.
+    pub(super) management: Option<ManagementClient>,
 }
 
 impl Hands {
-    /// For one more worker, of a consumer whose workers share that.
-    pub(super) fn context(&self, shared: Shared) -> Context {
+    /// For one more worker, which connects over these links, of a consumer whose workers share that.
+    pub(super) fn context(&self, links: &VhostLinks, shared: Shared) -> Context {
         Context {
             seen: shared.seen,
             turns: shared.turns,
+            refusal: shared.refusal,
+            turnstile: shared.turnstile,
+            tag: shared.tag,
             positions: self.positions.clone(),
             registry: self.registry.clone(),
-            link: self.pool.acquire(),
-            publisher: self.publisher.clone(),
+            link: links.pool.acquire(),
+            publisher: links.publisher.clone(),
             spawner: self.spawner.clone(),
             topology: self.topology.clone(),
             ack_limits: self.ack_limits.clone(),
@@ -53,7 +59,44 @@ pub(super) struct Shared {
     pub(super) seen: SharedSeen,
     /// Which of them reads its stream.
     pub(super) turns: Turns,
+    /// Why the process of a message could not be started when that was last tried.
+    pub(super) refusal: Refusal,
+    /// How soon they may start again after a crash over a message.
+    pub(super) turnstile: SharedTurnstile,
+    /// What the broker knows them by.
+    pub(super) tag: Tag,
 }
+
+/// A word that is in the tags of all consumers of one crew, and in no other host's.
+#[derive(Clone)]
+pub(super) struct Tag(Arc<str>);
+
+impl Default for Tag {
+    fn default() -> Self {
+        Self(format!("{:08x}", fastrand::u32(..)).into())
+    }
+}
+
+impl Tag {
+    /// The tag of a worker that consumes for the so manieth time.
+    pub(super) fn of(&self, consumer: &ConsumerName, slot: u16, times: u64) -> String {
+        // A name can be as long as a tag, and has only letters of one byte.
+        let name = consumer.as_str();
+        let name = &name[..name.len().min(LONGEST_IN_TAG)];
+        format!("warrener.{name}.{}.{slot}.{times}", self.0)
+    }
+
+    /// Whether a tag is one of these.
+    pub(super) fn is_in(&self, tag: &str) -> bool {
+        tag.starts_with("warrener.") && tag.rsplit('.').nth(2) == Some(&*self.0)
+    }
+}
+
+/// How much of a consumer's name is in its tags, which have at most 255 bytes.
+const LONGEST_IN_TAG: usize = 200;
+
+/// Lets them pass, whatever version of the consumer they are of.
+pub(super) type SharedTurnstile = Arc<Mutex<Turnstile>>;
 
 /// Shared by the workers; cheap to clone.
 #[derive(Clone)]
@@ -78,6 +121,12 @@ pub struct Context {
     pub(super) turns: Turns,
     /// How far they have come in it.
     pub(super) positions: Positions,
+    /// Why the process of a message could not be started when that was last tried.
+    pub(super) refusal: Refusal,
+    /// How soon they may start again after a crash over a message.
+    pub(super) turnstile: SharedTurnstile,
+    /// What the broker knows them by.
+    pub(super) tag: Tag,
 }
 
 impl Context {
@@ -89,6 +138,13 @@ impl Context {
             _ if spec.dead_letters => DeadLetterRoute::ByBroker,
             _ => DeadLetterRoute::Nowhere,
         }
+    }
+
+    /// Whether a worker whose child has died of a message may start the next one now, for all that
+    /// happened to the others; else when it may ask again.
+    pub(super) fn passes(&self, meter: &ConsumerMeter) -> Result<(), Instant> {
+        let mut turnstile = self.turnstile.lock().unwrap_or_else(PoisonError::into_inner);
+        turnstile.pass(meter.handled(), Instant::now())
     }
 
     /// Says that something is missing on the broker. Where a request waits already, one is enough.

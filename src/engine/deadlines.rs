@@ -3,13 +3,19 @@
 use std::time::{Duration, Instant};
 
 use super::desk::Desk;
-use crate::model::ConsumerSpec;
+use crate::model::{ConsumerSpec, duration_label};
 use crate::protocol::DeliveryId;
 
 /// Says that a worker's process outlives every signal, and that it is not waited for.
 pub(super) fn give_up(spec: &ConsumerSpec, slot: u16) {
     let hint = "it waits for something in the kernel, a disk or a network file system; it is reaped when it is gone";
     tracing::error!(consumer = %spec.name, worker = slot, hint, "its process cannot be killed: going on without it");
+}
+
+/// What is the matter with a child that had to say that it is ready.
+pub(super) fn not_ready(spec: &ConsumerSpec) -> String {
+    let limit = duration_label(spec.ready.unwrap_or_default());
+    format!("its process has not said `ready` within {limit}")
 }
 
 impl Desk {

@@ -1,6 +1,11 @@
 //! A worker of protocol `exec`: one process a message, whose exit code answers.
+//!
+//! Where the process of a message cannot be started, the message stays here for the next try. A
+//! quorum queue counts what is given back, and would drop in the end what nobody has ever looked at.
+//! No other message is taken until a rehearsal shows that it would find its process: in this worker,
+//! and in the one that is tried alone after the consumer was cut off.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
@@ -26,6 +31,21 @@ const OVERDUE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a killed process may take to be gone.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
 
+/// Why no process could be started when that was last tried, for all workers of a consumer; none
+/// where one could.
+#[derive(Clone, Default)]
+pub(super) struct Refusal(Arc<Mutex<Option<String>>>);
+
+impl Refusal {
+    fn get(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, why: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+}
+
 pub(super) struct ExecWorker {
     spec: Arc<ConsumerSpec>,
     slot: u16,
@@ -47,8 +67,24 @@ enum End {
     Overdue,
     /// It never began.
     NotStarted(String),
+    /// It never began, and need not: the message is the broker's again.
+    Gone,
     /// It never began, and never can.
     Unencodable(String),
+}
+
+/// Whether the process of a message could be started, as far as that can be known without one.
+async fn startable(spec: &ConsumerSpec, context: &Context) -> Result<(), String> {
+    check_startable(spec)?;
+    let Some(before) = context.refusal.get() else { return Ok(()) };
+    match context.spawner.rehearse(SpawnRequest::for_consumer(spec)).await {
+        // A rehearsal that is refused for something else says more about rehearsals.
+        Err(error) if error.to_string() == before => Err(before),
+        _ => {
+            context.refusal.set(None);
+            Ok(())
+        }
+    }
 }
 
 impl ExecWorker {
@@ -68,7 +104,7 @@ impl ExecWorker {
     /// Lives until stopped.
     pub(super) async fn run(mut self) {
         while !self.reins.ends() {
-            match check_startable(&self.spec) {
+            match startable(&self.spec, &self.context).await {
                 Ok(()) => self.serve().await,
                 Err(why) => self.wait_down(why).await,
             }
@@ -83,7 +119,9 @@ impl ExecWorker {
         self.desk.shown().set_state(WorkerState::Running);
         let mut broken = None;
         while broken.is_none() && !self.reins.ends() {
-            self.desk.flush();
+            if self.spec.in_place() || self.desk.waiting.is_empty() {
+                self.desk.flush();
+            }
             if self.desk.wanted && !self.desk.consuming() {
                 self.desk.open();
             }
@@ -111,6 +149,9 @@ impl ExecWorker {
             }
         }
         self.desk.pause();
+        if let Some(why) = broken {
+            return self.wait_down(why).await;
+        }
         self.desk.give_back();
         // Confirms that are under way come, or time out, by themselves.
         while !self.desk.is_clear() && !self.reins.kill.is_cancelled() {
@@ -118,9 +159,6 @@ impl ExecWorker {
                 () = self.reins.kill.cancelled() => break,
                 () = self.desk.turn() => {}
             }
-        }
-        if let Some(why) = broken {
-            self.wait_down(why).await;
         }
     }
 
@@ -142,18 +180,24 @@ impl ExecWorker {
         self.reporter.tell(News::Restarts { why, booked: 0 }).await;
         let pause = tokio::time::sleep(self.backoff.next(fastrand::f64()));
         tokio::pin!(pause);
+        let Reins { retire, drain, paused, .. } = &mut self.reins;
         loop {
             tokio::select! {
-                () = self.reins.ending() => return,
+                () = drain.cancelled() => return,
+                () = retire.cancelled() => return,
                 () = &mut pause => return,
-                // What is still under way goes back.
+                Ok(()) = paused.changed() => {
+                    if *paused.borrow_and_update() {
+                        self.desk.give_back();
+                    }
+                }
                 () = self.desk.turn() => {}
             }
         }
     }
 
     /// Runs the command on one message. The error is why it could not be started; the message is
-    /// then back in its queue.
+    /// then kept for the next try.
     async fn one(&mut self, id: DeliveryId) -> Result<(), String> {
         if self.desk.refuses_size(id) {
             return Ok(());
@@ -175,9 +219,10 @@ impl ExecWorker {
                 self.desk.fail_by_us(id, Wish::Never, Reason::Unencodable, &why);
             }
             End::NotStarted(why) => {
-                self.desk.release();
+                self.desk.keep_for_next(vec![id]);
                 return Err(why);
             }
+            End::Gone => return Ok(()),
         }
         self.backoff.reset();
         Ok(())
@@ -195,7 +240,7 @@ impl ExecWorker {
                 let limit = duration_label(self.spec.timeout.unwrap_or_default());
                 Some((Reason::Timeout, format!("no end within {limit}")))
             }
-            End::NotStarted(_) | End::Unencodable(_) => return false,
+            End::NotStarted(_) | End::Gone | End::Unencodable(_) => return false,
         };
         self.desk.worked(1);
         if let Some((reason, why)) = why {
@@ -248,7 +293,7 @@ impl ExecWorker {
     async fn execute(&mut self, id: DeliveryId) -> End {
         let limit = self.desk.time_limit();
         let Some(kept) = self.desk.kept(id) else {
-            return End::NotStarted("its channel was lost before it began".into());
+            return End::Gone;
         };
         let deadline = limit.map(|limit| Instant::now() + limit);
         let shown = shown_deadline(limit);
@@ -263,9 +308,16 @@ impl ExecWorker {
         let mut request = SpawnRequest::for_consumer(&self.spec);
         request.input = Input::Whole(kept.delivery.body.clone());
         request.env.extend(environment.into_iter().map(|(name, value)| (name.into(), value)));
-        let mut child = match self.context.spawner.spawn(request).await {
+        let spawning = self.context.spawner.spawn(request);
+        // What is told of the message before does not keep this one waiting.
+        self.desk.flush();
+        let mut child = match spawning.await {
             Ok(child) => child,
-            Err(error) => return End::NotStarted(error.to_string()),
+            Err(error) => {
+                let why = error.to_string();
+                self.context.refusal.set(Some(why.clone()));
+                return End::NotStarted(why);
+            }
         };
         self.desk.shown().set_pid(Some(child.pid));
         if self.spec.ack == AckMode::Auto {

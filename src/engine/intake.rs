@@ -32,7 +32,7 @@ impl Desk {
         // Never the same twice: a quorum queue takes a consumer of the tag of one that still has
         // messages for that one, and counts deliveries on from there.
         self.times_opened += 1;
-        let tag = format!("warrener.{}.{}.{}", self.spec.name, self.slot, self.times_opened);
+        let tag = self.context.tag.of(&self.spec.name, self.slot, self.times_opened);
         let (subscription, closing) = (self.subscription.take(), self.closing.take());
         let (link, spec) = (self.context.link.clone(), self.spec.clone());
         let arguments = consume_arguments(&spec.arguments, self.reader.as_mut());

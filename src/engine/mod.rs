@@ -63,6 +63,7 @@ mod in_place;
 mod intake;
 mod keeper;
 mod kept;
+mod links;
 mod output;
 mod parting;
 mod reconcile;

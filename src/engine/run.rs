@@ -21,17 +21,19 @@ use super::books::close_books;
 use super::context::Hands;
 use super::crew::CrewRequest;
 use super::keeper::Keeper;
+use super::links::Links;
 use super::reconcile::Shortfall;
 use super::requests::{EngineRequest, ReloadOutcome, Waiting};
 use super::seat::Seat;
 
-use crate::broker::amqp::{Dialling, Link, LinkPool, Publisher};
+use crate::broker::amqp::{Dialler, Dialling};
+use crate::broker::management::{ManagementClient, Timeouts};
 use crate::broker::{Lock, Positions};
 use crate::files::{LoadError, Loaded, Watched, Watcher};
 use crate::model::{BrokerSpec, Desired};
 use crate::process::{ServiceManager, Spawner};
 use crate::supervise::Backoff;
-use crate::telemetry::{ConnectionRole, Registry};
+use crate::telemetry::Registry;
 
 /// Pauses between attempts to bring about what the files say while the broker is away.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(3));
@@ -100,22 +102,13 @@ pub enum Outcome {
     Failed(std::io::Error),
 }
 
-/// What is shared by everything that talks to one broker.
-struct Links {
-    broker: BrokerSpec,
-    /// Rising with each broker.
-    number: u64,
-    publisher: Publisher,
-    pool: Arc<LinkPool>,
-}
-
 /// The state of a running supervisor.
 pub struct Engine {
     options: Options,
     command: Command,
     spawner: Arc<Spawner>,
     keeper: Keeper,
-    links: Option<Links>,
+    links: Option<Arc<Links>>,
     /// The gate to that broker.
     dialling: Option<(BrokerSpec, Dialling)>,
     /// Its place among those that run this stack; none where nothing is applied.
@@ -383,47 +376,34 @@ impl Engine {
 
     /// Connects to the broker of the files; true where that is another one than before.
     fn link(&mut self, desired: &Desired) -> bool {
-        if self.links.as_ref().is_some_and(|links| links.broker == desired.broker) {
+        if self.links.as_ref().is_some_and(|links| links.lead_to(&desired.broker)) {
             return false;
         }
-        let dialling = self.dialling(&desired.broker);
-        let endpoints = desired.broker.endpoints.clone();
-        let (name, registry) = (desired.stack.to_string(), self.options.registry.clone());
-        let publish = Arc::new(Link::start(
-            endpoints.clone(),
-            dialling.clone(),
-            ConnectionRole::Publish,
-            name.clone(),
-            registry.clone(),
-            &self.links_tasks,
-        ));
-        let links = Links {
-            broker: desired.broker.clone(),
-            number: self.links.as_ref().map_or(0, |links| links.number + 1),
-            publisher: Publisher::start(&publish),
-            pool: Arc::new(LinkPool::new(
-                endpoints,
-                dialling,
-                name,
-                registry,
-                self.links_tasks.clone(),
-            )),
-        };
+        let dialler = Dialler::new(
+            &desired.broker,
+            self.dialling(&desired.broker),
+            desired.stack.to_string(),
+            self.options.registry.clone(),
+            self.links_tasks.clone(),
+        );
+        let number = self.links.as_ref().map_or(0, |links| links.number() + 1);
+        let links = Arc::new(Links::start(desired.broker.clone(), number, dialler));
         self.links.replace(links).is_some()
     }
 
     async fn follow(&mut self, desired: &Desired, renewed: bool, what: String) -> u64 {
         let links = self.links.as_ref().expect("linked before");
         let hands = Arc::new(Hands {
-            links: links.number,
+            links: links.clone(),
             registry: self.options.registry.clone(),
-            pool: links.pool.clone(),
-            publisher: links.publisher.clone(),
             spawner: self.spawner.clone(),
             topology: Arc::new(desired.topology.clone()),
             positions: Positions::of(desired),
             ack_limits: AckLimits::default(),
             reconcile: self.asked.0.clone(),
+            management: ManagementClient::new(&desired.broker.management, Timeouts::default())
+                .ok()
+                .flatten(),
         });
         self.keeper.follow(&desired.fleet, &hands, what, renewed).await
     }

@@ -222,6 +222,9 @@ impl Desk {
 
     /// Has the position written down when it is due; nothing where it is already.
     pub(super) fn store(&mut self) {
+        if let Some(next) = self.reader.as_ref().and_then(|reader| reader.position.first_open()) {
+            self.shown.set_position(next);
+        }
         if let (Some(reader), Storing::Idle) = (&self.reader, &self.storing)
             && reader.unstored().is_some()
         {
@@ -272,3 +275,6 @@ async fn write(file: PositionFile, next: u64) -> Stored {
     let outcome = tokio::task::spawn_blocking(move || file.write(next)).await;
     (next, outcome.unwrap_or_else(|error| Err(error.to_string())))
 }
+
+#[cfg(test)]
+mod tests;

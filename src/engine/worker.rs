@@ -42,6 +42,8 @@ pub(super) struct Worker {
     over: bool,
     /// Why the child is being replaced, where that is our doing.
     replaced: Option<RestartReason>,
+    /// Whether the child before has died of a message.
+    crashed: bool,
 }
 
 enum Happening {
@@ -80,6 +82,7 @@ impl Worker {
             draining: false,
             over: false,
             replaced: None,
+            crashed: false,
         }
     }
 
@@ -344,6 +347,7 @@ impl Worker {
             };
             booked = self.desk.child_gone((!ours).then_some(&why), &unseen);
         }
+        self.crashed = booked > 0;
         self.on(Event::Exited { clean }).await;
         let (consumer, worker) = (&self.spec.name, self.slot);
         if let State::Waiting { until } = self.lifecycle.state() {
@@ -354,7 +358,7 @@ impl Worker {
                 return;
             }
             let why = match reason {
-                RestartReason::NotReady => self.not_ready(),
+                RestartReason::NotReady => deadlines::not_ready(&self.spec),
                 _ => format!("its process ended with {exit}"),
             };
             tracing::warn!(%consumer, worker, "{why}; restart in {pause:.1?}");
@@ -405,17 +409,12 @@ impl Worker {
         if let State::Warming { deadline } = self.lifecycle.state()
             && deadline <= now
         {
-            let why = self.not_ready();
+            let why = deadlines::not_ready(&self.spec);
             tracing::warn!(consumer = %self.spec.name, worker = self.slot, "{why}: the worker is replaced");
             self.replaced = Some(RestartReason::NotReady);
             self.reporter.tell(News::NotReady(why)).await;
         }
         self.on(Event::Tick).await;
-    }
-
-    fn not_ready(&self) -> String {
-        let limit = duration_label(self.spec.ready.unwrap_or_default());
-        format!("its process has not said `ready` within {limit}")
     }
 
     async fn on(&mut self, event: Event) {
@@ -452,6 +451,11 @@ impl Worker {
     }
 
     async fn spawn(&mut self) -> Event {
+        if self.crashed
+            && let Err(until) = self.context.passes(&self.desk.meter)
+        {
+            return Event::Postponed { until };
+        }
         let spec = &self.spec;
         let spawned = match check_startable(spec) {
             Ok(()) => {

@@ -48,12 +48,31 @@ pub(super) fn run(
         } else {
             let place = spots.find(consumer.origin, "queue");
             let what = Destination::Queue(consumer.queue.clone());
-            let problem = undeclared(topology, codes::NO_QUEUE, place, &what, problems.len());
+            let problem = undeclared(
+                topology,
+                codes::NO_QUEUE,
+                place,
+                &consumer.vhost,
+                &what,
+                problems.len(),
+            );
+            // Who names a vhost may have mistaken that.
+            let vhost = match &consumer.vhost {
+                vhost if spots.has(consumer.origin, "vhost") => format!(" of vhost `{vhost}`"),
+                _ => String::new(),
+            };
             let message = format!(
-                "consumer `{}` wants queue `{}`, which is not declared",
+                "consumer `{}` wants queue `{}`{vhost}, which is not declared",
                 consumer.name, consumer.queue
             );
-            problems.push(Problem { message, ..problem });
+            let mut problem = Problem { message, ..problem };
+            if let Some(queue) = topology.queues().find(|queue| queue.name == consumer.queue) {
+                problem.hint = Some(format!(
+                    "add `vhost: {0}` for the queue of that name in vhost `{0}`",
+                    queue.vhost
+                ));
+            }
+            problems.push(problem);
         }
         if let Some(first) = proven.get(&consumer.name) {
             let message = format!("consumer `{}` is declared twice", consumer.name);

@@ -227,7 +227,7 @@ impl<'a> Proof<'a> {
         } else {
             let source = Destination::Exchange(binding.source.clone());
             if !exists(topology, &binding.vhost, &source) {
-                self.undeclared(topology, codes::NO_EXCHANGE, place, &source);
+                self.undeclared(topology, codes::NO_EXCHANGE, place, &binding.vhost, &source);
             }
         }
         let place = self.spots.find(binding.origin, "destination");
@@ -239,7 +239,7 @@ impl<'a> Proof<'a> {
                 Destination::Queue(_) => codes::NO_QUEUE,
                 Destination::Exchange(_) => codes::NO_EXCHANGE,
             };
-            self.undeclared(topology, code, place, &binding.destination);
+            self.undeclared(topology, code, place, &binding.vhost, &binding.destination);
         }
     }
 
@@ -248,9 +248,10 @@ impl<'a> Proof<'a> {
         topology: &Topology,
         code: &'static str,
         place: Origin,
+        vhost: &VhostName,
         what: &Destination,
     ) {
-        let problem = undeclared(topology, code, place, what, self.problems.len());
+        let problem = undeclared(topology, code, place, vhost, what, self.problems.len());
         self.problems.push(problem);
     }
 
@@ -279,7 +280,8 @@ impl<'a> Proof<'a> {
                 _ => self.spots.find(queue.origin, "x-dead-letter-exchange"),
             };
             let before = self.problems.len();
-            let problem = undeclared(topology, codes::NO_TARGET, place, &what, before);
+            let problem =
+                undeclared(topology, codes::NO_TARGET, place, &queue.vhost, &what, before);
             let message = format!(
                 "queue `{}` dead-letters to {} `{}`, which is not declared",
                 queue.name,
@@ -348,20 +350,27 @@ pub(super) fn undeclared(
     topology: &Topology,
     code: &'static str,
     place: Origin,
+    vhost: &VhostName,
     what: &Destination,
     before: usize,
 ) -> Problem {
     let (kind, name) = (what.kind(), what.name());
-    let names: Vec<&str> = match what {
+    let mut names: Vec<(&VhostName, &str)> = match what {
         _ if before >= SUGGESTIONS => Vec::new(),
-        Destination::Queue(_) => topology.queues().map(|queue| queue.name.as_str()).collect(),
+        Destination::Queue(_) => {
+            topology.queues().map(|queue| (&queue.vhost, queue.name.as_str())).collect()
+        }
         Destination::Exchange(_) => {
-            topology.exchanges().map(|exchange| exchange.name.as_str()).collect()
+            let exchanges = topology.exchanges();
+            exchanges.map(|exchange| (&exchange.vhost, exchange.name.as_str())).collect()
         }
     };
-    let hint = match suggest(name, names) {
-        Some(other) => format!("did you mean `{other}`?"),
-        None => format!(
+    let elsewhere = names.iter().find(|(_, known)| *known == name).map(|(vhost, _)| *vhost);
+    names.retain(|(place, _)| *place == vhost);
+    let hint = match (elsewhere, suggest(name, names.into_iter().map(|(_, known)| known))) {
+        (Some(other), _) => format!("there is one in vhost `{other}`, and this is vhost `{vhost}`"),
+        (None, Some(other)) => format!("did you mean `{other}`?"),
+        (None, None) => format!(
             "declare it under `{kind}s:`, with `manage: false` if it belongs to someone else"
         ),
     };

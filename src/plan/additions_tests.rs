@@ -1,4 +1,4 @@
-//! What counts as nothing but additions, and that a plan comes to the same.
+//! What can be brought about without a look, and that a plan comes to the same.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use super::ownership_tests::{World, stack};
 use super::properties::some_topology;
 use super::*;
 use crate::model::{
-    Binding, Exchange, OnRemove, Queue, QueueType, Topology, TopologyParts, VhostName,
+    Binding, Exchange, OnRemove, Policy, Queue, QueueType, Topology, TopologyParts, VhostName,
 };
 
 fn parts() -> TopologyParts {
@@ -31,11 +31,15 @@ fn after(change: impl FnOnce(&mut TopologyParts)) -> Option<String> {
     let mut changed = parts();
     change(&mut changed);
     let additions = Additions::between(&topology(parts()), &topology(changed))?;
-    let Additions { exchanges, queues, bindings } = &additions;
+    let Additions { exchanges, queues, bindings, policies } = &additions;
     let exchanges = exchanges.iter().map(|exchange| exchange.name.to_string());
     let queues = queues.iter().map(|queue| queue.name.to_string());
     let bindings = bindings.iter().map(|binding| binding.routing_key.to_string());
-    Some(exchanges.chain(queues).chain(bindings).collect::<Vec<_>>().join(" "))
+    let policies = policies.iter().map(|revision| {
+        let how = if revision.before.is_some() { "again" } else { "new" };
+        format!("{}:{how}", revision.after.name)
+    });
+    Some(exchanges.chain(queues).chain(bindings).chain(policies).collect::<Vec<_>>().join(" "))
 }
 
 #[test]
@@ -51,9 +55,39 @@ fn what_is_new_alone_is_an_addition() {
 }
 
 #[test]
+fn so_is_what_a_policy_says() {
+    let two = after(|parts| {
+        parts.policies[0].priority = 7;
+        parts.policies.push(policy("other", arguments([("max-length", 1.into())])));
+        parts.bindings.push(binding("orders", "billing", "c"));
+    });
+    assert_eq!(two.as_deref(), Some("c other:new ttl:again"));
+}
+
+#[test]
+fn a_policy_is_set_where_it_is_as_it_was() {
+    let seen = |value: i64| ObservedPolicy {
+        pattern: ".*".into(),
+        apply_to: "queues".into(),
+        priority: 0,
+        definition: arguments([("message-ttl", value.into())]),
+    };
+    let after =
+        Policy { pattern: ".*".into(), ..policy("ttl", arguments([("message-ttl", 2.into())])) };
+    let before = Policy { definition: seen(1).definition, ..after.clone() };
+    let changed = Revision { before: Some(before), after: after.clone() };
+    assert!(changed.fits(Some(&seen(1))));
+    assert!(!changed.fits(Some(&seen(3))), "somebody else has changed it");
+    assert!(!changed.fits(None), "it is gone");
+    let new = Revision { before: None, after };
+    assert!(new.fits(None));
+    assert!(!new.fits(Some(&seen(2))), "it is there already");
+}
+
+#[test]
 fn whatever_else_differs_takes_a_look() {
     let elsewhere = |queue: Queue| Queue { vhost: VhostName::new("other").unwrap(), ..queue };
-    let changes: [(&str, Edit); 11] = [
+    let changes: [(&str, Edit); 13] = [
         ("a queue goes", &|parts| {
             parts.queues.clear();
             parts.bindings.clear();
@@ -62,9 +96,12 @@ fn whatever_else_differs_takes_a_look() {
         ("a queue differs", &|parts| parts.queues[0].durable = false),
         ("what becomes of a queue", &|parts| parts.queues[0].on_remove = OnRemove::Retain),
         ("an exchange differs", &|parts| parts.exchanges[0].internal = true),
-        ("a policy differs", &|parts| parts.policies[0].priority = 7),
-        ("a policy comes", &|parts| {
-            parts.policies.push(policy("other", arguments([("max-length", 1.into())])));
+        ("a policy goes", &|parts| parts.policies.clear()),
+        ("what becomes of a policy", &|parts| parts.policies[0].on_remove = OnRemove::Retain),
+        ("a policy of somebody else", &|parts| parts.policies[0].managed = false),
+        ("a policy and a queue for which it may hold", &|parts| {
+            parts.policies[0].priority = 7;
+            parts.queues.push(queue("mail", QueueType::Classic));
         }),
         ("a queue of somebody else", &|parts| {
             parts.queues.push(Queue { managed: false, ..queue("mail", QueueType::Classic) });
@@ -111,7 +148,7 @@ fn fewer(whole: &Topology, keep: &[bool]) -> Option<Topology> {
     let exchanges: Vec<Exchange> = whole.exchanges().filter(|_| kept()).cloned().collect();
     let queues: Vec<Queue> = whole.queues().filter(|_| kept()).cloned().collect();
     let bindings: Vec<Binding> = whole.bindings().filter(|_| kept()).cloned().collect();
-    let policies = whole.policies().cloned().collect();
+    let policies: Vec<Policy> = whole.policies().filter(|_| kept()).cloned().collect();
     let settings = whole.settings().cloned().collect();
     Topology::new(TopologyParts { exchanges, queues, bindings, policies, settings }).ok()
 }
@@ -131,11 +168,14 @@ proptest! {
         let plan = world.plan(&whole, Consent::default());
         let planned: BTreeSet<ResourceId> =
             plan.changes().iter().map(|change| ResourceId::from(&change.target)).collect();
-        prop_assert!(plan.changes().iter().all(|change| change.action == Action::Create));
+        let created = |change: &Change| change.action == Action::Create;
+        prop_assert!(plan.changes().iter().all(created));
         let exchanges = additions.exchanges.iter().cloned().map(Target::Exchange);
         let queues = additions.queues.iter().cloned().map(Target::Queue);
         let bindings = additions.bindings.iter().cloned().map(Target::Binding);
-        let added = exchanges.chain(queues).chain(bindings);
+        let policies =
+            additions.policies.iter().map(|revision| Target::Policy(revision.after.clone()));
+        let added = exchanges.chain(queues).chain(bindings).chain(policies);
         prop_assert_eq!(planned, added.map(|target| ResourceId::from(&target)).collect());
         let claimed = additions.claimed(&world.ownership);
         prop_assert_eq!(claimed.as_ref(), Some(plan.ledger_claims()));

@@ -169,6 +169,16 @@ impl Ledger {
         self.owned.insert(id, on_remove);
     }
 
+    /// Adds all that another has. What one of them retains is retained.
+    pub fn join(&mut self, other: Self) {
+        for (id, on_remove) in other.owned {
+            let known = self.owned.entry(id).or_insert(on_remove);
+            if on_remove == OnRemove::Retain {
+                *known = on_remove;
+            }
+        }
+    }
+
     /// Forgets a resource.
     pub fn release(&mut self, id: &ResourceId) {
         self.owned.remove(id);

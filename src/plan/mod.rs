@@ -46,7 +46,7 @@ mod settings_tests;
 #[cfg(test)]
 mod tests;
 
-pub use additions::Additions;
+pub use additions::{Additions, Revision};
 pub use approved::{Approved, Plan, Refused, Summary};
 pub use change::{Action, Change, Difference, ORDER, PHASES, Target};
 pub use compare::{exchange_is_as_declared, queue_is_as_declared};

@@ -108,6 +108,58 @@ pub(super) fn launch(
     }
 }
 
+/// Starts a process like [`launch`] and ends it before the first instruction of its program, so that
+/// the program does nothing at all: the error is why it cannot be started.
+///
+/// A process that is traced stands still when it has become its program. Where the system forbids
+/// tracing, all that comes before is tried. This one has a copy of our memory: a system may kill
+/// whoever asks to be traced, and some kernels whoever has the same memory.
+pub(super) fn rehearse(
+    image: &Image,
+    files: [BorrowedFd<'_>; 3],
+    prelude: &Prelude,
+    stack: &mut Stack,
+) -> io::Result<()> {
+    let errand = Errand { image, files, prelude, parent: getpid(), refusal: AtomicI32::new(0) };
+    let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
+    let argument = (&raw const errand).cast_mut().cast::<c_void>();
+    // SAFETY: the child has a copy of the stack and of all that `errand` borrows. `run_traced` has the
+    // signature that `clone` asks for, and does what a child may that was forked by one of several
+    // threads.
+    let pid = unsafe { libc::clone(run_traced, stack.top(), libc::SIGCHLD, argument) };
+    let failed = io::Error::last_os_error();
+    mask.thread_set_mask()?;
+    let Some(pid) = Pid::from_raw(pid).filter(|_| pid > 0) else { return Err(failed) };
+    let ended = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::STOPPED)?;
+    let Some(status) = ended.filter(|status| !status.stopped() && !status.trapped()) else {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED);
+        return Ok(());
+    };
+    // What was killed on its way has shown nothing.
+    match status.exit_status() {
+        Some(refusal @ 1..) => Err(io::Error::from_raw_os_error(refusal)),
+        _ => Ok(()),
+    }
+}
+
+/// The child of [`rehearse`]. It ends with the number of the error with which it was refused; these
+/// fit into an exit code.
+extern "C" fn run_traced(errand: *mut c_void) -> c_int {
+    // SAFETY: `rehearse` gives the address of its errand, of which this process has a copy.
+    let errand = unsafe { &*errand.cast::<Errand<'_>>() };
+    let refusal = match errand.prelude.take_on(errand.parent, &errand.image.cwd, errand.files) {
+        // SAFETY: changes nothing but that this process stands still when it becomes its program.
+        Ok(()) => match unsafe { libc::ptrace(libc::PTRACE_TRACEME) } {
+            0 => errand.image.execute(execute).raw_os_error(),
+            _ => 0,
+        },
+        Err(refusal) => refusal.raw_os_error(),
+    };
+    // SAFETY: ends this process and runs nothing that was registered for the end of ours.
+    unsafe { libc::_exit(refusal) }
+}
+
 /// The child, until it is its program.
 ///
 /// It has our memory, and a thread of ours stands still inside `clone` for it; our other threads

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use bytes::{Buf as _, Bytes};
 use rustix::fs::{OFlags, fcntl_setfl};
@@ -15,7 +16,7 @@ use super::child::Pipes;
 use super::family::Mark;
 use super::identity::Accounts;
 use super::image::Image;
-use super::launch::{Launched, Stack, launch};
+use super::launch::{Launched, Stack, launch, rehearse};
 use super::prelude::Prelude;
 use super::spawner::{Fd3, Input, SpawnError, SpawnRequest};
 use super::{environment, limits};
@@ -63,6 +64,26 @@ pub(super) fn start_child(
     accounts: &mut Accounts,
     stack: &mut Stack,
 ) -> Result<(Launched, Pipes), SpawnError> {
+    prepare(request, mark, accounts, |image, files, prelude| launch(image, files, prelude, stack))
+}
+
+/// Finds out whether that can be started, without having it do anything.
+pub(super) fn rehearse_child(
+    request: &SpawnRequest,
+    accounts: &mut Accounts,
+    stack: &mut Stack,
+) -> Result<(), SpawnError> {
+    prepare(request, None, accounts, |image, files, prelude| rehearse(image, files, prelude, stack))
+        .map(|_| ())
+}
+
+/// Prepares all that a child takes, and starts it in that way.
+fn prepare<T>(
+    request: &SpawnRequest,
+    mark: Option<Mark>,
+    accounts: &mut Accounts,
+    start: impl FnOnce(&Image, [BorrowedFd<'_>; 3], &Prelude) -> io::Result<T>,
+) -> Result<(T, Pipes), SpawnError> {
     let confinement = &request.confinement;
     let account = accounts.find(confinement)?;
     let refused = |error| SpawnError::Refused {
@@ -102,7 +123,7 @@ pub(super) fn start_child(
         no_new_privs: confinement.no_new_privs,
     };
     let files = [stdin.theirs.as_fd(), stdout.theirs.as_fd(), stderr.theirs.as_fd()];
-    let launched = launch(&image, files, &prelude, stack).map_err(|error| {
+    let started = start(&image, files, &prelude).map_err(|error| {
         // A right is missing, rather than the permission for a file.
         let denied = error.raw_os_error() == Some(Errno::PERM.raw_os_error());
         match too_high {
@@ -122,7 +143,7 @@ pub(super) fn start_child(
         stderr: stderr.ours,
         fd3: request.fd3.zip(extra.map(|extra| extra.ours)),
     };
-    Ok((launched, pipes))
+    Ok((started, pipes))
 }
 
 /// Writes what the pipe holds; gives the rest.

@@ -113,6 +113,11 @@ impl Breaker {
         self.booked_max
     }
 
+    /// How many crashes were booked on messages since one was handled.
+    pub fn booked(&self) -> u32 {
+        self.booked
+    }
+
     /// The state.
     pub fn state(&self) -> BreakerState {
         self.state

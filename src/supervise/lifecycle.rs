@@ -97,6 +97,11 @@ pub enum Event {
     Spawned,
     /// It could not be.
     CannotSpawn,
+    /// It is not to be before that time.
+    Postponed {
+        /// When to start.
+        until: Instant,
+    },
     /// It has said that it is ready.
     Ready,
     /// The child has ended.
@@ -216,7 +221,7 @@ impl Lifecycle {
 
     /// Takes an event; `chance` between 0 and 1 spreads the restarts.
     pub fn on(&mut self, event: Event, now: Instant, chance: f64) -> &'static [Effect] {
-        use Effect::{CloseInput, Consume, Finish, Kill, Pause, Return, Signal, Spawn};
+        use Effect::{CloseInput, Consume, Finish, Kill, Pause, Release, Return, Signal, Spawn};
         self.finishing |= matches!(event, Event::Retire | Event::Stop | Event::StopNow);
         let (state, effects): (State, &'static [Effect]) = match (self.state, event) {
             (State::Stopped, _) => return &[],
@@ -232,6 +237,10 @@ impl Lifecycle {
                 Some(limit) => (State::Warming { deadline: now + limit }, &[]),
                 None => (State::Running { since: now }, &[Consume]),
             },
+            (State::Starting, Event::Postponed { .. }) if self.finishing => {
+                (State::Stopped, &[Pause, Release, Finish])
+            }
+            (State::Starting, Event::Postponed { until }) => (State::Waiting { until }, &[]),
             (State::Starting, Event::CannotSpawn) => self.not_begun(now, chance, false),
             (State::Starting, Event::Exited { clean }) => self.not_begun(now, chance, clean),
             (State::Starting, _) => return &[],

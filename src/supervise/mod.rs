@@ -18,6 +18,7 @@ mod position;
 mod relocate;
 mod republish;
 mod suspects;
+mod turnstile;
 mod wear;
 
 #[cfg(test)]
@@ -40,4 +41,5 @@ pub use republish::{
     suspicious,
 };
 pub use suspects::{Blame, Suspects};
+pub use turnstile::Turnstile;
 pub use wear::{Usage, Wear, worn};

@@ -13,4 +13,5 @@ mod position;
 mod relocate;
 mod republish;
 mod suspects;
+mod turnstile;
 mod wear;

@@ -167,6 +167,7 @@ impl ConsumerMeter {
             messages: AtomicU64::default(),
             before: AtomicU64::default(),
             failed: AtomicU64::default(),
+            position: AtomicU64::new(NOWHERE),
             times: std::array::from_fn(|_| AtomicU64::default()),
             shown: Mutex::new((WorkerState::Starting, None)),
         });
@@ -174,6 +175,18 @@ impl ConsumerMeter {
         workers.retain(|worker| worker.strong_count() > 0);
         workers.push(Arc::downgrade(&cells));
         WorkerMeter(cells)
+    }
+
+    /// A number that changes when a message is over with a child of any worker, and when a worker
+    /// comes or goes.
+    pub fn handled(&self) -> u64 {
+        let workers = lock(&self.0.workers);
+        workers.iter().filter_map(Weak::upgrade).map(|cells| cells.messages.load(Relaxed)).sum()
+    }
+
+    /// Deliveries so far.
+    pub fn received_so_far(&self) -> u64 {
+        self.0.received.load(Relaxed)
     }
 
     /// A copy of every number. What is received and settled while it is made may be counted on one
@@ -229,6 +242,9 @@ pub struct Tally {
     pub times: Times,
 }
 
+/// No offset of a stream: the broker counts in 63 bits.
+const NOWHERE: u64 = u64::MAX;
+
 #[derive(Debug)]
 struct WorkerCells {
     slot: u16,
@@ -237,6 +253,8 @@ struct WorkerCells {
     /// How many of them there were before its child was started.
     before: AtomicU64,
     failed: AtomicU64,
+    /// In a stream, the first offset that is not done; [`NOWHERE`] where that is not known.
+    position: AtomicU64,
     times: [AtomicU64; RANGES],
     shown: Mutex<(WorkerState, Option<u32>)>,
 }
@@ -256,6 +274,11 @@ impl WorkerMeter {
     /// A message has failed with it.
     pub fn failed(&self) {
         one(&self.0.failed);
+    }
+
+    /// In a stream, every message before that offset is done.
+    pub fn set_position(&self, offset: u64) {
+        self.0.position.store(offset, Relaxed);
     }
 
     /// Messages in the worker's ledger.
@@ -301,6 +324,8 @@ impl WorkerMeter {
 impl WorkerCells {
     fn status(&self) -> WorkerStatus {
         let (state, pid) = lock(&self.shown).clone();
-        WorkerStatus { slot: self.slot, state, pid, in_flight: self.in_flight.load(Relaxed) }
+        let (in_flight, position) = (self.in_flight.load(Relaxed), self.position.load(Relaxed));
+        let position = Some(position).filter(|position| *position != NOWHERE);
+        WorkerStatus { slot: self.slot, state, pid, in_flight, position }
     }
 }

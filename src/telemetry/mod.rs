@@ -21,7 +21,7 @@ mod tests;
 
 pub use log::{BadLogFormat, CHILD_TARGET, LogFormat, LogGuard, init};
 pub use meter::{ConsumerMeter, Tally, WorkerMeter};
-pub use registry::Registry;
+pub use registry::{ConnectionMeter, Registry};
 pub use screen::progress;
 pub use status::{
     ConfigStatus, ConnectionState, ConsumerState, ConsumerStatus, InForce, LastError, Settled,

@@ -7,7 +7,7 @@ use super::meter::ConsumerMeter;
 use super::status::{ConfigStatus, ConnectionState, InForce, Status};
 use super::topology::{Role, TopologyStatus};
 use super::words::ConnectionRole;
-use crate::model::ConsumerName;
+use crate::model::{ConsumerName, VhostName};
 
 /// Every meter of one supervisor. A clone is the same registry.
 ///
@@ -18,9 +18,54 @@ pub struct Registry(Arc<Mutex<Known>>);
 #[derive(Debug, Default)]
 struct Known {
     consumers: BTreeMap<ConsumerName, ConsumerMeter>,
-    connections: BTreeMap<ConnectionRole, ConnectionState>,
+    connections: BTreeMap<ConnectionKey, ConnectionState>,
+    /// The number of the newest connection.
+    connected: u64,
     config: ConfigStatus,
     topology: TopologyStatus,
+}
+
+/// Which connection: there may be several of a role to a vhost.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct ConnectionKey {
+    vhost: VhostName,
+    role: ConnectionRole,
+    number: u64,
+}
+
+/// What one connection is told to.
+#[derive(Debug)]
+pub struct ConnectionMeter {
+    registry: Registry,
+    key: ConnectionKey,
+}
+
+impl ConnectionMeter {
+    /// The connection is now in this state.
+    pub fn set(&self, state: ConnectionState) {
+        self.registry.known().connections.insert(self.key.clone(), state);
+    }
+}
+
+impl Drop for ConnectionMeter {
+    fn drop(&mut self) {
+        self.registry.known().connections.remove(&self.key);
+    }
+}
+
+impl Known {
+    /// One state for each role in each vhost: that of the connection that is worst off.
+    fn worst_connections(&self) -> BTreeMap<VhostName, BTreeMap<ConnectionRole, ConnectionState>> {
+        let mut worst = BTreeMap::<_, BTreeMap<_, ConnectionState>>::new();
+        for (ConnectionKey { vhost, role, .. }, state) in &self.connections {
+            let shown = worst.entry(vhost.clone()).or_default().entry(*role);
+            let shown = shown.or_insert_with(|| state.clone());
+            if state.severity() > shown.severity() {
+                shown.clone_from(state);
+            }
+        }
+        worst
+    }
 }
 
 impl Registry {
@@ -49,9 +94,17 @@ impl Registry {
         self.known().consumers.remove(name);
     }
 
-    /// The connection of that role is now in this state.
-    pub fn set_connection(&self, role: ConnectionRole, state: ConnectionState) {
-        self.known().connections.insert(role, state);
+    /// The meter of one more connection to that vhost. The status shows it until the meter is
+    /// dropped.
+    pub fn connection(&self, vhost: VhostName, role: ConnectionRole) -> ConnectionMeter {
+        let key = {
+            let mut known = self.known();
+            known.connected += 1;
+            let key = ConnectionKey { vhost, role, number: known.connected };
+            known.connections.insert(key.clone(), ConnectionState::default());
+            key
+        };
+        ConnectionMeter { registry: self.clone(), key }
     }
 
     /// The files were loaded, and this is what came of it.
@@ -111,7 +164,7 @@ impl Registry {
         // Copied out first, so that no meter waits for the list while it is read.
         let (consumers, connections, config, topology) = {
             let known = self.known();
-            let (consumers, connections) = (known.consumers.clone(), known.connections.clone());
+            let (consumers, connections) = (known.consumers.clone(), known.worst_connections());
             (consumers, connections, known.config.clone(), known.topology.clone())
         };
         Status {

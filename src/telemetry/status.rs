@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::topology::TopologyStatus;
 use super::words::{ConnectionRole, Reason, RestartReason};
-use crate::model::ConsumerName;
+use crate::model::{ConsumerName, VhostName};
 
 /// What a consumer as a whole does.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,9 @@ pub enum ConsumerState {
         /// What it waits for, for a person.
         why: String,
     },
+    /// It would take messages, but its queue gives them to one consumer at a time, and that is one of
+    /// another host.
+    Standby,
     /// It takes no messages because somebody has said so; its processes run.
     Paused,
     /// It takes no messages, and something outside must be mended first.
@@ -74,8 +77,18 @@ pub enum ConnectionState {
         /// What happened, for a person; never with credentials.
         why: String,
     },
-    /// It was closed in good order and will not be opened again.
-    Closed,
+}
+
+impl ConnectionState {
+    /// How much is amiss, from nothing (0) upwards.
+    pub(super) fn severity(&self) -> u8 {
+        match self {
+            Self::Up => 0,
+            Self::Connecting => 1,
+            Self::Blocked { .. } => 2,
+            Self::Down { .. } => 3,
+        }
+    }
 }
 
 /// One worker.
@@ -90,6 +103,10 @@ pub struct WorkerStatus {
     pub pid: Option<u32>,
     /// Messages delivered to it and not settled.
     pub in_flight: u64,
+    /// In a stream, the first offset that is not done, where it would go on after a restart; `None`
+    /// with other queues, and before it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
 }
 
 /// Settled messages by what became of them.
@@ -223,8 +240,9 @@ pub struct ConfigStatus {
 pub struct Status {
     /// Consumers by name.
     pub consumers: BTreeMap<ConsumerName, ConsumerStatus>,
-    /// Connections to the broker by what they are for.
-    pub connections: BTreeMap<ConnectionRole, ConnectionState>,
+    /// Connections to the broker by vhost and by what they are for; where there are several of a
+    /// kind, the one that is worst off.
+    pub connections: BTreeMap<VhostName, BTreeMap<ConnectionRole, ConnectionState>>,
     /// The files.
     pub config: ConfigStatus,
     /// The broker against the files.

@@ -2,7 +2,8 @@
 
 Lines of the file $LEDGER, each in one call: `start NUMBER PARENT` and `done NUMBER PARENT`, with the
 body of the message and the process id of the supervisor. A body `nack 7` fails at its first try,
-`crash 7` kills this process then, `never 7` fails always. $DELAY: seconds to sleep for each.
+`crash 7` kills this process then, `never 7` fails always. $DELAY: seconds to sleep for each. $GATE: a
+file without which none is done.
 """
 import ctypes
 import json
@@ -12,6 +13,7 @@ import time
 
 ledger = os.open(os.environ["LEDGER"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 delay = float(os.environ.get("DELAY", "0"))
+gate = os.environ.get("GATE")
 
 
 def note(word, number):
@@ -24,6 +26,8 @@ for line in sys.stdin.buffer:
     note("start", number)
     if delay:
         time.sleep(delay)
+    while gate and not os.path.exists(gate):
+        time.sleep(0.01)
     first = message.get("attempt", 0) == 1
     if kind == "crash" and first:
         ctypes.string_at(0)

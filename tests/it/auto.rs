@@ -59,6 +59,27 @@ async fn who_does_not_read_leaves_the_rest_with_the_broker() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_small_messages_no_more_is_acked_than_the_pipe_holds_and_a_little() {
+    const MESSAGES: u64 = 2_000;
+    let gate = "while [ ! -e go ]; do sleep 0.02; done; exec cat >> got";
+    let mut case = Case::run(&(lines(gate) + "prefetch: 2000\n")).await;
+    case.outside.publish("work", (0..MESSAGES).map(|number| format!("{number:01023}"))).await;
+    let acked = || MESSAGES - case.unsettled().unwrap_or_default();
+    wait_until("the pipe to be full", PATIENCE, || (1..MESSAGES).contains(&acked()));
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(2) {
+        // 256 of them fill the pipe, and 16 follow, of which the last may be the seventeenth.
+        assert!(acked() <= 256 + 17, "{} are acked", acked());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(acked() > 200, "{} are acked", acked());
+    case.supervisor.write("go", "");
+    case.wait_settled();
+    let books = case.stop(PATIENCE);
+    assert_eq!((books.count("acked"), got(&case, "got").len()), (MESSAGES, 2_000));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stop_under_load_loses_nothing() {
     let slow = "while read -r line; do echo \"$line\" >> got; sleep 0.002; done";
     let mut case = Case::run(&lines(slow)).await;

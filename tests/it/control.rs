@@ -70,7 +70,7 @@ async fn the_status_of_one_that_runs() {
             })
     });
     wait_until("the publisher", PATIENCE, || {
-        status(&case)["status"]["connections"]["publish"]["state"] == "up"
+        status(&case)["status"]["connections"][case.vhost.name()]["publish"]["state"] == "up"
     });
     let said = case.supervisor.run(&["status"]);
     let text =

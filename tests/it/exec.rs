@@ -174,3 +174,124 @@ async fn a_lost_channel_does_not_end_what_runs_and_settles_nothing_twice() {
     case.outside.wait_for_depth("work", 0, PATIENCE).await;
     case.outside.wait_for_depth("dead", 0, PATIENCE).await;
 }
+
+/// Processes of a user of their own, until dropped.
+struct Crowd(Vec<std::process::Child>);
+
+impl Crowd {
+    fn of(user: u32, count: usize) -> Self {
+        use std::os::unix::process::CommandExt as _;
+        let one = |_| std::process::Command::new("sleep").arg("600").uid(user).spawn().unwrap();
+        Self((0..count).map(one).collect())
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        for one in &mut self.0 {
+            let _ = one.kill();
+            let _ = one.wait();
+        }
+    }
+}
+
+/// A consumer whose user has as many processes as it may, so that the system refuses another one
+/// until the crowd goes; none where the tests do not run as root. A message of its queue may be
+/// given back twice.
+async fn crowded(protocol: &str, intensity: u32) -> Option<(Case, Crowd)> {
+    if !nix::unistd::geteuid().is_root() {
+        return None;
+    }
+    let mut case = Case::prepare().await;
+    let user = fastrand::u32(100_000..1_000_000_000);
+    let crowd = Crowd::of(user, 5);
+    let told = case.supervisor.path("told");
+    fs::write(&told, "").unwrap();
+    std::os::unix::fs::chown(&told, Some(user), None).unwrap();
+    let script = format!(
+        "[ \"$$WARRENER_ATTEMPT\" ] || exec cat; echo $$WARRENER_REDELIVERED >> \"{}\"",
+        told.display()
+    );
+    let keys = format!(
+        "shell: '{script}'\nprotocol: {protocol}\ncwd: /\nuser: \"{user}\"\ngroup: \"{user}\"\nlimits: {{ processes: 4 }}\n\
+         restart: {{ backoff: 50ms, backoff_max: 200ms, reset_after: 100ms, intensity: {{ max: {intensity}, period: 1m }} }}\n"
+    );
+    case.write(&format!(
+        "queues:\n  work: {{ type: quorum, delivery_limit: 2, dead_letter: {{ queue: dead }} }}\n  dead: {{}}\nconsumers:\n{}",
+        consumer("worker", "work", &keys)
+    ));
+    case.supervisor.start();
+    case.supervisor.wait_for("started: topology");
+    Some((case, crowd))
+}
+
+const REFUSED: &str =
+    "cannot start: cannot start `/bin/sh` in `/`: Resource temporarily unavailable";
+
+fn refused(case: &Case, times: usize) {
+    let already = case.logged(REFUSED);
+    wait_until("it to be refused", PATIENCE, || case.logged(REFUSED) >= already + times);
+}
+
+/// What so many processes have written down.
+fn told(case: &Case, lines: usize) -> String {
+    let read = || fs::read_to_string(case.supervisor.path("told")).unwrap();
+    wait_until("the processes", PATIENCE, || read().lines().count() == lines);
+    read()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_whose_process_the_system_refuses_is_kept_until_there_is_one() {
+    let Some((mut case, crowd)) = crowded("exec", 1000).await else { return };
+    case.send(&["a", "b", "c"]).await;
+    refused(&case, 5);
+    let said = case.supervisor.run(&["status"]);
+    assert!(said.out.contains("Resource temporarily unavailable"), "{}", said.out);
+    drop(crowd);
+    assert_eq!(told(&case, 3), "false\nfalse\nfalse\n");
+    let books = stop(&mut case);
+    assert_eq!(["received", "acked", "released"].map(|name| books.count(name)), [3, 3, 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_gives_back_what_waits_for_its_process() {
+    let Some((mut case, crowd)) = crowded("exec", 1000).await else { return };
+    case.send(&["a"]).await;
+    refused(&case, 2);
+    assert_eq!(case.supervisor.run(&["pause", "worker"]).code, Some(0));
+    case.outside.wait_for_depth("work", 1, PATIENCE).await;
+    drop(crowd);
+    assert_eq!(case.supervisor.run(&["resume", "worker"]).code, Some(0));
+    told(&case, 1);
+    let books = stop(&mut case);
+    assert_eq!(["received", "acked", "released"].map(|name| books.count(name)), [2, 1, 1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_was_cut_off_takes_no_message_until_a_process_would_start() {
+    let Some((mut case, crowd)) = crowded("exec", 2).await else { return };
+    case.send(&["a", "b", "c"]).await;
+    case.supervisor.wait_for("it takes no more messages");
+    // Each time with one worker that is tried: with a message it would have used up its tries.
+    refused(&case, 4);
+    case.outside.wait_for_consumers("work", 0, PATIENCE).await;
+    case.outside.wait_for_depth("work", 3, PATIENCE).await;
+    drop(crowd);
+    told(&case, 3);
+    case.outside.wait_for_depth("dead", 0, PATIENCE).await;
+    let books = stop(&mut case);
+    assert_eq!(["received", "acked", "released"].map(|name| books.count(name)), [4, 3, 1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_message_is_taken_for_a_worker_whose_process_the_system_refuses() {
+    let Some((mut case, crowd)) = crowded("lines", 1000).await else { return };
+    case.send(&["ack", "ack"]).await;
+    refused(&case, 5);
+    case.outside.wait_for_consumers("work", 0, PATIENCE).await;
+    case.outside.wait_for_depth("work", 2, PATIENCE).await;
+    drop(crowd);
+    case.outside.wait_for_depth("work", 0, PATIENCE).await;
+    let books = stop(&mut case);
+    assert_eq!(["received", "acked", "released"].map(|name| books.count(name)), [2, 2, 0]);
+}

@@ -272,6 +272,26 @@ async fn a_broker_that_is_not_there_yet_is_waited_for() {
     nothing_is_lost(&mut case, 100).await;
 }
 
+/// Somebody takes the connection and never says a word: a black hole, or what is no broker.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handshake_in_which_nobody_answers_is_given_up_after_ten_seconds() {
+    let (mut case, proxy) = Case::behind_proxy("").await;
+    proxy.black_hole(true);
+    let start = Instant::now();
+    case.start(&ledger("0"));
+    case.supervisor.wait_for("no AMQP handshake within 10 s: is it an AMQP port?");
+    let took = start.elapsed();
+    // It may have tried for the lock first, and then for the topology.
+    assert!(took > Duration::from_secs(9) && took < Duration::from_secs(25), "{took:?}");
+    let before = proxy.accepted();
+    wait_until("another attempt", PATIENCE, || proxy.accepted() > before);
+    assert!(case.supervisor.is_running());
+    proxy.black_hole(false);
+    case.supervisor.wait_for("started: topology");
+    case.outside.publish("work", bodies(100)).await;
+    nothing_is_lost(&mut case, 100).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_end_in_the_middle_of_anything_are_made_again() {
     const MESSAGES: u32 = 300;

@@ -3,6 +3,7 @@
 mod confinement;
 mod leftovers;
 mod pipes;
+mod rehearsal;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -9,10 +9,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 use nix::sys::signal::Signal;
+use reqwest::Method;
+use serde_json::json;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::broker::{Vhost, amqp_url, fresh_vhost, management_url};
+use crate::support::broker::{Vhost, amqp_url, fresh_vhost, manage, management_url};
 use crate::support::queue::Outside;
 use crate::support::supervisor::{PATIENCE, Supervisor, wait_until};
 
@@ -231,6 +233,63 @@ async fn what_is_new_does_not_wait_for_a_look_at_the_rest() {
     supervisor.write("stack.yaml", &(topology(&url, "", "") + "reconcile: { prune: true }\n"));
     supervisor.wait_for("2 deleted");
     assert_eq!(outside.depth("mail").await, None);
+}
+
+/// What a policy says anew holds before anybody has looked at the rest, unless somebody else has set
+/// it meanwhile: then the whole is looked at, and mended.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_policy_says_does_not_wait_for_a_look_at_the_rest() {
+    let (vhost, supervisor, outside) = running().await;
+    let url = amqp_url(&vhost);
+    let with = |most: u32| {
+        let policy = "policies:\n  short: { pattern: other, definition: { max-length: MOST } }\n";
+        topology(&url, "", &policy.replace("MOST", &most.to_string()))
+    };
+    supervisor.write("stack.yaml", &with(1));
+    supervisor.wait_for("reloaded: topology: 1 created, 0 updated");
+    let deleted = outside.channel.queue_delete("other".into(), QueueDeleteOptions::default());
+    deleted.await.expect("deletes");
+    supervisor.write("stack.yaml", &with(2));
+    supervisor.wait_for("reloaded: topology: 0 created, 1 updated");
+    let path = format!("policies/{}/short", vhost.name());
+    let set = async || manage(Method::GET, &path, None).await["definition"].clone();
+    assert_eq!(set().await, json!({"max-length": 2}));
+    supervisor.wait_for("the broker had drifted: topology: 1 created");
+
+    // Somebody else sets it, and takes the queue away again: that is found at once now.
+    let other = json!({"pattern": "x", "definition": {"max-length": 9}});
+    manage(Method::PUT, &path, Some(other)).await;
+    let deleted = outside.channel.queue_delete("other".into(), QueueDeleteOptions::default());
+    deleted.await.expect("deletes");
+    supervisor.write("stack.yaml", &with(3));
+    supervisor.wait_for("reloaded: topology: 1 created, 1 updated");
+    assert_eq!(set().await, json!({"max-length": 3}));
+}
+
+/// What is new is owned from before it is there, also where nobody has lived to write the ledger as
+/// a whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_new_is_owned_though_its_supervisor_was_killed_at_once() {
+    let (vhost, mut supervisor, outside) = running().await;
+    let url = amqp_url(&vhost);
+    let added = format!("warrener.+test@{}", vhost.name());
+    let is_there = async || {
+        let names = manage(Method::GET, "global-parameters?columns=name", None).await;
+        names.to_string().contains(&added)
+    };
+    assert!(!is_there().await);
+    supervisor.write("stack.yaml", &topology(&url, "  mail: {}\n", ""));
+    supervisor.wait_for("reloaded: topology: 1 created, 0 updated");
+    supervisor.signal(Signal::SIGKILL);
+    supervisor.exited(PATIENCE);
+    assert!(is_there().await, "the look came before the end");
+    assert_eq!(outside.depth("mail").await, Some(0));
+
+    supervisor.write("stack.yaml", &(topology(&url, "", "") + "reconcile: { prune: true }\n"));
+    supervisor.start();
+    supervisor.wait_for("started: topology: 0 created, 0 updated, 1 deleted");
+    assert_eq!(outside.depth("mail").await, None);
+    assert!(!is_there().await, "the ledger is one again");
 }
 
 /// A way to the management API that can be shut: the port, whether it is, and how many have come to

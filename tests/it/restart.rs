@@ -96,6 +96,34 @@ async fn what_a_consumer_that_is_cut_off_held_goes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn several_workers_that_die_of_every_message_start_hardly_more_often_than_one() {
+    // The defaults, twenty times as fast: ten seconds are more than three minutes.
+    let script =
+        "read -r line; test -e mended || exit 1; echo ack; while read -r line; do echo ack; done";
+    let keys = format!(
+        "shell: {script}\nprotocol: lines\nprefetch: 1\nworkers: 4\nretry: {{ delays: [50ms] }}\n\
+         restart: {{ backoff: 50ms, backoff_max: 3s, reset_after: 3s, intensity: {{ max: 5, period: 3s }} }}\n"
+    );
+    let mut case = Case::run(&keys).await;
+    let started = |case: &Case| case.logged("]: started pid=");
+    wait_until("all to be there", PATIENCE, || started(&case) == 4);
+    let bodies = (0..40).map(|number| number.to_string());
+    case.outside.publish("work", bodies).await;
+    case.supervisor.wait_for("its process ended with exit code 1");
+    std::thread::sleep(Duration::from_secs(10));
+    let starts = started(&case);
+    assert!((6..=11).contains(&starts), "{starts} starts");
+    // Mended: the first that handles a message makes way for all.
+    fs::write(case.supervisor.path("mended"), "").unwrap();
+    wait_until("all to be back", PATIENCE, || {
+        case.supervisor.children().len() == 4 && case.unsettled() == Some(0)
+    });
+    let books = case.stop(PATIENCE);
+    let dead = books.count("dead_lettered");
+    assert_eq!(books.count("acked") + dead, 40);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_policy_decides_who_is_started_again() {
     // It acks one message and ends with the exit code that the message says.
     let script = "read -r code; echo ack; exit $$code";

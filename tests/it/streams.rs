@@ -92,6 +92,46 @@ async fn after_a_kill_it_goes_on_with_the_first_that_was_not_done() {
     case.stop(PATIENCE);
 }
 
+/// The position in the status.
+fn shown(case: &Case) -> Option<u64> {
+    let said = case.supervisor.run(&["status", "--json"]);
+    let json: Value = serde_json::from_str(&said.out).ok()?;
+    json["status"]["consumers"]["worker"]["workers"][0]["position"].as_u64()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_open_for_long_holds_the_position_and_comes_again_after_a_kill() {
+    let keys = format!(
+        "command: [python3, \"${{CHILDREN}}/holds_one.py\"]\ntimeout: 10m\nprefetch: {PREFETCH}\n\
+         env: {{ LEDGER: ledger, HELD: \"3\", GATE: gate }}\n{FIRST}"
+    );
+    let mut case = prepare(&keys).await;
+    publish(&case, 10).await;
+    case.supervisor.start();
+    case.wait_handled(10);
+    wait_stored(&case, 3);
+    let later = (10..20).map(|number: u32| number.to_string());
+    case.outside.publish("work", later).await;
+    case.wait_handled(20);
+    // Time enough for another write, which must not come.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!((stored(&case), shown(&case)), (Some(3), Some(3)));
+    case.supervisor.signal(Signal::SIGKILL);
+    case.supervisor.exited(PATIENCE);
+
+    case.supervisor.write("gate", "");
+    case.supervisor.start();
+    wait_stored(&case, 20);
+    wait_until("the status to say so", PATIENCE, || shown(&case) == Some(20));
+    assert!(
+        case.supervisor.run(&["status"]).out.contains("worker: next offset (of worker) 20 (0)")
+    );
+    let ledger = case.ledger();
+    let twice: Vec<_> = ledger.iter().filter(|(_, times)| **times > 1).map(|(id, _)| *id).collect();
+    assert_eq!(twice, (3..20).collect::<Vec<_>>());
+    case.stop(PATIENCE);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_repeats_nothing_whatever_the_arguments_say() {
     let mut case = prepare(&ledger("0.001", FIRST)).await;

@@ -223,14 +223,47 @@ async fn a_failed_message_keeps_all_others_waiting_and_then_gives_way() {
     }
 }
 
+/// The state of the consumer.
+fn state_of(host: &Supervisor) -> String {
+    let said = host.run(&["status", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&said.out).unwrap_or_default();
+    json["status"]["consumers"]["worker"]["state"].as_str().unwrap_or_default().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_host_that_gets_nothing_says_so_until_it_does() {
+    for kind in ["type: classic", "type: quorum"] {
+        let mut hosts = Hosts::start(kind, 2, "", "").await;
+        let states = |hosts: &Hosts| [state_of(&hosts.case.supervisor), state_of(&hosts.others[0])];
+        // Without a message: whoever came first is the one.
+        wait_until("one that stands by", PATIENCE, || states(&hosts) == ["running", "standby"]);
+        let shown = hosts.others[0].run(&["status"]).out;
+        assert!(shown.contains("worker    standby"), "{shown}");
+        hosts.case.supervisor.signal(Signal::SIGTERM);
+        assert!(hosts.case.supervisor.exited(PATIENCE).success());
+        wait_until("the other", PATIENCE, || state_of(&hosts.others[0]) == "running");
+        start(&mut hosts.case.supervisor);
+        wait_until("the first", PATIENCE, || states(&hosts) == ["standby", "running"]);
+        hosts.stop();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pause_in_the_middle_gives_nothing_to_another_host_before_its_time() {
-    let mut hosts = Hosts::start("type: classic", 2, "DELAY: \"1\"", "").await;
+    let case = Case::prepare().await;
+    let gate = case.supervisor.path("gate");
+    let env = format!("GATE: \"{}\"", gate.display());
+    let mut hosts = Hosts::of(case, "type: classic", 2, &env, "");
     let bodies = (0..4).map(|number| format!("plain {number}"));
     hosts.case.outside.publish("work", bodies).await;
     wait_until("the first", PATIENCE, || !hosts.notes().is_empty());
     let said = hosts.active().run(&["pause", "worker"]);
     assert_eq!(said.code, Some(0), "{}", said.err);
+    wait_until("it to be paused", PATIENCE, || state_of(hosts.active()) == "paused");
+    // Time enough for the other to begin, which must not.
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(hosts.notes().len(), 1, "{:?}", hosts.notes());
+    fs::write(&gate, "").unwrap();
     wait_until("all", LONG, || hosts.done() == 4);
     hosts.case.wait_settled();
     let order: Vec<_> = hosts.notes().iter().map(|note| (note.number, note.done)).collect();

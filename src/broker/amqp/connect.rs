@@ -82,7 +82,7 @@ impl ConnectError {
                 "check user and password in `broker.url`; the user `guest` may connect from localhost only"
             }
             ConnectErrorKind::Vhost => {
-                "check that the vhost of `broker.url` exists (`rabbitmqctl list_vhosts`) and that the user has permissions on it"
+                "check that the vhost exists (`rabbitmqctl list_vhosts`) and that the user has permissions on it"
             }
             ConnectErrorKind::VhostDown => {
                 "start the vhost: `rabbitmqctl restart_vhost -p NAME`, on every node of the broker"

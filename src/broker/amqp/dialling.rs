@@ -1,4 +1,7 @@
-//! The gate that all connections of one host to one broker share.
+//! The gates that the connections of one host to one broker share.
+//!
+//! There is one for the broker, and one for each of its vhosts: of one that is missing or down, or
+//! that has no room, only those hear that want to go there.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,9 +11,17 @@ use tokio::sync::Notify;
 use super::connect::{ConnectError, ConnectErrorKind};
 use crate::supervise::{Gate, Leave, Miss};
 
-/// Lets those through that may try to connect, see [`Gate`]. A clone is the same.
+/// Lets those through that may try to connect to a vhost, see [`Gate`]. A clone is the same.
 #[derive(Clone, Debug)]
-pub struct Dialling(Arc<Shared>);
+pub struct Dialling {
+    broker: Door,
+    vhost: Door,
+    endpoints: usize,
+}
+
+/// A gate, and those who wait before it. A clone is the same.
+#[derive(Clone, Debug)]
+struct Door(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -19,18 +30,54 @@ struct Shared {
     turned: Notify,
 }
 
-/// The leave to try once. Dropped without an outcome, it was not used.
+/// The leave to pass one door. Dropped without an outcome, it was not used.
 #[derive(Debug)]
-pub struct Pass {
-    dialling: Dialling,
-    /// Which endpoint to try.
-    pub endpoint: usize,
+struct Ticket {
+    door: Door,
+    number: usize,
     used: bool,
 }
 
+/// The leave to try once. Dropped without an outcome, it was not used.
+#[derive(Debug)]
+pub struct Pass {
+    broker: Ticket,
+    vhost: Ticket,
+    /// Which endpoint to try.
+    pub endpoint: usize,
+}
+
 impl Dialling {
-    /// To a broker of so many endpoints.
+    /// To a vhost of a broker of so many endpoints.
     pub fn new(endpoints: usize) -> Self {
+        Self { broker: Door::new(endpoints), vhost: Door::new(endpoints), endpoints }
+    }
+
+    /// To another vhost of the same broker.
+    pub(super) fn to_another_vhost(&self) -> Self {
+        let (broker, endpoints) = (self.broker.clone(), self.endpoints);
+        Self { broker, vhost: Door::new(endpoints), endpoints }
+    }
+
+    /// Waits until it may be tried. Cancel-safe.
+    pub async fn enter(&self) -> Pass {
+        let vhost = self.vhost.enter().await;
+        let broker = self.broker.enter().await;
+        // Where a vhost is down at one endpoint, it may be up at the next.
+        let endpoint = (broker.number + vhost.number) % self.endpoints.max(1);
+        Pass { broker, vhost, endpoint }
+    }
+
+    /// A connection was lost that had held for so long; `elsewhere` where its endpoint is to blame.
+    pub fn lost(&self, endpoint: usize, held: Duration, elsewhere: bool) {
+        let (now, chance) = (Instant::now(), fastrand::f64());
+        self.vhost.change(|gate| gate.lost(0, held, false, now, chance));
+        self.broker.change(|gate| gate.lost(endpoint, held, elsewhere, now, chance));
+    }
+}
+
+impl Door {
+    fn new(endpoints: usize) -> Self {
         Self(Arc::new(Shared { gate: Mutex::new(Gate::new(endpoints)), turned: Notify::new() }))
     }
 
@@ -43,8 +90,7 @@ impl Dialling {
         self.0.turned.notify_waiters();
     }
 
-    /// Waits until it may be tried. Cancel-safe.
-    pub async fn enter(&self) -> Pass {
+    async fn enter(&self) -> Ticket {
         loop {
             // Listening starts before the question, else an answer between the two is missed.
             let turned = self.0.turned.notified();
@@ -52,8 +98,8 @@ impl Dialling {
             turned.as_mut().enable();
             let leave = self.gate().ask(Instant::now());
             match leave {
-                Leave::Now(endpoint) => {
-                    return Pass { dialling: self.clone(), endpoint, used: false };
+                Leave::Now(number) => {
+                    return Ticket { door: self.clone(), number, used: false };
                 }
                 Leave::At(at) => {
                     let _ = tokio::time::timeout_at(at.into(), turned).await;
@@ -62,38 +108,51 @@ impl Dialling {
             }
         }
     }
+}
 
-    /// A connection was lost that had held for so long; `elsewhere` where its endpoint is to blame.
-    pub fn lost(&self, endpoint: usize, held: Duration, elsewhere: bool) {
+impl Ticket {
+    fn passed(mut self) {
+        self.used = true;
+        self.door.change(|gate| gate.connected(self.number));
+    }
+
+    fn turned_away(mut self, miss: Miss) {
+        self.used = true;
         let (now, chance) = (Instant::now(), fastrand::f64());
-        self.change(|gate| gate.lost(endpoint, held, elsewhere, now, chance));
+        self.door.change(|gate| gate.failed(self.number, miss, now, chance));
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if !self.used {
+            self.door.change(Gate::abandoned);
+        }
     }
 }
 
 impl Pass {
     /// It was tried, and this has come of it.
-    pub fn tell(mut self, outcome: Result<(), &ConnectError>) {
-        self.used = true;
-        let (endpoint, now, chance) = (self.endpoint, Instant::now(), fastrand::f64());
-        self.dialling.change(|gate| match outcome {
-            Ok(()) => gate.connected(endpoint),
-            Err(error) => {
-                let failure = match error.kind {
-                    ConnectErrorKind::Unreachable | ConnectErrorKind::VhostDown => {
-                        Miss::Unreachable
-                    }
-                    _ => Miss::Refused,
-                };
-                gate.failed(endpoint, failure, now, chance);
+    pub fn tell(self, outcome: Result<(), &ConnectError>) {
+        let Self { broker, vhost, .. } = self;
+        match outcome.map_err(|error| error.kind) {
+            Ok(()) => {
+                broker.passed();
+                vhost.passed();
             }
-        });
-    }
-}
-
-impl Drop for Pass {
-    fn drop(&mut self) {
-        if !self.used {
-            self.dialling.change(Gate::abandoned);
+            // The broker has answered, and as another vhost may be had of it, so may the next.
+            Err(ConnectErrorKind::Vhost) => {
+                broker.passed();
+                vhost.turned_away(Miss::Refused);
+            }
+            Err(ConnectErrorKind::VhostDown) => {
+                broker.passed();
+                vhost.turned_away(Miss::Unreachable);
+            }
+            Err(ConnectErrorKind::Unreachable) => broker.turned_away(Miss::Unreachable),
+            Err(ConnectErrorKind::Credentials | ConnectErrorKind::Tls) => {
+                broker.turned_away(Miss::Refused);
+            }
         }
     }
 }

@@ -13,13 +13,11 @@ use lapin::Event;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::OwnedChannel;
-use super::connect::{CALL_TIMEOUT, ConnectError, Wire, connect};
-use super::dialling::Dialling;
-use crate::model::Endpoint;
-use crate::telemetry::{ConnectionRole, ConnectionState, Registry};
+use super::connect::{CALL_TIMEOUT, Wire, connect};
+use super::dialler::Dialler;
+use crate::telemetry::{ConnectionMeter, ConnectionRole, ConnectionState};
 
 /// Publishes in a row without a confirm that cost the connection. One may be a queue without a
 /// leader; where none is confirmed, the node may be cut off from the others of its cluster.
@@ -28,11 +26,20 @@ const DOUBTS: u32 = 2;
 /// How often an open connection is looked at when it reports nothing by itself.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// Why there is no connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// For a person; never with credentials.
+    pub why: String,
+    /// Whether the broker is there and will not, so that somebody has to mend something.
+    pub refused: bool,
+}
+
 /// The state of a link.
 #[derive(Clone)]
 pub enum LinkState {
-    /// No connection, and the last reason why.
-    Down(Option<ConnectError>),
+    /// No connection, and the last reason why; none before the first attempt.
+    Down(Option<Outage>),
     /// A connection that was open when last looked at.
     Up(Arc<Wire>),
 }
@@ -54,30 +61,28 @@ struct Trust {
 
 impl Link {
     /// Starts connecting to the first endpoint that answers, when the gate lets it, and keeps at it
-    /// until the link is dropped. Its last act, a goodbye to the broker, is done by a task of the
-    /// tracker.
-    pub fn start(
-        endpoints: Vec<Endpoint>,
-        dialling: Dialling,
-        role: ConnectionRole,
-        name: String,
-        registry: Registry,
-        tasks: &TaskTracker,
-    ) -> Self {
+    /// until the link is dropped.
+    pub fn start(dialler: &Dialler, role: ConnectionRole) -> Self {
         let (tx, state) = watch::channel(LinkState::Down(None));
         let (token, trust) = (CancellationToken::new(), Arc::<Trust>::default());
         let keeper = Keeper {
-            endpoints,
-            dialling,
+            meter: dialler.registry.connection(dialler.vhost.clone(), role),
+            dialler: dialler.clone(),
             role,
-            name,
-            registry,
             token: token.clone(),
             tx,
             trust: trust.clone(),
         };
-        tasks.spawn(keeper.run());
+        dialler.tasks.spawn(keeper.run());
         Self { state, token, trust }
+    }
+
+    /// Why it is not connected, where it has been tried.
+    pub fn outage(&self) -> Option<Outage> {
+        match &*self.state.borrow() {
+            LinkState::Down(outage) => outage.clone(),
+            LinkState::Up(_) => None,
+        }
     }
 
     /// A publish was confirmed.
@@ -131,11 +136,9 @@ impl Drop for Link {
 }
 
 struct Keeper {
-    endpoints: Vec<Endpoint>,
-    dialling: Dialling,
+    dialler: Dialler,
+    meter: ConnectionMeter,
     role: ConnectionRole,
-    name: String,
-    registry: Registry,
     token: CancellationToken,
     tx: watch::Sender<LinkState>,
     trust: Arc<Trust>,
@@ -157,18 +160,18 @@ impl From<String> for Ended {
 impl Keeper {
     async fn run(self) {
         let mut said = String::new();
+        let Dialler { endpoints, dialling, name, .. } = &self.dialler;
         loop {
             let (pass, outcome) = tokio::select! {
                 () = self.token.cancelled() => return,
                 tried = async {
-                    let pass = self.dialling.enter().await;
-                    let outcome = connect(&self.endpoints[pass.endpoint], self.role, &self.name);
-                    let outcome = outcome.await;
+                    let pass = dialling.enter().await;
+                    let outcome = connect(&endpoints[pass.endpoint], self.role, name).await;
                     (pass, outcome)
                 } => tried,
             };
             let number = pass.endpoint;
-            let endpoint = &self.endpoints[number];
+            let endpoint = &endpoints[number];
             pass.tell(outcome.as_ref().map(drop));
             match outcome {
                 Ok(wire) => {
@@ -178,9 +181,8 @@ impl Keeper {
                     let ended = self.hold(Arc::new(wire)).await;
                     let Some(Ended { why, elsewhere }) = ended else { return };
                     tracing::warn!(role = self.role.as_str(), broker = %endpoint, %why, "connection lost");
-                    self.registry.set_connection(self.role, ConnectionState::Down { why });
-                    self.tx.send_replace(LinkState::Down(None));
-                    self.dialling.lost(number, since.elapsed(), elsewhere);
+                    self.down(Outage { why, refused: false });
+                    dialling.lost(number, since.elapsed(), elsewhere);
                 }
                 Err(error) => {
                     let why = error.to_string();
@@ -193,11 +195,16 @@ impl Keeper {
                         );
                         said.clone_from(&why);
                     }
-                    self.registry.set_connection(self.role, ConnectionState::Down { why });
-                    self.tx.send_replace(LinkState::Down(Some(error)));
+                    self.down(Outage { why, refused: error.kind.is_refusal() });
                 }
             }
         }
+    }
+
+    fn down(&self, outage: Outage) {
+        self.meter.set(ConnectionState::Down { why: outage.why.clone() });
+        self.tx.send_replace(LinkState::Down(Some(outage)));
+        self.dialler.turns.send_replace(());
     }
 
     /// Holds an open connection until it is lost (the reason) or the link is stopped (`None`).
@@ -206,8 +213,9 @@ impl Keeper {
         self.trust.doubts.store(0, Ordering::Relaxed);
         // The only listener: lapin hands each event to one of its listeners, not to all.
         let mut events = std::pin::pin!(wire.connection.events_listener());
-        self.registry.set_connection(self.role, ConnectionState::Up);
+        self.meter.set(ConnectionState::Up);
         self.tx.send_replace(LinkState::Up(wire.clone()));
+        self.dialler.turns.send_replace(());
         loop {
             tokio::select! {
                 () = self.token.cancelled() => {
@@ -222,12 +230,12 @@ impl Keeper {
                     Some(Event::ConnectionBlocked(reason)) => {
                         blocked = true;
                         tracing::warn!(role = self.role.as_str(), %reason, "the broker blocks publishing");
-                        self.registry.set_connection(self.role, ConnectionState::Blocked { why: reason });
+                        self.meter.set(ConnectionState::Blocked { why: reason });
                     }
                     Some(Event::ConnectionUnblocked) => {
                         blocked = false;
                         tracing::info!(role = self.role.as_str(), "the broker takes publishes again");
-                        self.registry.set_connection(self.role, ConnectionState::Up);
+                        self.meter.set(ConnectionState::Up);
                     }
                     Some(_) => {}
                     None => return Some("closed".to_owned().into()),

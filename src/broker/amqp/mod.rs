@@ -13,6 +13,7 @@
 mod backlog;
 mod channel;
 mod connect;
+mod dialler;
 mod dialling;
 mod link;
 mod pool;
@@ -24,8 +25,9 @@ mod subscription;
 pub use backlog::Backlog;
 pub use channel::OwnedChannel;
 pub use connect::{CALL_TIMEOUT, ConnectError, ConnectErrorKind, Wire, connect};
+pub use dialler::Dialler;
 pub use dialling::{Dialling, Pass};
-pub use link::{Link, LinkState};
+pub use link::{Link, LinkState, Outage};
 pub use pool::{Lease, LinkPool};
 pub use publisher::{Outgoing, PublishError, Publisher, encoded_size, fits_frame};
 pub(crate) use subscription::from_lapin;

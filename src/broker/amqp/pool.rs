@@ -3,11 +3,8 @@
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use tokio_util::task::TaskTracker;
-
-use super::{Dialling, Link};
-use crate::model::Endpoint;
-use crate::telemetry::{ConnectionRole, Registry};
+use super::{Dialler, Link};
+use crate::telemetry::ConnectionRole;
 
 /// Workers on one connection. Each connection costs a thread and its buffers, so not one a worker;
 /// each channel makes the others of its connection a little dearer, and a channel error can take
@@ -25,27 +22,16 @@ impl Deref for Lease {
     }
 }
 
-/// Hands out links for consuming.
+/// Hands out links for consuming from one vhost.
 pub struct LinkPool {
-    endpoints: Vec<Endpoint>,
-    dialling: Dialling,
-    name: String,
-    registry: Registry,
-    tasks: TaskTracker,
+    dialler: Dialler,
     links: Mutex<Vec<Weak<Link>>>,
 }
 
 impl LinkPool {
-    /// A pool of links to the first endpoint that answers; `name` is shown in the broker's
-    /// listings.
-    pub fn new(
-        endpoints: Vec<Endpoint>,
-        dialling: Dialling,
-        name: String,
-        registry: Registry,
-        tasks: TaskTracker,
-    ) -> Self {
-        Self { endpoints, dialling, name, registry, tasks, links: Mutex::new(Vec::new()) }
+    /// A pool without a link.
+    pub fn new(dialler: Dialler) -> Self {
+        Self { dialler, links: Mutex::new(Vec::new()) }
     }
 
     /// A link with room for one more worker. It lives as long as somebody has a share of it.
@@ -57,11 +43,7 @@ impl LinkPool {
             Arc::strong_count(link) <= WORKERS_PER_LINK
         });
         let link = free.unwrap_or_else(|| {
-            let (endpoints, dialling) = (self.endpoints.clone(), self.dialling.clone());
-            let (name, registry) = (self.name.clone(), self.registry.clone());
-            let role = ConnectionRole::Consume;
-            let link =
-                Arc::new(Link::start(endpoints, dialling, role, name, registry, &self.tasks));
+            let link = Arc::new(Link::start(&self.dialler, ConnectionRole::Consume));
             links.push(Arc::downgrade(&link));
             link
         });

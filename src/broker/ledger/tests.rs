@@ -31,6 +31,7 @@ fn a_parameter_has_the_name_of_stack_and_vhost() {
     let names = [parameter(&stack(&long), &vhost("a")), parameter(&stack(&long), &vhost("b"))];
     assert!(names.iter().all(|name| name.len() <= LONGEST && name.starts_with(PREFIX)));
     assert_ne!(names[0], names[1]);
+    assert_eq!(addendum(&stack("orders"), &vhost("live")), "warrener.+orders@live");
 }
 
 #[test]
@@ -57,10 +58,14 @@ fn ledgers_are_told_apart_by_what_they_say() {
         parameter("cluster_name", json!("rabbit@one")),
         parameter("warrener.blog", value("blog", "/", "posts")),
         parameter("warrener.shop", value("shop", "/", "orders")),
+        parameter("warrener.+shop", value("shop", "/", "returns")),
         parameter("warrener.shop@v", value("shop", "v", "others")),
     ];
     let ownership = collate(&stack("shop"), &vhost("/"), parameters).expect("ledgers");
-    assert_eq!(ownership.own, owning("orders").0);
+    let mut own = owning("orders").0;
+    own.join(owning("returns").0);
+    assert_eq!(ownership.own, own);
+    assert_eq!(own.len(), 2);
     let others: Vec<_> = ownership
         .others
         .iter()

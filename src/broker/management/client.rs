@@ -14,7 +14,7 @@ use super::types::{
     BindingInfo, Definitions, ExchangeInfo, GlobalParameterInfo, Overview, PolicyInfo, QueueInfo,
 };
 use crate::broker::tls;
-use crate::model::{ArgValue, ExchangeName, Management, Policy, QueueName, VhostName};
+use crate::model::{ArgValue, ExchangeName, Management, Policy, PolicyName, QueueName, VhostName};
 
 /// Everything but what RFC 3986 leaves unreserved: the vhost `/` becomes `%2F`.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -207,6 +207,16 @@ impl ManagementClient {
         self.get(&format!("policies/{}", segment(vhost)?), vhost_words(vhost)).await
     }
 
+    /// One policy.
+    pub async fn policy(
+        &self,
+        vhost: &VhostName,
+        name: &PolicyName,
+    ) -> Result<PolicyInfo, ManagementError> {
+        let path = format!("policies/{}/{}", segment(vhost)?, segment(name)?);
+        self.get(&path, format!("policy `{name}`")).await
+    }
+
     /// The operator policies of a vhost; none where this user may not see them.
     pub async fn operator_policies(
         &self,
@@ -243,6 +253,22 @@ impl ManagementClient {
     /// All global parameters. Needs the tag `policymaker` or `administrator`.
     pub async fn global_parameters(&self) -> Result<Vec<GlobalParameterInfo>, ManagementError> {
         self.get("global-parameters", "the global parameters".into()).await
+    }
+
+    /// The names of all global parameters. Needs the tag `policymaker` or `administrator`.
+    pub async fn global_parameter_names(&self) -> Result<Vec<String>, ManagementError> {
+        let path = "global-parameters?columns=name";
+        let all: Vec<GlobalParameterInfo> = self.get(path, "the global parameters".into()).await?;
+        Ok(all.into_iter().map(|parameter| parameter.name).collect())
+    }
+
+    /// One global parameter. Needs the tag `policymaker` or `administrator`.
+    pub async fn global_parameter(
+        &self,
+        name: &str,
+    ) -> Result<GlobalParameterInfo, ManagementError> {
+        let path = format!("global-parameters/{}", segment(&name)?);
+        self.get(&path, format!("global parameter `{name}`")).await
     }
 
     /// Sets a global parameter. Needs the tag `policymaker` or `administrator`.

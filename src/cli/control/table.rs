@@ -1,5 +1,6 @@
 //! A report as text for a person.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
@@ -7,8 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::admin::Report;
 use crate::telemetry::{
-    ConfigStatus, ConnectionState, ConsumerState, ConsumerStatus, Role, Status, TopologyStatus,
-    WorkerState,
+    ConfigStatus, ConnectionRole, ConnectionState, ConsumerState, ConsumerStatus, Role, Status,
+    TopologyStatus, WorkerState, WorkerStatus,
 };
 
 const GOOD: Style = AnsiColor::Green.on_default();
@@ -75,18 +76,22 @@ fn connections(status: &Status) -> String {
     if status.connections.is_empty() {
         return format!("{SOSO}not connected yet{SOSO:#}");
     }
-    let one = |(role, state): (&_, &ConnectionState)| {
+    let one = |(role, state): (&ConnectionRole, &ConnectionState)| {
         let (style, word, why) = match state {
             ConnectionState::Connecting => (SOSO, "connecting", ""),
             ConnectionState::Up => (GOOD, "up", ""),
             ConnectionState::Blocked { why } => (SOSO, "blocked", why.as_str()),
             ConnectionState::Down { why } => (BAD, "down", why.as_str()),
-            ConnectionState::Closed => (QUIET, "closed", ""),
         };
         let colon = if why.is_empty() { "" } else { ": " };
         format!("{role} {style}{word}{style:#}{colon}{}", cut(why))
     };
-    status.connections.iter().map(one).collect::<Vec<_>>().join(", ")
+    let of = |roles: &BTreeMap<_, _>| roles.iter().map(one).collect::<Vec<_>>().join(", ");
+    let several = status.connections.len() > 1;
+    let vhosts = status.connections.iter().map(|(vhost, roles)| {
+        if several { format!("{}: {}", cut(vhost.as_str()), of(roles)) } else { of(roles) }
+    });
+    vhosts.collect::<Vec<_>>().join("\n          ")
 }
 
 fn topology(topology: &TopologyStatus, now: Timestamp) -> String {
@@ -206,6 +211,7 @@ fn state(state: &ConsumerState) -> (Style, &'static str) {
         ConsumerState::Starting => (SOSO, "starting"),
         ConsumerState::Running => (GOOD, "running"),
         ConsumerState::Waiting { .. } => (SOSO, "waiting"),
+        ConsumerState::Standby => (QUIET, "standby"),
         ConsumerState::Paused => (SOSO, "paused"),
         ConsumerState::Down { .. } => (BAD, "down"),
         ConsumerState::Draining => (SOSO, "draining"),
@@ -243,6 +249,11 @@ fn notes(status: &Status, now: Timestamp) -> String {
         if let Some(why) = why {
             let (style, word) = state(&one.state);
             let _ = writeln!(text, "{name}: {style}{word}{style:#}: {}", cut(why));
+        }
+        let place = |worker: &WorkerStatus| Some(format!("{} ({})", worker.position?, worker.slot));
+        let places: Vec<_> = one.workers.iter().filter_map(place).collect();
+        if !places.is_empty() {
+            let _ = writeln!(text, "{name}: next offset (of worker) {}", places.join(", "));
         }
         if let Some(workers) = one.scaled {
             let workers =

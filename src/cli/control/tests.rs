@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::table::render;
 use crate::admin::{Rates, Report};
-use crate::model::ConsumerName;
+use crate::model::{ConsumerName, VhostName};
 use crate::telemetry::{
     ConnectionRole, ConnectionState, ConsumerState, Outcome, Reason, Registry, RestartReason, Role,
     WorkerState,
@@ -47,9 +47,12 @@ fn one_that_has_only_begun() {
 fn everything_at_once() {
     let registry = Registry::new();
     registry.in_force("orders", "3f9a1c2b4d5e6f708192");
-    registry.set_connection(ConnectionRole::Consume, ConnectionState::Up);
+    let home = VhostName::new("/").expect("a name");
+    let consume = registry.connection(home.clone(), ConnectionRole::Consume);
+    consume.set(ConnectionState::Up);
+    let publish = registry.connection(home, ConnectionRole::Publish);
     let why = "low on memory".to_owned();
-    registry.set_connection(ConnectionRole::Publish, ConnectionState::Blocked { why });
+    publish.set(ConnectionState::Blocked { why });
     registry.set_role(Role::StandsBy { holder: Some("run on host a".into()) });
     registry.looked(2);
     registry.healed();
@@ -61,6 +64,7 @@ fn everything_at_once() {
     let workers = [billing.worker(0), billing.worker(1)];
     workers[0].set_state(WorkerState::Running);
     workers[0].set_in_flight(12);
+    workers[0].set_position(77);
     for _ in 0..12_345 {
         billing.settled(Outcome::Acked);
     }
@@ -88,6 +92,7 @@ fn everything_at_once() {
     idle                   paused       0/0          0      0      0      0        0     0     0        0         0
 
     a-long-name.for-mails: down: it cannot be  started it cannot be  started it cannot be  started it cannot be  started it cannot be  started it cannot be  started it cannot be  started it can …
+    billing: next offset (of worker) 77 (0)
     billing: * scaled to 2 workers by hand, until `warrener scale billing file` or another `workers` in the file
     billing: last error 1m 15s ago: signal 11 (SIGSEGV) …
     ");

@@ -12,11 +12,16 @@ use super::ledger::{Account, DeadQueue, Ledger};
 use crate::broker::amqp::{Wire, connect};
 use crate::broker::dead_letters::{Cause, depth, tally};
 use crate::broker::feed::FeedReport;
-use crate::model::{Desired, QueueName, RetrySpec};
+use crate::model::{ConsumerSpec, Desired, QueueName, RetrySpec};
 use crate::telemetry::{ConnectionRole, Status};
 
 /// How long opening a channel may take.
 const OPEN: Duration = Duration::from_secs(15);
+
+/// The consumers that a feed can reach: it is published to the vhost of the broker's address.
+pub(super) fn consumers(desired: &Desired) -> impl Iterator<Item = &ConsumerSpec> {
+    desired.fleet.consumers().filter(|consumer| consumer.vhost == desired.broker.vhost)
+}
 
 /// One account for each consumed queue, without what only the broker knows.
 pub(super) fn accounts(
@@ -26,7 +31,7 @@ pub(super) fn accounts(
 ) -> Vec<Account> {
     let mut accounts: BTreeMap<QueueName, Account> = BTreeMap::new();
     let mut dead_lettered: BTreeMap<QueueName, u64> = BTreeMap::new();
-    for consumer in desired.fleet.consumers() {
+    for consumer in consumers(desired) {
         let account = accounts.entry(consumer.queue.clone()).or_insert_with(|| Account {
             queue: consumer.queue.to_string(),
             expected: expected.in_queue(&consumer.queue),
@@ -72,7 +77,7 @@ impl<'a> Inspector<'a> {
     /// Queues in which messages wait to be consumed or tried again, with their depths.
     pub(super) async fn waiting(&self) -> Result<Vec<(String, u64)>, FeedingError> {
         let mut names = BTreeSet::new();
-        for consumer in self.desired.fleet.consumers() {
+        for consumer in consumers(self.desired) {
             names.insert(consumer.queue.to_string());
             let delays = consumer.retry.iter().flat_map(RetrySpec::distinct_delays);
             names.extend(delays.map(|delay| RetrySpec::queue_name(&consumer.queue, delay)));
@@ -103,9 +108,9 @@ impl<'a> Inspector<'a> {
             imbalance: status.imbalance(),
             ..Ledger::default()
         };
-        let consumed: BTreeSet<_> = self.desired.fleet.consumers().map(|c| &c.queue).collect();
+        let consumed: BTreeSet<_> = consumers(self.desired).map(|c| &c.queue).collect();
         let mut dead: BTreeMap<QueueName, DeadQueue> = BTreeMap::new();
-        for consumer in self.desired.fleet.consumers() {
+        for consumer in consumers(self.desired) {
             let counters = status.consumers.get(&consumer.name);
             for queue in expected.dead_letter_queues(consumer) {
                 if consumed.contains(&queue) {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::account::consumers;
 use crate::broker::feed::{BadLine, FeedLine};
 use crate::model::{ConsumerSpec, Desired, ExchangeName, PolicyIndex, QueueName, Router};
 
@@ -62,7 +63,7 @@ impl<'a> Expected<'a> {
     /// Queues that must get messages though no consumer of the stack takes them.
     pub(super) fn unconsumed(&self) -> BTreeMap<QueueName, u64> {
         let consumed: BTreeSet<_> =
-            self.desired.fleet.consumers().map(|consumer| &consumer.queue).collect();
+            consumers(self.desired).map(|consumer| &consumer.queue).collect();
         let others = self.queues.iter().filter(|(queue, _)| !consumed.contains(queue));
         others.map(|(queue, count)| (queue.clone(), *count)).collect()
     }

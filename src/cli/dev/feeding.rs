@@ -9,11 +9,11 @@ use std::time::Duration;
 use tokio::time::{Instant, interval, sleep};
 use tokio_util::task::TaskTracker;
 
-use super::account::{Inspector, accounts};
+use super::account::{Inspector, accounts, consumers};
 use super::expected::Expected;
 use super::ledger::Ledger;
 use super::progress::Progress;
-use crate::broker::amqp::{ConnectError, Dialling, Link, Publisher};
+use crate::broker::amqp::{ConnectError, Dialler, Dialling, Link, Publisher};
 use crate::broker::feed::{FeedError, FeedReport, pump};
 use crate::engine::Command;
 use crate::model::Desired;
@@ -92,7 +92,7 @@ impl Feeding<'_> {
         let file = tokio::fs::File::open(path).await.map_err(open)?;
         let bytes = file.metadata().await.map_err(open)?.len();
         let expected = RefCell::new(Expected::new(self.desired, exchange));
-        let queues = self.desired.fleet.consumers().map(|consumer| consumer.queue.as_str());
+        let queues = consumers(self.desired).map(|consumer| consumer.queue.as_str());
         let mut progress = Progress::new(bytes, queues);
         let report = self.publish(file, exchange, &expected, &mut progress).await?;
         progress.published(bytes, report.total());
@@ -107,15 +107,11 @@ impl Feeding<'_> {
         progress: &mut Progress,
     ) -> Result<FeedReport, FeedingError> {
         let tasks = TaskTracker::new();
-        let link = Arc::new(Link::start(
-            self.desired.broker.endpoints.clone(),
-            Dialling::new(self.desired.broker.endpoints.len()),
-            ConnectionRole::Publish,
-            "feed".into(),
-            // A registry of its own: this connection is no part of the stack.
-            Registry::new(),
-            &tasks,
-        ));
+        let broker = &self.desired.broker;
+        let dialling = Dialling::new(broker.endpoints.len());
+        // A registry of its own: this connection is no part of the stack.
+        let dialler = Dialler::new(broker, dialling, "feed".into(), Registry::new(), tasks);
+        let link = Arc::new(Link::start(&dialler, ConnectionRole::Publish));
         let publisher = Publisher::start(&link);
         let latest = Cell::new((0, 0));
         let source = tokio::io::BufReader::new(file);
@@ -173,7 +169,7 @@ impl Feeding<'_> {
     }
 
     fn longest_delay(&self) -> Duration {
-        let retries = self.desired.fleet.consumers().filter_map(|c| c.retry.as_ref());
+        let retries = consumers(self.desired).filter_map(|c| c.retry.as_ref());
         retries.flat_map(|retry| retry.delays.iter().copied()).max().unwrap_or_default()
     }
 }

@@ -9,8 +9,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::context::{Hands, Shared};
 use super::super::exec::ExecWorker;
+use super::super::links::VhostLinks;
 use super::super::worker::Worker;
 use super::tending::Life;
+use crate::broker::amqp::{Lease, Outage};
 use crate::model::{ConsumerSpec, WireProtocol};
 use crate::supervise::Sample;
 use crate::telemetry::{Tally, WorkerMeter};
@@ -66,14 +68,6 @@ impl Reins {
     pub(in crate::engine) fn ends(&self) -> bool {
         self.retire.is_cancelled() || self.drain.is_cancelled()
     }
-
-    /// Waits until no more messages are to be taken, ever.
-    pub(in crate::engine) async fn ending(&self) {
-        tokio::select! {
-            () = self.retire.cancelled() => {}
-            () = self.drain.cancelled() => {}
-        }
-    }
 }
 
 /// What a crew runs: one version of a consumer's spec, with what its workers need.
@@ -83,6 +77,18 @@ pub(super) struct Version {
     pub(super) number: u64,
     pub(super) spec: Arc<ConsumerSpec>,
     pub(super) hands: Arc<Hands>,
+    /// To the vhost of its queue.
+    pub(super) links: Arc<VhostLinks>,
+    /// Changes when one of these comes up or goes down.
+    pub(super) turns: watch::Receiver<()>,
+}
+
+impl Version {
+    pub(super) fn new(number: u64, spec: Arc<ConsumerSpec>, hands: Arc<Hands>) -> Self {
+        let links = hands.links.to(&spec.vhost);
+        let turns = links.turns.clone();
+        Self { number, spec, hands, links, turns }
+    }
 }
 
 /// How far a worker has come.
@@ -115,6 +121,7 @@ pub(super) struct Member {
     /// Whether its child says by itself that it is ready.
     says_ready: bool,
     pub(super) task: tokio::task::Id,
+    link: Arc<Lease>,
     /// What it does and has done.
     pub(super) meter: WorkerMeter,
     /// How often its child has ended unasked, and nobody knows of what.
@@ -153,7 +160,8 @@ impl Member {
             paused,
         };
         let shown = meter.clone();
-        let (spec, context) = (version.spec.clone(), version.hands.context(shared));
+        let (spec, context) = (version.spec.clone(), version.hands.context(&version.links, shared));
+        let link = context.link.clone();
         let (grace, says_ready) = (spec.stop.grace, spec.ready.is_some());
         let task = if spec.protocol == WireProtocol::Exec {
             tasks.spawn(ExecWorker::new(spec, slot, context, shown, reins.clone(), reporter).run())
@@ -166,6 +174,7 @@ impl Member {
             stage: Stage::Starting,
             says_ready,
             task: task.id(),
+            link,
             meter,
             crashes: 0,
             booked: 0,
@@ -174,6 +183,11 @@ impl Member {
             reins,
             grace,
         }
+    }
+
+    /// Why it is not connected, where it has been tried.
+    pub(super) fn outage(&self) -> Option<Outage> {
+        self.link.outage()
     }
 
     /// Its child has ended unasked; whether that is booked on a message.

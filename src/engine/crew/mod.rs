@@ -12,6 +12,7 @@
 //!  keeper ◀─outcome── └──────┘ ◀──news─── worker ┘
 //! ```
 
+mod activity;
 mod handle;
 mod member;
 mod rollout;

@@ -83,13 +83,16 @@ impl Task {
         answer: oneshot::Sender<RolloutOutcome>,
     ) {
         self.supersede();
-        if spec == *self.version.spec && hands.links == self.version.hands.links {
+        let number = |hands: &Hands| hands.links.number();
+        let other_broker = number(&hands) != number(&self.version.hands);
+        let other_vhost = spec.vhost != self.version.spec.vhost;
+        if spec == *self.version.spec && !other_broker {
             self.turn_back();
             let _ = answer.send(RolloutOutcome::Kept);
         } else {
-            // What differs is to be compared, and only that: not two brokers.
+            // What differs is to be compared, and only that: not two brokers, nor two vhosts.
             let phase = match &spec.rollout {
-                _ if hands.links != self.version.hands.links => Phase::Rolling,
+                _ if other_broker || other_vhost => Phase::Rolling,
                 RolloutSpec::Rolling => Phase::Rolling,
                 RolloutSpec::Replace => Phase::Together(false),
                 RolloutSpec::Canary(canary) => Phase::Trial(canary.clone(), None),
@@ -116,7 +119,7 @@ impl Task {
         phase: Phase,
     ) {
         self.versions += 1;
-        let to = Version { number: self.versions, spec, hands };
+        let to = Version::new(self.versions, spec, hands);
         let fresh = !self.members.values().any(Member::stays);
         if fresh {
             self.finished.clear();

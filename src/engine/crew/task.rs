@@ -1,7 +1,7 @@
 //! The task of a crew; see the room's text.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
@@ -9,10 +9,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::super::context::{Hands, Shared};
+use super::activity::Activity;
 use super::handle::{CrewOrder, Order};
 use super::member::{KILL_PATIENCE, Member, MemberId, News, Reporter, Stage, Version};
 use super::rollout::{LOOK, Rollout};
 use super::tending::Scaling;
+use crate::broker::amqp::Outage;
 use crate::model::{ConsumerSpec, Intensity, duration_label};
 use crate::supervise::{Breaker, BreakerEffect, BreakerEvent, BreakerState};
 use crate::telemetry::{ConsumerMeter, ConsumerState};
@@ -38,11 +40,13 @@ pub(super) struct Task {
     pub(super) breaker: Breaker,
     pub(super) paused: watch::Sender<bool>,
     /// What its workers share, whatever version they are of.
-    shared: Shared,
+    pub(super) shared: Shared,
     /// How many workers a person wants.
     fixed: Option<u16>,
     /// Slots whose worker has ended for good, as the restart policy wants.
     pub(super) finished: BTreeSet<u16>,
+    /// Where the queue gives its messages to one consumer at a time.
+    pub(super) activity: Option<Activity>,
     /// Where the number of workers follows the queue.
     pub(super) scaling: Option<Scaling>,
     /// When it was last looked who is worn, and before when nobody is replaced for that.
@@ -78,7 +82,7 @@ impl Task {
         Self {
             meter,
             breaker: Breaker::new(&spec.restart, spec.max_crashes),
-            version: Version { number: 0, spec: Arc::new(spec), hands },
+            version: Version::new(0, Arc::new(spec), hands),
             rollout: None,
             members: BTreeMap::new(),
             versions: 0,
@@ -91,6 +95,7 @@ impl Task {
             shared: Shared::default(),
             fixed: None,
             finished: BTreeSet::new(),
+            activity: None,
             scaling: None,
             tended: Instant::now(),
             hold: Instant::now(),
@@ -157,6 +162,13 @@ impl Task {
                     None => std::future::pending().await,
                 }
             } => Happening::Backlog,
+            Ok(()) = self.version.turns.changed() => Happening::Tick,
+            () = async {
+                match &mut self.activity {
+                    Some(activity) => activity.changed().await,
+                    None => std::future::pending().await,
+                }
+            } => Happening::Tick,
             () = timer => Happening::Tick,
         }
     }
@@ -231,7 +243,14 @@ impl Task {
         };
         let probe = matches!(self.breaker.state(), BreakerState::Probing { .. });
         let now = Instant::now().into_std();
-        if self.breaker.on(event, now, fastrand::f64()) != Some(BreakerEffect::Cut) {
+        let effect = self.breaker.on(event, now, fastrand::f64());
+        if booked > 0 {
+            let (row, handled) = (self.breaker.booked(), self.meter.handled());
+            let mut turnstile =
+                self.shared.turnstile.lock().unwrap_or_else(PoisonError::into_inner);
+            turnstile.booked(row, handled, &self.version.spec.restart, now);
+        }
+        if effect != Some(BreakerEffect::Cut) {
             return;
         }
         let Intensity { max, period } = self.version.spec.restart.intensity;
@@ -310,6 +329,7 @@ impl Task {
         }
         self.roll(now);
         self.keep_scaling();
+        self.keep_asking();
         self.tend(now);
         self.resize();
         self.show();
@@ -379,12 +399,22 @@ impl Task {
             Stage::Failing(why) => Some(why.clone()),
             _ => None,
         });
+        let ready = |member: &Member| matches!(member.stage, Stage::Ready(_));
+        let outage = members().find_map(Member::outage);
         let state = match (self.breaker.state(), failing) {
             (BreakerState::Open { .. }, _) => return,
-            _ if members().any(|member| matches!(member.stage, Stage::Ready(_))) => {
-                if *self.paused.borrow() { ConsumerState::Paused } else { ConsumerState::Running }
+            _ if *self.paused.borrow() && members().any(ready) => ConsumerState::Paused,
+            _ if members().any(|member| ready(member) && member.outage().is_none()) => {
+                if self.stands_by() { ConsumerState::Standby } else { ConsumerState::Running }
             }
             (_, Some(why)) => ConsumerState::Down { why },
+            _ if let Some(Outage { why, refused }) = outage => {
+                if refused {
+                    ConsumerState::Down { why }
+                } else {
+                    ConsumerState::Waiting { why }
+                }
+            }
             _ if members().next().is_none() => ConsumerState::Stopped,
             // A probe on its way: nothing is mended yet.
             (BreakerState::Probing { .. }, None) => return,

@@ -12,6 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::member::{MemberId, Stage};
 use super::task::Task;
 use crate::broker::amqp::Backlog;
+use crate::model::{QueueName, VhostName};
 use crate::process::resident;
 use crate::supervise::{BreakerState, Load, Pool, Usage, worn};
 use crate::telemetry::{RestartReason, WorkerMeter};
@@ -28,6 +29,8 @@ const HOLD: Duration = Duration::from_mins(1);
 /// A pool, and what tells it how much waits.
 pub(super) struct Scaling {
     pool: Pool,
+    /// Whom it asks.
+    of: (VhostName, QueueName),
     ready: watch::Receiver<u32>,
     _asker: AbortOnDropHandle<()>,
 }
@@ -85,7 +88,9 @@ impl Task {
     pub(super) fn keep_scaling(&mut self) {
         let version = self.filler();
         let wanted = version.spec.pool.as_ref();
-        if self.scaling.as_ref().map(|scaling| scaling.pool.spec()) == wanted {
+        let of = (version.spec.vhost.clone(), version.spec.queue.clone());
+        let same = |scaling: &&Scaling| scaling.of == of;
+        if self.scaling.as_ref().filter(same).map(|scaling| scaling.pool.spec()) == wanted {
             return;
         }
         let Some(spec) = wanted.cloned() else {
@@ -94,7 +99,7 @@ impl Task {
         };
         let size = self.scaling.as_ref().map_or(spec.min.get(), Scaling::size);
         let pause = (spec.cool_down / 10).clamp(ASK.0, ASK.1);
-        let link = version.hands.pool.acquire();
+        let link = version.links.pool.acquire();
         let mut backlog = Backlog::new(link, version.spec.queue.clone());
         let (tx, ready) = watch::channel(0);
         let asker = tokio::spawn(async move {
@@ -106,7 +111,7 @@ impl Task {
             }
         });
         let asker = AbortOnDropHandle::new(asker);
-        self.scaling = Some(Scaling { pool: Pool::new(spec, size), ready, _asker: asker });
+        self.scaling = Some(Scaling { pool: Pool::new(spec, size), of, ready, _asker: asker });
     }
 
     /// Takes the queue's answer in.

@@ -249,6 +249,7 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         1 => Just(Event::Spawned),
         1 => Just(Event::CannotSpawn),
+        1 => (0_u64..50).prop_map(|count| Event::Postponed { until: Instant::now() + seconds(count) }),
         1 => any::<bool>().prop_map(|clean| Event::Exited { clean }),
         1 => Just(Event::Retire),
         1 => Just(Event::Drained),
@@ -281,7 +282,7 @@ proptest! {
             // Only what can happen: a child must be there to exit and be asked for to come.
             let possible = match event {
                 Event::Exited { .. } => child,
-                Event::Spawned | Event::CannotSpawn => lifecycle.state() == State::Starting,
+                Event::Spawned | Event::CannotSpawn | Event::Postponed { .. } => lifecycle.state() == State::Starting,
                 _ => true,
             };
             if !possible {

@@ -1,6 +1,6 @@
 //! Whoever counts, the books must balance; and they must show it when they do not.
 
-use crate::model::ConsumerName;
+use crate::model::{ConsumerName, VhostName};
 use crate::telemetry::{
     ConnectionRole, ConnectionState, ConsumerMeter, ConsumerState, Outcome, Reason, Registry,
     RestartReason, Role, Status, WorkerState,
@@ -134,11 +134,11 @@ fn the_snapshot_as_json() {
     meter.stale_reply();
     meter.protocol_error();
     meter.log_lines_dropped(12);
-    registry.set_connection(ConnectionRole::Consume, ConnectionState::Up);
-    registry.set_connection(
-        ConnectionRole::Publish,
-        ConnectionState::Blocked { why: "low on memory".into() },
-    );
+    let home = VhostName::new("/").expect("a name");
+    let consume = registry.connection(home.clone(), ConnectionRole::Consume);
+    consume.set(ConnectionState::Up);
+    let publish = registry.connection(home, ConnectionRole::Publish);
+    publish.set(ConnectionState::Blocked { why: "low on memory".into() });
     registry.set_role(Role::StandsBy { holder: None });
     registry.looked(2);
     registry.healed();
@@ -186,12 +186,14 @@ fn the_snapshot_as_json() {
         }
       },
       "connections": {
-        "consume": {
-          "state": "up"
-        },
-        "publish": {
-          "state": "blocked",
-          "why": "low on memory"
+        "/": {
+          "consume": {
+            "state": "up"
+          },
+          "publish": {
+            "state": "blocked",
+            "why": "low on memory"
+          }
         }
       },
       "config": {

@@ -89,8 +89,13 @@ pub(crate) fn management_url() -> String {
     shared().management_url()
 }
 
-/// Asks the management API of the shared node for something below `/api`; it has to agree.
-pub(crate) async fn manage(method: reqwest::Method, path: &str, body: Option<serde_json::Value>) {
+/// Asks the management API of the shared node for something below `/api`; it has to agree. Gives
+/// its answer, where it has one.
+pub(crate) async fn manage(
+    method: reqwest::Method,
+    path: &str,
+    body: Option<serde_json::Value>,
+) -> serde_json::Value {
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");
     let url = format!("{}/api/{path}", management_url());
     let request = http.request(method, url).basic_auth("guest", Some("guest"));
@@ -98,6 +103,7 @@ pub(crate) async fn manage(method: reqwest::Method, path: &str, body: Option<ser
     let body = body.unwrap_or_else(|| serde_json::json!({}));
     let response = request.json(&body).send().await.expect("the management API answers");
     assert!(response.status().is_success(), "{path}: {}", response.status());
+    serde_json::from_slice(&response.bytes().await.expect("a body")).unwrap_or_default()
 }
 
 /// The address of that vhost of the shared node.

@@ -9,6 +9,7 @@ pub(crate) struct Method(pub(crate) u16, pub(crate) u16);
 
 impl Method {
     pub(crate) const START_OK: Self = Self(10, 11);
+    pub(crate) const CONNECTION_OPEN: Self = Self(10, 40);
     pub(crate) const CHANNEL_CLOSE: Self = Self(20, 40);
     pub(crate) const QUEUE_DECLARE: Self = Self(50, 10);
     pub(crate) const QUEUE_BIND: Self = Self(50, 20);

@@ -56,6 +56,8 @@ struct Shared {
 struct State {
     black_hole: bool,
     refuse: bool,
+    /// Whose client or vhost has this name is reset.
+    refused: Option<String>,
     delay: Duration,
     slice: Option<usize>,
     cut_after: Option<(Direction, usize)>,
@@ -70,8 +72,15 @@ struct State {
 struct Connection {
     cut: CancellationToken,
     injected: VecDeque<(Direction, Frame)>,
-    /// What the client says of itself in `connection.start-ok`, its name among it.
+    /// What the client says of itself in `connection.start-ok`, its name among it, and then the
+    /// vhost that it names in `connection.open`.
     introduction: Vec<u8>,
+}
+
+impl Connection {
+    fn names(&self, name: &str) -> bool {
+        memchr::memmem::find(&self.introduction, name.as_bytes()).is_some()
+    }
 }
 
 impl Shared {
@@ -136,6 +145,19 @@ impl Proxy {
         self.shared.set(|state| state.refuse = on);
     }
 
+    /// As long as there is a name, the connections whose client or vhost has it, or it as a part of
+    /// its name, are reset, those that exist and those to come.
+    pub(crate) fn refuse_named(&self, name: Option<&str>) {
+        self.shared.set(|state| {
+            state.refused = name.map(str::to_owned);
+            for connection in state.connections.values() {
+                if name.is_some_and(|name| connection.names(name)) {
+                    connection.cut.cancel();
+                }
+            }
+        });
+    }
+
     /// Each frame waits this long before it goes on; one after the other, so it limits the rate as
     /// well.
     pub(crate) fn delay(&self, delay: Duration) {
@@ -176,7 +198,7 @@ impl Proxy {
     pub(crate) fn inject_into(&self, name: &str, direction: Direction, frame: &Frame) {
         let inject = |state: &mut State| {
             for connection in state.connections.values_mut() {
-                if memchr::memmem::find(&connection.introduction, name.as_bytes()).is_some() {
+                if connection.names(name) {
                     connection.injected.push_back((direction, frame.clone()));
                 }
             }
@@ -299,7 +321,8 @@ impl Pump<'_> {
         let (mut buffer, mut contents) = (Vec::new(), Contents::default());
         loop {
             while let Some(frame) = Frame::take(&mut buffer) {
-                if frame.carries() == Some(Method::START_OK) {
+                let method = frame.carries();
+                if method == Some(Method::START_OK) || method == Some(Method::CONNECTION_OPEN) {
                     self.introduced(&frame);
                 }
                 if contents.admit(&frame, |method| self.arrived(method)) {
@@ -327,8 +350,12 @@ impl Pump<'_> {
     }
 
     fn introduced(&self, frame: &Frame) {
-        if let Some(connection) = self.shared.state().connections.get_mut(&self.number) {
-            connection.introduction = frame.bytes().to_vec();
+        let mut state = self.shared.state();
+        let refused = state.refused.clone();
+        let Some(connection) = state.connections.get_mut(&self.number) else { return };
+        connection.introduction.extend_from_slice(frame.bytes());
+        if refused.is_some_and(|name| connection.names(&name)) {
+            connection.cut.cancel();
         }
     }
 
