@@ -54,12 +54,18 @@ pub(crate) async fn measure(args: &Args, room: &Room, report: &Report) {
         let (rate, ratio) = (thousands(score.rate), score.rate / yardstick);
         let _ = writeln!(text, "| {} | {rate} | {:.0} | {ratio:.2} |", score.name, score.cpu);
     }
-    for (how, words) in [("fork", "fork and exec"), ("spawn", "posix_spawn")] {
-        if let Some(micros) = bare::start(how, messages.min(2000), &COMMAND) {
-            let rate = thousands(1e6 / micros);
+    let bare = [
+        ("fork", "fork and exec, one at a time", 1),
+        ("spawn", "posix_spawn, one at a time", 1),
+        ("spawn", "posix_spawn, one at a time on each core", cores),
+    ];
+    for (how, words, at_once) in bare {
+        if let Some(rate) = bare::start(how, at_once, messages.min(2000), &COMMAND) {
+            let (micros, ratio) = (1e6 / rate, rate / yardstick);
+            let rate = thousands(rate);
             let _ = writeln!(
                 text,
-                "| bare {words}, one at a time, no broker | {rate} ({micros:.0} µs each) | | |"
+                "| bare {words}, no broker | {rate} ({micros:.0} µs each) | | {ratio:.2} |"
             );
         }
     }

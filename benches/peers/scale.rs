@@ -37,7 +37,7 @@ pub(crate) async fn measure(_args: &Args, room: &Room, report: &Report) {
     let one = watch(room, 1, 1).await;
     let many = watch(room, CONSUMERS, WORKERS).await;
     let workers = CONSUMERS * WORKERS;
-    let bare = bare::start("spawn", workers, &CHILD);
+    let bare = bare::start("spawn", 1, workers, &CHILD);
     #[expect(clippy::cast_precision_loss, reason = "kibibytes")]
     let each = (many.memory.saturating_sub(one.memory)) as f64 / f64::from(workers - 1);
     let mut text = format!(
@@ -45,7 +45,7 @@ pub(crate) async fn measure(_args: &Args, room: &Room, report: &Report) {
         report.machine
     );
     let (start, spawns) =
-        (many.start.as_secs_f64(), bare.unwrap_or(0.0) * f64::from(workers) / 1e6);
+        (many.start.as_secs_f64(), bare.map_or(0.0, |rate| f64::from(workers) / rate));
     let _ =
         writeln!(text, "| from start until all consume, their queues among it | {start:.1} s |");
     let _ =

@@ -119,7 +119,9 @@ impl ExecWorker {
         self.desk.shown().set_state(WorkerState::Running);
         let mut broken = None;
         while broken.is_none() && !self.reins.ends() {
-            self.desk.flush();
+            if self.spec.in_place() || self.desk.waiting.is_empty() {
+                self.desk.flush();
+            }
             if self.desk.wanted && !self.desk.consuming() {
                 self.desk.open();
             }
@@ -306,7 +308,10 @@ impl ExecWorker {
         let mut request = SpawnRequest::for_consumer(&self.spec);
         request.input = Input::Whole(kept.delivery.body.clone());
         request.env.extend(environment.into_iter().map(|(name, value)| (name.into(), value)));
-        let mut child = match self.context.spawner.spawn(request).await {
+        let spawning = self.context.spawner.spawn(request);
+        // What is told of the message before does not keep this one waiting.
+        self.desk.flush();
+        let mut child = match spawning.await {
             Ok(child) => child,
             Err(error) => {
                 let why = error.to_string();

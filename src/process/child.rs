@@ -96,7 +96,8 @@ impl Child {
             replies,
             metadata,
             ended,
-            look: true,
+            // It has hardly begun, and its end would wake us.
+            look: false,
             leader,
         })
     }

@@ -1,14 +1,16 @@
-//! The thread that spawns.
+//! The threads that spawn.
 //!
-//! One thread for the life of the program, since the kernel kills a child when the *thread* that
-//! spawned it ends, and the threads of a runtime come and go. It also reaps the children that were
-//! dropped while they ran, and ends what a child has left behind.
+//! They live as long as the program, since the kernel kills a child when the *thread* that spawned it
+//! ends, and the threads of a runtime come and go. One stands still from the start of a child until
+//! it is its program, so there are several where there are cores for them. They also reap the
+//! children that were dropped while they ran, and end what a child has left behind.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -34,6 +36,9 @@ const LOOK_PAUSE: Duration = Duration::from_secs(1);
 /// How long what a child has left behind is looked for. What is stuck in the kernel for longer
 /// dies when the kernel lets go of it.
 const CLEAR_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Threads at most.
+const MOST_THREADS: usize = 4;
 
 /// What to start.
 #[derive(Clone, Debug)]
@@ -178,14 +183,35 @@ struct Started {
     pipes: Pipes,
 }
 
+/// One of the threads, as others see it.
+#[derive(Debug)]
+struct Hand {
+    orders: mpsc::Sender<Order>,
+    /// Children that it was asked for and has not started yet.
+    busy: Arc<AtomicUsize>,
+}
+
+impl Hand {
+    /// Starts the thread.
+    fn new(mut nursery: Nursery) -> io::Result<Self> {
+        let (orders, inbox) = mpsc::channel();
+        let busy = nursery.busy.clone();
+        // With a sender of its own the thread would never end: each order brings one along.
+        let serve = move || nursery.serve(&inbox);
+        thread::Builder::new().name("spawner".to_owned()).spawn(serve)?;
+        Ok(Self { orders, busy })
+    }
+}
+
 /// Starts children.
 #[derive(Debug)]
 pub struct Spawner {
-    orders: mpsc::Sender<Order>,
+    first: Hand,
+    others: Vec<Hand>,
 }
 
 impl Spawner {
-    /// Starts the thread. It ends when the spawner and all of its children are dropped.
+    /// Starts the threads. They end when the spawner and all of its children are dropped.
     ///
     /// `alone` says that nothing else in this process starts processes. Then whatever falls to it
     /// is reaped when it ends, as is the duty of process 1 of a container.
@@ -195,24 +221,34 @@ impl Spawner {
     pub fn start(alone: bool) -> io::Result<Self> {
         prelude::seal_inherited_descriptors()?;
         let family = Family::found()?;
-        let (orders, inbox) = mpsc::channel();
-        // With a sender of its own the thread would never end: each order brings one along.
-        let serve = move || Nursery::new(family, alone).serve(&inbox);
-        thread::Builder::new().name("spawner".to_owned()).spawn(serve)?;
-        Ok(Self { orders })
+        let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+        let hand = |looks| Hand::new(Nursery::new(family, alone, looks));
+        let others = (1..threads).map(|_| hand(false)).collect::<io::Result<_>>()?;
+        Ok(Self { first: hand(true)?, others })
     }
 
-    /// Starts a child in a session of its own. Must be called within a runtime.
+    /// Starts a child in a session of its own. It is on its way when this returns; the future is to
+    /// be awaited within a runtime.
     ///
     /// # Errors
     /// [`SpawnError`]. A future that is dropped leaves no child behind.
-    pub async fn spawn(&self, request: SpawnRequest) -> Result<Child, SpawnError> {
+    pub fn spawn(
+        &self,
+        request: SpawnRequest,
+    ) -> impl Future<Output = Result<Child, SpawnError>> + Send + use<> {
+        let all = std::iter::once(&self.first).chain(&self.others);
+        let idlest = all.min_by_key(|hand| hand.busy.load(Ordering::Relaxed));
+        let Hand { orders, busy } = idlest.unwrap_or(&self.first);
+        busy.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
-        let orders = self.orders.clone();
-        let start = Box::new(Start { request, answer, orders });
-        self.orders.send(Order::Spawn(start)).map_err(|_| SpawnError::Gone)?;
-        let Started { leader, ended, pipes } = answered.await.map_err(|_| SpawnError::Gone)??;
-        Child::new(leader, ended, pipes).map_err(SpawnError::Pipes)
+        let start = Box::new(Start { request, answer, orders: orders.clone() });
+        let sent = orders.send(Order::Spawn(start));
+        async move {
+            sent.map_err(|_| SpawnError::Gone)?;
+            let Started { leader, ended, pipes } =
+                answered.await.map_err(|_| SpawnError::Gone)??;
+            Child::new(leader, ended, pipes).map_err(SpawnError::Pipes)
+        }
     }
 
     /// Finds out whether a child can be started, as far as the system lets us: its process is, and
@@ -223,15 +259,18 @@ impl Spawner {
     pub async fn rehearse(&self, request: SpawnRequest) -> Result<(), SpawnError> {
         let (answer, answered) = oneshot::channel();
         let order = Order::Rehearse(Box::new(request), answer);
-        self.orders.send(order).map_err(|_| SpawnError::Gone)?;
+        self.first.orders.send(order).map_err(|_| SpawnError::Gone)?;
         answered.await.map_err(|_| SpawnError::Gone)?
     }
 }
 
-/// What the thread has.
+/// What a thread has.
 struct Nursery {
     family: &'static Family,
     alone: bool,
+    /// Whether it looks for the dead from time to time, which one does for all.
+    looks: bool,
+    busy: Arc<AtomicUsize>,
     accounts: Accounts,
     stack: Stack,
     /// Killed, and to be reaped.
@@ -245,18 +284,24 @@ struct Nursery {
 }
 
 impl Nursery {
-    fn new(family: &'static Family, alone: bool) -> Self {
+    fn new(family: &'static Family, alone: bool, looks: bool) -> Self {
         let (dropped, ended) = (Vec::new(), BTreeMap::new());
         let looked = Instant::now();
         let (accounts, stack) = (Accounts::default(), Stack::new());
-        Self { family, alone, accounts, stack, dropped, ended, looked, pause: REAP_PAUSE.0 }
+        let (busy, pause) = (Arc::default(), REAP_PAUSE.0);
+        Self { family, alone, looks, busy, accounts, stack, dropped, ended, looked, pause }
     }
 
     /// Carries out orders until nobody is left to give any.
-    fn serve(mut self, inbox: &mpsc::Receiver<Order>) {
+    fn serve(&mut self, inbox: &mpsc::Receiver<Order>) {
         loop {
             let idle = self.dropped.is_empty() && self.ended.is_empty();
-            match inbox.recv_timeout(if idle { LOOK_PAUSE } else { self.pause }) {
+            let order = match (idle, self.looks) {
+                (true, false) => inbox.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected),
+                (true, true) => inbox.recv_timeout(LOOK_PAUSE),
+                (false, _) => inbox.recv_timeout(self.pause),
+            };
+            match order {
                 Ok(order) => self.carry_out(order),
                 Err(mpsc::RecvTimeoutError::Timeout) => self.wait_longer(),
                 Err(mpsc::RecvTimeoutError::Disconnected) if idle => return,
@@ -280,6 +325,7 @@ impl Nursery {
                 let mark = self.family.mark();
                 // What nobody waits for any more is killed by being dropped here.
                 let started = start_child(&request, mark, &mut self.accounts, &mut self.stack);
+                self.busy.fetch_sub(1, Ordering::Relaxed);
                 let _ = answer.send(started.map(|(launched, pipes)| Started {
                     leader: Leader::new(launched.pid, mark, orders),
                     ended: launched.ended,
@@ -316,7 +362,7 @@ impl Nursery {
             self.expect_end(mark);
         }
         // Not after each start: whoever starts one process a message would pay for it.
-        if self.ended.is_empty() && self.looked.elapsed() < LOOK_PAUSE {
+        if self.ended.is_empty() && (!self.looks || self.looked.elapsed() < LOOK_PAUSE) {
             return;
         }
         self.looked = Instant::now();

@@ -281,7 +281,8 @@ async fn a_handshake_in_which_nobody_answers_is_given_up_after_ten_seconds() {
     case.start(&ledger("0"));
     case.supervisor.wait_for("no AMQP handshake within 10 s: is it an AMQP port?");
     let took = start.elapsed();
-    assert!(took > Duration::from_secs(9) && took < Duration::from_secs(15), "{took:?}");
+    // It may have tried for the lock first, and then for the topology.
+    assert!(took > Duration::from_secs(9) && took < Duration::from_secs(25), "{took:?}");
     let before = proxy.accepted();
     wait_until("another attempt", PATIENCE, || proxy.accepted() > before);
     assert!(case.supervisor.is_running());

@@ -93,6 +93,15 @@ async fn a_password_is_in_no_output_log_ledger_argument_or_environment_of_anothe
         case.outside.wait_for_depth("dead", 2, PATIENCE).await;
         let environment = case.supervisor.path("environment");
         wait_until("a child", PATIENCE, || environment.exists());
+        for arguments in [&["status"][..], &["status", "--json"]] {
+            let output = case.supervisor.command(arguments).output().unwrap();
+            assert!(output.status.success(), "{arguments:?}");
+            assert!(!told(&output.stdout) && !told(&output.stderr), "{arguments:?} tells it");
+        }
+        // Nor can it be in what a crash leaves behind.
+        let limits = fs::read_to_string(format!("/proc/{}/limits", case.supervisor.pid())).unwrap();
+        let core = limits.lines().find_map(|line| line.strip_prefix("Max core file size"));
+        assert_eq!(core.unwrap().split_whitespace().collect::<Vec<_>>(), ["0", "0", "bytes"]);
         for pid in family(case.supervisor.pid()) {
             for file in ["cmdline", "environ"] {
                 let bytes = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
