@@ -260,14 +260,16 @@ async fn a_pause_in_the_middle_gives_nothing_to_another_host_before_its_time() {
     let said = hosts.active().run(&["pause", "worker"]);
     assert_eq!(said.code, Some(0), "{}", said.err);
     wait_until("it to be paused", PATIENCE, || state_of(hosts.active()) == "paused");
+    // A classic queue looks for another consumer only when something else happens to it.
+    hosts.case.outside.publish("work", ["plain 4".to_owned()]).await;
     // Time enough for the other to begin, which must not.
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!(hosts.notes().len(), 1, "{:?}", hosts.notes());
     fs::write(&gate, "").unwrap();
-    wait_until("all", LONG, || hosts.done() == 4);
+    wait_until("all", LONG, || hosts.done() == 5);
     hosts.case.wait_settled();
     let order: Vec<_> = hosts.notes().iter().map(|note| (note.number, note.done)).collect();
-    let expected: Vec<_> = (0..4).flat_map(|number| [(number, false), (number, true)]).collect();
+    let expected: Vec<_> = (0..5).flat_map(|number| [(number, false), (number, true)]).collect();
     assert_eq!(order, expected);
     let hosts_at_work: std::collections::BTreeSet<_> =
         hosts.notes().iter().map(|note| note.supervisor).collect();
