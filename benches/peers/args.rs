@@ -7,6 +7,8 @@ use std::path::PathBuf;
 pub(crate) enum Part {
     /// Messages of 256 B, acked one by one.
     Throughput,
+    /// Children that flush each line, at two sizes.
+    Flushing,
     /// Messages of 64 KiB in protocol `frames`.
     Frames,
     /// A process a message.
@@ -22,7 +24,8 @@ pub(crate) enum Part {
 }
 
 /// All parts but `soak` and `topology`, which take longest, are measured where none is named.
-const USUAL: [Part; 5] = [Part::Throughput, Part::Frames, Part::Exec, Part::Latency, Part::Scale];
+const USUAL: [Part; 6] =
+    [Part::Throughput, Part::Flushing, Part::Frames, Part::Exec, Part::Latency, Part::Scale];
 
 /// Measures Warrener beside its peers.
 #[derive(Debug, clap::Parser)]

@@ -171,3 +171,9 @@ pub(crate) fn small() -> Vec<Contestant> {
         lines("warrener, C", &[&text(peer("lines_c"))]),
     ]
 }
+
+/// Children that flush each line, and the same with each reply settled alone.
+pub(crate) fn flushing() -> Vec<Contestant> {
+    let wanted = |one: &Contestant| one.name.contains("sed -u") || one.name.contains("bash");
+    small().into_iter().filter(wanted).collect()
+}

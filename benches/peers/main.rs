@@ -53,6 +53,7 @@ async fn measure(args: &Args) {
         eprintln!("== {part:?}");
         match part {
             Part::Throughput => throughput::measure(args, &room, &report).await,
+            Part::Flushing => throughput::measure_flushing(args, &room, &report).await,
             Part::Frames => throughput::measure_frames(args, &room, &report).await,
             Part::Exec => exec::measure(args, &room, &report).await,
             Part::Latency => latency::measure(args, &room, &report).await,

@@ -5,14 +5,17 @@ use std::fmt::Write as _;
 use serde_json::json;
 
 use crate::args::Args;
+use crate::bare;
 use crate::contest::{Outcome, Rules, Score, hold};
-use crate::contestants::{Contestant, here, peer, small};
+use crate::contestants::{Contestant, flushing, here, peer, small};
 use crate::plot;
 use crate::report::{Report, thousands};
 use crate::room::Room;
 
 /// Size of a small message.
 const SMALL: usize = 256;
+/// Size of a message of which a child that reads byte by byte is through soon.
+const TINY: usize = 16;
 /// Size of a large message.
 const LARGE: usize = 64 * 1024;
 /// Small messages for each large one, so that both take about as long.
@@ -34,6 +37,42 @@ pub(crate) async fn measure(args: &Args, room: &Room, report: &Report) {
     text.push_str("\n![messages a second](throughput.svg)\n");
     report.section("throughput", &text);
     report.plot("throughput", &plot::bars("messages a second", &outcome.scores));
+}
+
+/// Children that flush each line, beside the same children with each reply settled alone, and on
+/// nothing but a pair of pipes.
+pub(crate) async fn measure_flushing(args: &Args, room: &Room, report: &Report) {
+    let mut text = format!(
+        "{} persistent messages of each size, prefetch 1000; {}; median of {} rounds.\n",
+        thousands(f64::from(args.messages)),
+        report.machine,
+        args.rounds
+    );
+    for bytes in [SMALL, TINY] {
+        let rules = Rules { messages: args.messages, bytes, prefetch: 1000, rounds: args.rounds };
+        let outcome = hold(args, room, rules, flushing()).await;
+        let _ = writeln!(
+            text,
+            "\n| {bytes} B | each reply settled alone, msg/s | warrener, msg/s | ratio | the child on pipes alone, msg/s |\n|---|---|---|---|---|"
+        );
+        for (child, command) in [("sed -u", "sed -u s/.*/ack/"), ("bash", bare::BASH)] {
+            let of = |warrener: bool| {
+                let mut scores = outcome.scores.iter();
+                scores.find(|score| score.is_warrener == warrener && score.name.contains(child))
+            };
+            let (Some(alone), Some(ours)) = (of(false), of(true)) else { continue };
+            let bound = bare::lines(command, args.messages, bytes);
+            let _ = writeln!(
+                text,
+                "| `{child}` | {} | {} | {:.2} | {} |",
+                thousands(alone.rate),
+                thousands(ours.rate),
+                ours.rate / alone.rate,
+                thousands(bound)
+            );
+        }
+    }
+    report.section("flushing", &text);
 }
 
 /// Large messages, with their length before them.
