@@ -385,3 +385,68 @@ async fn a_reader_of_the_log_who_stops_reading_stops_nothing_else() {
     assert!(case.supervisor.exited(PATIENCE).success());
     drop(lines);
 }
+
+/// A consumer of `lines` that runs this, and gives a message up after its second crash.
+fn script(text: &str) -> String {
+    format!(
+        "shell: \"{text}\"\nprotocol: lines\nmax_crashes: 2\nstop: {{ grace: 3s }}\n\
+         restart: {{ backoff: 50ms, backoff_max: 200ms, intensity: {{ max: 100, period: 1m }} }}\n"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_the_exit_code_a_message_in_flight_has_failed() {
+    for code in [3, 126, 127, 255] {
+        let mut case = Case::run(&script(&format!("read -r line; exit {code}"))).await;
+        case.send(&["a"]).await;
+        case.outside.wait_for_depth("dead", 1, PATIENCE).await;
+        let dead = case.outside.take_all("dead").await;
+        assert_eq!(dead[0].header("warrener-error"), format!("crash 2 of 2: exit code {code}"));
+        let books = case.stop(STOPPED);
+        assert_eq!((books.count("acked"), books.count("dead_lettered")), (0, 1), "{code}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_closes_its_output_and_lives_on_is_replaced() {
+    let mut case = Case::run(&script("read -r line; exec 1>&-; exec sleep 1000")).await;
+    case.send(&["a"]).await;
+    case.outside.wait_for_depth("dead", 1, PATIENCE).await;
+    let dead = case.outside.take_all("dead").await;
+    assert_eq!(dead[0].header("warrener-reason"), "crashed");
+    wait_until("another", PATIENCE, || case.logged("worker[0]: started") >= 3);
+    let books = case.stop(STOPPED);
+    assert_eq!((books.count("acked"), books.count("dead_lettered")), (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_after_the_deadline_settles_nothing() {
+    let text = "trap '' TERM; while read -r line; do sleep 1; echo ack; echo $line >> late; done";
+    let mut case = Case::run(&(script(text) + "timeout: 300ms\nprefetch: 1\n")).await;
+    case.send(&["a"]).await;
+    case.outside.wait_for_depth("dead", 1, PATIENCE).await;
+    let dead = case.outside.take_all("dead").await;
+    assert_eq!(dead[0].header("warrener-reason"), "timeout");
+    let late = case.supervisor.path("late");
+    wait_until("the late answer", PATIENCE, || late.exists());
+    wait_until("another", PATIENCE, || case.logged("worker[0]: started") >= 2);
+    let books = case.stop(STOPPED);
+    assert_eq!((books.count("acked"), books.count("dead_lettered")), (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ends_of_lines_of_other_systems_and_json_that_is_no_reply_are_no_fault() {
+    // A byte order mark, JSON of its own, pieces of an answer. One without its
+    // newline may be the beginning of another: it settles nothing, and the next child has the message.
+    let text = "set -e; read -r a; echo '{ \\\"hello\\\": [1] }'; echo '[\\\"ack\\\"]'; \
+                printf '\\\\357\\\\273\\\\277ack\\\\r\\\\n\\\\r\\\\n'; read -r b; printf 'a'; sleep 0.2; printf 'c'; sleep 0.2; printf 'k\\\\n'; \
+                read -r c; read -r d; printf 'ack\\\\nack\\\\n'; read -r e; printf 'ack'";
+    let mut case = Case::run(&script(text)).await;
+    case.send(&["a", "b", "c", "d", "e"]).await;
+    case.wait_settled();
+    for line in ["{ \"hello\": [1] }", "[\"ack\"]"] {
+        assert!(case.supervisor.log().contains(line), "{line}");
+    }
+    let books = case.stop(STOPPED);
+    assert_eq!((books.count("acked"), books.count("protocol_errors")), (5, 0));
+}

@@ -72,7 +72,11 @@ fn read(line: &[u8], sink: &mut impl FnMut(Line<'_>)) {
     }
 }
 
-/// Drops blanks and a carriage return at the end. What is blank throughout becomes nothing.
+/// The mark that some programs write before their first word.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// Drops a byte order mark, and blanks and a carriage return at the end. What is blank throughout
+/// becomes nothing.
 fn trim(line: &[u8]) -> &[u8] {
-    line.trim_ascii_end()
+    line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line).trim_ascii_end()
 }
