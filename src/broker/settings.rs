@@ -49,11 +49,11 @@ pub(super) async fn put(
     let id = setting.id();
     match setting {
         Setting::Vhost(vhost) => {
-            if change.action == Action::Create && unfinished::is_left(client, &vhost.name).await? {
-                client.delete(&path(&id)).await?;
-            }
-            if ["description", "tags", "default_queue_type"].into_iter().any(differs) {
-                client.put(&path(&id), &body_of_vhost(client, vhost, change.action).await?).await?;
+            let body = body_of_vhost(client, vhost, change.action).await?;
+            if change.action == Action::Create {
+                unfinished::create(client, &vhost.name, &body).await?;
+            } else if ["description", "tags", "default_queue_type"].into_iter().any(differs) {
+                client.put_vhost(&vhost.name, &body).await?;
             }
             limits(client, "vhost-limits", &id, VHOST_LIMITS, &vhost.limits, differs).await
         }
@@ -111,6 +111,7 @@ pub(super) async fn delete(
 ) -> Result<(), ManagementError> {
     let deleted = match id {
         SettingId::TopicPermission(..) => delete_topic_permission(client, id).await,
+        SettingId::Vhost(vhost) => client.delete_vhost(vhost).await,
         _ => client.delete(&path(id)).await,
     };
     match deleted {

@@ -3,8 +3,13 @@
 //! Nobody else may declare these, so only deleting the vhost and creating it again mends that.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
 
 use super::management::{ExchangeInfo, ManagementClient, ManagementError};
+use super::settings;
 use crate::model::{ExchangeName, SettingId, Topology, VhostName};
 use crate::plan::Observed;
 
@@ -36,14 +41,42 @@ pub(super) fn forget(observed: &mut Observed, topology: &Topology, home: &VhostN
     });
 }
 
-/// Whether a vhost that a plan took for absent is there, unfinished.
+/// How long the broker may take for the rest of a vhost that somebody else has it create, until that
+/// is taken for cut off.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often that is looked at meanwhile.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Creates a vhost with all that the broker puts into it.
+///
+/// A request that was cut off may still be at work. The broker then takes this one for a change of
+/// what is there, and gives the other one up when it notices.
 ///
 /// # Errors
-/// When the management API does not answer.
-pub(super) async fn is_left(
+/// When the management API refuses, or does not answer.
+pub(super) async fn create(
     client: &ManagementClient,
     vhost: &VhostName,
-) -> Result<bool, ManagementError> {
+    body: &Value,
+) -> Result<(), ManagementError> {
+    if is_left(client, vhost).await? {
+        settings::delete(client, &SettingId::Vhost(vhost.clone())).await?;
+    }
+    client.put_vhost(vhost, body).await?;
+    let deadline = Instant::now() + PATIENCE;
+    while is_left(client, vhost).await? {
+        if Instant::now() >= deadline {
+            settings::delete(client, &SettingId::Vhost(vhost.clone())).await?;
+            return client.put_vhost(vhost, body).await;
+        }
+        sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
+/// Whether a vhost that a plan took for absent is there, unfinished.
+async fn is_left(client: &ManagementClient, vhost: &VhostName) -> Result<bool, ManagementError> {
     let answers = futures_util::try_join!(client.exchanges(vhost), client.queues(vhost));
     let (exchanges, queues) = match answers {
         Ok(answers) => answers,

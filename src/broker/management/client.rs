@@ -19,6 +19,10 @@ use crate::model::{ArgValue, ExchangeName, Management, Policy, PolicyName, Queue
 /// Everything but what RFC 3986 leaves unreserved: the vhost `/` becomes `%2F`.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
+/// How long the creation or deletion of a vhost may take: the broker itself waits up to 45 s for
+/// one to start on its nodes.
+const VHOST: Duration = Duration::from_mins(1);
+
 /// How long a request may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
@@ -303,6 +307,19 @@ impl ManagementClient {
     pub async fn put(&self, path: &[String], body: &Value) -> Result<(), ManagementError> {
         let request = self.request(Method::PUT, &joined(path)?).json(body);
         self.send(request, words(path)).await.map(drop)
+    }
+
+    /// Creates a vhost, or changes what is said of it.
+    pub async fn put_vhost(&self, vhost: &VhostName, body: &Value) -> Result<(), ManagementError> {
+        let path = format!("vhosts/{}", segment(vhost)?);
+        let request = self.request(Method::PUT, &path).timeout(VHOST).json(body);
+        self.send(request, vhost_words(vhost)).await.map(drop)
+    }
+
+    /// Deletes a vhost and all that is in it.
+    pub async fn delete_vhost(&self, vhost: &VhostName) -> Result<(), ManagementError> {
+        let request = self.request(Method::DELETE, &format!("vhosts/{}", segment(vhost)?));
+        self.send(request.timeout(VHOST), vhost_words(vhost)).await.map(drop)
     }
 
     /// Deletes the object at a path.
