@@ -53,10 +53,10 @@ pub struct Control {
     pub requests: mpsc::Sender<EngineRequest>,
 }
 
-/// Listens until it is dropped, which removes the socket.
+/// Listens until it is closed or dropped, which removes the socket.
 #[derive(Debug)]
 pub struct Server {
-    _task: AbortOnDropHandle<()>,
+    task: AbortOnDropHandle<()>,
 }
 
 /// What all connections share.
@@ -92,7 +92,13 @@ impl Server {
     }
 
     fn start(serving: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self { _task: AbortOnDropHandle::new(tokio::spawn(serving)) }
+        Self { task: AbortOnDropHandle::new(tokio::spawn(serving)) }
+    }
+
+    /// Ends it. The socket is gone when this returns, which nobody knows of one that is dropped.
+    pub async fn close(self) {
+        self.task.abort();
+        let _ = self.task.await;
     }
 }
 

@@ -117,7 +117,7 @@ async fn perform(args: DevArgs, mut desired: Desired, color: bool) -> Result<Exi
 
     let registry = Registry::new();
     let listening = Listening::start(&args.listen, registry.clone(), command.clone())?;
-    let (_server, requests, load) = listening.into_parts(loader(args.files, broker));
+    let (server, requests, load) = listening.into_parts(loader(args.files, broker));
     let options = Options {
         load,
         registry: registry.clone(),
@@ -150,6 +150,7 @@ async fn perform(args: DevArgs, mut desired: Desired, color: bool) -> Result<Exi
         Some(outcome) => outcome,
         None => engine.await,
     };
+    server.close().await;
     sandbox.stop().await;
     match outcome {
         Outcome::Stopped => {}

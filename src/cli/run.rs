@@ -40,7 +40,7 @@ pub(super) async fn run(args: RunArgs, color: bool) -> Exit {
     };
     let files = args.files;
     // Until the very end: whoever waits for that learns of it by the end of the connection.
-    let (_server, requests, load) = listening.into_parts(move || crate::files::load(&files));
+    let (server, requests, load) = listening.into_parts(move || crate::files::load(&files));
     let options = Options {
         load,
         registry,
@@ -49,7 +49,9 @@ pub(super) async fn run(args: RunArgs, color: bool) -> Exit {
         alone: true,
         service: true,
     };
-    match Engine::run(options, command).await {
+    let outcome = Engine::run(options, command).await;
+    server.close().await;
+    match outcome {
         Outcome::Stopped => Exit::Done,
         Outcome::Refused(error) => {
             anstream::eprint!("{}", error.render(color));

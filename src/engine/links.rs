@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::watch;
 
-use crate::broker::amqp::{Dialler, Link, LinkPool, Publisher};
+use crate::broker::amqp::{Dialler, Link, LinkPool, Outage, Publisher};
 use crate::model::{BrokerSpec, VhostName};
 use crate::telemetry::ConnectionRole;
 
@@ -26,7 +26,7 @@ pub(super) struct VhostLinks {
     /// For retries, dead letters and output.
     pub(super) publisher: Publisher,
     /// Changes when a connection comes up or goes down.
-    pub(super) turns: watch::Receiver<()>,
+    pub(super) turns: watch::Receiver<Option<Outage>>,
 }
 
 impl Links {

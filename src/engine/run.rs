@@ -31,7 +31,7 @@ use crate::broker::management::{ManagementClient, Timeouts};
 use crate::broker::{Lock, Positions};
 use crate::files::{LoadError, Loaded, Watched, Watcher};
 use crate::model::{BrokerSpec, Desired};
-use crate::process::{ServiceManager, Spawner};
+use crate::process::{ServiceManager, Spawner, keep_freed_memory};
 use crate::supervise::Backoff;
 use crate::telemetry::Registry;
 
@@ -153,6 +153,7 @@ impl Engine {
             Ok(loaded) => loaded,
             Err(error) => return Outcome::Refused(Box::new(error)),
         };
+        keep_freed_memory();
         let spawner = match Spawner::start(options.alone) {
             Ok(spawner) => Arc::new(spawner),
             Err(error) => return Outcome::Failed(error),

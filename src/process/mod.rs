@@ -11,6 +11,7 @@
 //! own. What has changed its user by a set-uid program can be beyond reach where this process is
 //! not root's.
 
+mod allocator;
 mod child;
 mod environment;
 mod family;
@@ -26,6 +27,7 @@ mod service_manager;
 mod spawner;
 mod start;
 
+pub use allocator::keep_freed_memory;
 pub use child::{Child, ChildInput, ChildOutput, Exit};
 pub use identity::NoAccount;
 pub use memory::resident;

@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 use lapin::options::{QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions};
 use lapin::types::FieldTable;
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::broker::manage;
+use crate::support::broker::{amqp_url, fresh_vhost, manage, management_url};
 use crate::support::case::{Case, QUEUES, consumer};
-use crate::support::supervisor::{PATIENCE, wait_until};
+use crate::support::supervisor::{PATIENCE, Supervisor, wait_until};
 
 const STOPPED: Duration = Duration::from_secs(8);
 
@@ -114,4 +116,45 @@ async fn a_vhost_that_is_full_is_named_waited_for_and_not_hammered_at() {
     case.send(&["ack"]).await;
     case.wait_settled();
     assert_eq!(case.stop(STOPPED).count("acked"), 1);
+}
+
+/// The management API, behind a port that answers so many requests with an error of its own first.
+async fn stumbling(mut times: u32) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("it is bound").port();
+    let upstream = management_url().replace("http://", "");
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            if times == 0 {
+                let mut server = TcpStream::connect(&upstream).await.expect("the API");
+                tokio::spawn(async move { copy_bidirectional(&mut client, &mut server).await });
+                continue;
+            }
+            times -= 1;
+            let asked = client.read(&mut [0; 4096]).await;
+            assert!(asked.is_ok_and(|bytes| bytes > 0), "it was asked");
+            let answer = b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            client.write_all(answer).await.expect("is answered");
+        }
+    });
+    port
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_management_api_that_stumbles_is_asked_again_but_not_for_ever() {
+    let vhost = fresh_vhost();
+    for (times, code) in [(3, 2), (4, 1)] {
+        let port = stumbling(times).await;
+        let supervisor = Supervisor::prepare();
+        let url = amqp_url(&vhost);
+        let management = management_url()
+            .replace(management_url().rsplit(':').next().expect("a port"), &port.to_string());
+        supervisor.write(
+            "stack.yaml",
+            &format!("stack: test\nbroker: {{ url: \"{url}\", management: \"{management}\" }}\nqueues:\n  work: {{}}\n"),
+        );
+        let said = tokio::task::block_in_place(|| supervisor.run(&["plan", "stack.yaml"]));
+        assert_eq!(said.code, Some(code), "{times}: {said:?}");
+        assert_eq!(said.err.contains("the management API answers 500"), code == 1, "{said:?}");
+    }
 }

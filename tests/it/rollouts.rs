@@ -80,11 +80,7 @@ async fn a_canary_that_fails_a_third_of_its_messages_is_rolled_back_and_nothing_
     case.supervisor.wait_for("the new version is rolled back: it failed");
     case.supervisor.wait_for("reloaded: topology: nothing to do; consumers: 1 rolled back");
     case.wait_handled(MESSAGES as usize);
-    wait_until("the canary to go", PATIENCE, || {
-        let mut now = case.supervisor.children();
-        now.sort_unstable();
-        now == before
-    });
+    wait_until("the canary to go", PATIENCE, || case.supervisor.children() == before);
     // A quarter of all was its share; it was found out long before.
     let failed = failed(&case);
     assert!((1..MESSAGES as usize / 4).contains(&failed), "{failed} failed");
@@ -131,11 +127,7 @@ async fn a_canary_that_is_slow_or_never_ready_goes_as_well() {
     case.supervisor.write("stack.yaml", &text);
     case.supervisor.wait_for("consumers: 1 refused");
     case.supervisor.wait_for("the new version did not come up, the old one stays");
-    wait_until("only the old ones", PATIENCE, || {
-        let mut now = case.supervisor.children();
-        now.sort_unstable();
-        now == before
-    });
+    wait_until("only the old ones", PATIENCE, || case.supervisor.children() == before);
     case.wait_handled(6000);
     case.wait_settled();
     assert_eq!(case.stop(PATIENCE).count("acked"), 6000);
@@ -153,11 +145,7 @@ async fn what_changes_in_the_middle_is_decided_for_the_newest() {
     write(&case, old);
     case.supervisor.wait_for("consumers: 1 changed again meanwhile");
     case.supervisor.wait_for("reloaded: topology: nothing to do; consumers: 1 kept");
-    wait_until("only the old ones", PATIENCE, || {
-        let mut now = case.supervisor.children();
-        now.sort_unstable();
-        now == before
-    });
+    wait_until("only the old ones", PATIENCE, || case.supervisor.children() == before);
 
     // Something else, and then something else again, which takes over at once.
     write(&case, &old.replace("0.003", "0.004"));

@@ -3,7 +3,7 @@
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use super::Dialling;
+use super::{Dialling, Outage};
 use crate::model::{BrokerSpec, Endpoint, VhostName};
 use crate::telemetry::Registry;
 
@@ -18,8 +18,8 @@ pub struct Dialler {
     pub(super) name: String,
     pub(super) registry: Registry,
     pub(super) tasks: TaskTracker,
-    /// Touched whenever a link comes up or goes down.
-    pub(super) turns: watch::Sender<()>,
+    /// What has last come of a link: why it went down, or nothing when it came up.
+    pub(super) turns: watch::Sender<Option<Outage>>,
 }
 
 impl Dialler {
@@ -60,8 +60,8 @@ impl Dialler {
         }
     }
 
-    /// Changes whenever a link of this dialler comes up or goes down.
-    pub fn turns(&self) -> watch::Receiver<()> {
+    /// Changes whenever a link of this dialler comes up, or goes down for the reason given.
+    pub fn turns(&self) -> watch::Receiver<Option<Outage>> {
         self.turns.subscribe()
     }
 }

@@ -47,6 +47,8 @@ pub enum LinkState {
 /// A connection of one role that is kept open.
 pub struct Link {
     state: watch::Receiver<LinkState>,
+    /// What has last come of a link to the same vhost.
+    turns: watch::Receiver<Option<Outage>>,
     token: CancellationToken,
     trust: Arc<Trust>,
 }
@@ -74,13 +76,15 @@ impl Link {
             trust: trust.clone(),
         };
         dialler.tasks.spawn(keeper.run());
-        Self { state, token, trust }
+        Self { state, turns: dialler.turns(), token, trust }
     }
 
-    /// Why it is not connected, where it has been tried.
+    /// Why it is not connected, where that has been tried; by another link to the same vhost, as
+    /// long as the gate has let only that one try.
     pub fn outage(&self) -> Option<Outage> {
         match &*self.state.borrow() {
-            LinkState::Down(outage) => outage.clone(),
+            LinkState::Down(Some(outage)) => Some(outage.clone()),
+            LinkState::Down(None) => self.turns.borrow().clone(),
             LinkState::Up(_) => None,
         }
     }
@@ -203,8 +207,8 @@ impl Keeper {
 
     fn down(&self, outage: Outage) {
         self.meter.set(ConnectionState::Down { why: outage.why.clone() });
-        self.tx.send_replace(LinkState::Down(Some(outage)));
-        self.dialler.turns.send_replace(());
+        self.tx.send_replace(LinkState::Down(Some(outage.clone())));
+        self.dialler.turns.send_replace(Some(outage));
     }
 
     /// Holds an open connection until it is lost (the reason) or the link is stopped (`None`).
@@ -215,7 +219,7 @@ impl Keeper {
         let mut events = std::pin::pin!(wire.connection.events_listener());
         self.meter.set(ConnectionState::Up);
         self.tx.send_replace(LinkState::Up(wire.clone()));
-        self.dialler.turns.send_replace(());
+        self.dialler.turns.send_replace(None);
         loop {
             tokio::select! {
                 () = self.token.cancelled() => {

@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use super::error::ManagementError;
 use super::types::{
@@ -15,6 +16,11 @@ use super::types::{
 };
 use crate::broker::tls;
 use crate::model::{ArgValue, ExchangeName, Management, Policy, PolicyName, QueueName, VhostName};
+
+/// Pauses after which the broker is asked again that answered with an error of its own. RabbitMQ does
+/// so to a listing while one of what it lists goes away, as 4.0 with vhosts.
+const AGAIN: [Duration; 3] =
+    [Duration::from_millis(100), Duration::from_millis(300), Duration::from_secs(1)];
 
 /// Everything but what RFC 3986 leaves unreserved: the vhost `/` becomes `%2F`.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -332,7 +338,7 @@ impl ManagementClient {
         path: &str,
         what: String,
     ) -> Result<T, ManagementError> {
-        let response = self.send(self.request(Method::GET, path), what.clone()).await?;
+        let response = Box::pin(self.ask(path, &what)).await?;
         let status = response.status().as_u16();
         let body = response
             .bytes()
@@ -343,6 +349,17 @@ impl ManagementClient {
             status,
             reason: format!("not what the management API answers: {error}"),
         })
+    }
+
+    /// Asks, and again where the broker has stumbled.
+    async fn ask(&self, path: &str, what: &str) -> Result<Response, ManagementError> {
+        for pause in AGAIN {
+            match self.send(self.request(Method::GET, path), what.to_owned()).await {
+                Err(ManagementError::Other { status: 500, .. }) => sleep(pause).await,
+                answer => return answer,
+            }
+        }
+        self.send(self.request(Method::GET, path), what.to_owned()).await
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {

@@ -80,7 +80,7 @@ pub(super) struct Version {
     /// To the vhost of its queue.
     pub(super) links: Arc<VhostLinks>,
     /// Changes when one of these comes up or goes down.
-    pub(super) turns: watch::Receiver<()>,
+    pub(super) turns: watch::Receiver<Option<Outage>>,
 }
 
 impl Version {

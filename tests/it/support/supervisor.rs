@@ -170,15 +170,18 @@ impl Drop for Supervisor {
     }
 }
 
-/// The direct children of a process.
+/// The direct children of a process, in order.
 pub(crate) fn children_of(pid: u32) -> Vec<u32> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    tasks
+    // Each thread has its own.
+    let mut children: Vec<u32> = tasks
         .filter_map(|task| fs::read_to_string(task.path().join("children")).ok())
         .flat_map(|list| {
             list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()
         })
-        .collect()
+        .collect();
+    children.sort_unstable();
+    children
 }
 
 /// Whether a process exists and is no zombie.
