@@ -60,29 +60,46 @@ pub(super) async fn create(
     vhost: &VhostName,
     body: &Value,
 ) -> Result<(), ManagementError> {
-    if is_left(client, vhost).await? {
+    if look(client, vhost).await? == Some(Stage::Unfinished) {
         settings::delete(client, &SettingId::Vhost(vhost.clone())).await?;
     }
     client.put_vhost(vhost, body).await?;
     let deadline = Instant::now() + PATIENCE;
-    while is_left(client, vhost).await? {
-        if Instant::now() >= deadline {
+    loop {
+        let stage = look(client, vhost).await?;
+        let late = Instant::now() >= deadline;
+        if stage == Some(Stage::Whole) || (late && stage.is_none()) {
+            return Ok(());
+        }
+        if late {
             settings::delete(client, &SettingId::Vhost(vhost.clone())).await?;
             return client.put_vhost(vhost, body).await;
         }
         sleep(PAUSE).await;
     }
-    Ok(())
 }
 
-/// Whether a vhost that a plan took for absent is there, unfinished.
-async fn is_left(client: &ManagementClient, vhost: &VhostName) -> Result<bool, ManagementError> {
+/// How far the creation of a vhost has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// It lacks exchanges of the broker's own, and holds nothing.
+    Unfinished,
+    /// It has them, or holds something.
+    Whole,
+}
+
+/// Looks at a vhost that a plan took for absent. Nothing is known of one that is not there, nor of
+/// one in which this user has no permissions: it is somebody else's, or still under way, since the
+/// broker gives them last to whoever creates it.
+async fn look(
+    client: &ManagementClient,
+    vhost: &VhostName,
+) -> Result<Option<Stage>, ManagementError> {
     let answers = futures_util::try_join!(client.exchanges(vhost), client.queues(vhost));
     let (exchanges, queues) = match answers {
         Ok(answers) => answers,
-        // A vhost without permissions for this user is somebody's.
         Err(ManagementError::NotFound { .. } | ManagementError::Unauthorized { .. }) => {
-            return Ok(false);
+            return Ok(None);
         }
         Err(error) => return Err(error),
     };
@@ -90,7 +107,8 @@ async fn is_left(client: &ManagementClient, vhost: &VhostName) -> Result<bool, M
         .into_iter()
         .map(|ExchangeInfo { name, .. }| ExchangeName::new(name).ok())
         .collect();
-    Ok(queues.is_empty() && names.is_some_and(|names| is_unfinished(names.iter())))
+    let unfinished = queues.is_empty() && names.is_some_and(|names| is_unfinished(names.iter()));
+    Ok(Some(if unfinished { Stage::Unfinished } else { Stage::Whole }))
 }
 
 /// Judges by the exchanges of a vhost.
