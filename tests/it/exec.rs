@@ -291,7 +291,7 @@ async fn no_message_is_taken_for_a_worker_whose_process_the_system_refuses() {
     case.outside.wait_for_consumers("work", 0, PATIENCE).await;
     case.outside.wait_for_depth("work", 2, PATIENCE).await;
     drop(crowd);
-    case.outside.wait_for_depth("work", 0, PATIENCE).await;
+    case.wait_settled();
     let books = stop(&mut case);
     assert_eq!(["received", "acked", "released"].map(|name| books.count(name)), [2, 2, 0]);
 }
