@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::Context;
 use super::ack_limits::AckLimit;
 use super::child_log::{SharedValve, Valve};
+use super::intake::Easing;
 use super::kept::Kept;
 use super::output::Published;
 use super::parting::GIVEN_BACK;
@@ -64,6 +65,8 @@ pub(super) struct Desk {
     pub(super) epoch: Epoch,
     pub(super) subscription: Option<Subscription>,
     pub(super) subscribing: Option<Pending<Result<Subscription, SubscribeError>>>,
+    /// While a pause waits for messages to cease.
+    pub(super) easing: Option<Easing>,
     /// The broker's answer to a pause, while it is awaited.
     pub(super) pausing: Option<Pausing>,
     /// How often it was asked for messages.
@@ -141,6 +144,7 @@ impl Desk {
             epoch: Epoch(0),
             subscription: None,
             subscribing: None,
+            easing: None,
             pausing: None,
             times_opened: 0,
             refusals: Backoff::new(SUBSCRIBE_PAUSE.0, SUBSCRIBE_PAUSE.1),
@@ -190,6 +194,7 @@ impl Desk {
         let Self {
             subscription,
             subscribing,
+            easing,
             pausing,
             outcomes,
             outputs,
@@ -222,6 +227,7 @@ impl Desk {
                 self.pausing = None;
                 self.paused(outcome);
             }
+            () = due(easing.as_mut()) => self.pause(),
             incoming = async {
                 match subscription {
                     Some(subscription) => subscription.next().await,

@@ -1,6 +1,10 @@
 //! Where a desk's messages come from: asking for them, pausing, and losing the channel.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+
+use tokio::time::Sleep;
 
 use super::desk::Desk;
 use super::stream::consume_arguments;
@@ -13,6 +17,39 @@ const BATCH: usize = 256;
 /// The pause after a channel was lost in the middle of an attempt to consume.
 const LOST_PAUSE: Duration = Duration::from_millis(200);
 
+/// A pause in no hurry begins when nothing has come for so long.
+const QUIET: Duration = Duration::from_millis(250);
+
+/// And at the latest then.
+const MOST_EASING: Duration = Duration::from_secs(1);
+
+/// Waits until messages cease to come.
+pub(super) struct Easing {
+    latest: tokio::time::Instant,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Easing {
+    fn begin() -> Self {
+        let latest = tokio::time::Instant::now() + MOST_EASING;
+        Self { latest, timer: Box::pin(tokio::time::sleep(QUIET)) }
+    }
+
+    /// A message has come.
+    fn put_off(&mut self) {
+        let quiet = tokio::time::Instant::now() + QUIET;
+        self.timer.as_mut().reset(quiet.min(self.latest));
+    }
+}
+
+impl Future for Easing {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.timer.as_mut().poll(context)
+    }
+}
+
 impl Desk {
     /// Asks for messages from now on, on this channel and on every later one; but first those are
     /// worked off that are here. The broker counts a prefetch for each time that it is asked, so
@@ -20,6 +57,7 @@ impl Desk {
     pub(super) fn open(&mut self) {
         self.wanted = true;
         self.returning = false;
+        self.easing = None;
         // At the end of a pause it is looked whether messages are wanted again.
         if self.consuming() || self.subscribing.is_some() || self.pausing.is_some() {
             return;
@@ -57,6 +95,7 @@ impl Desk {
     /// when it comes.
     pub(super) fn pause(&mut self) {
         self.wanted = false;
+        self.easing = None;
         if self.ledger.epoch().is_none() {
             self.subscribing = None;
             self.awaited = None;
@@ -70,9 +109,26 @@ impl Desk {
         }
     }
 
+    /// [`Desk::pause`] when none is on its way any more, unless they are wanted again before.
+    ///
+    /// A quorum queue's client in the broker gives back what reaches it after a cancel
+    /// (rabbitmq-server issue 3729), which before RabbitMQ 4.3 counts as a failed delivery. Where
+    /// children crash in a row, a low `delivery_limit` would be used up by messages that no child
+    /// has seen. With everything delivered that the prefetch allows, nothing is on its way.
+    pub(super) fn ease_off(&mut self) {
+        if self.spec.in_place() || !self.consuming() {
+            return self.pause();
+        }
+        self.wanted = false;
+        self.easing = Some(Easing::begin());
+    }
+
     /// What no child has goes back, and so does what is still under way, when it comes.
     pub(super) fn give_back(&mut self) {
         self.returning = true;
+        if self.easing.is_some() {
+            self.pause();
+        }
         if self.spec.in_place() {
             return self.settle_down();
         }
@@ -170,7 +226,12 @@ impl Desk {
         let mut taken = 0;
         while let Some(incoming) = next.take() {
             match incoming {
-                Incoming::Delivery(delivery) => self.waiting.push_back(*delivery),
+                Incoming::Delivery(delivery) => {
+                    self.waiting.push_back(*delivery);
+                    if let Some(easing) = &mut self.easing {
+                        easing.put_off();
+                    }
+                }
                 // As it was asked to; its answer comes too.
                 Incoming::Cancelled if self.pausing.is_some() => {}
                 Incoming::Cancelled if self.outlasted() => {
@@ -249,6 +310,7 @@ impl Desk {
     /// The channel is gone: what was on it will be delivered again.
     pub(super) fn channel_lost(&mut self, why: &str) {
         self.subscription = None;
+        self.easing = None;
         self.pausing = None;
         if self.ledger.epoch().is_none() {
             return;

@@ -426,6 +426,7 @@ impl Worker {
                     Effect::Spawn => next = Some(self.spawn().await),
                     Effect::Consume => self.pause_or_resume(),
                     Effect::Pause => self.desk.pause(),
+                    Effect::Ease => self.desk.ease_off(),
                     Effect::CloseInput => {
                         if let Some(child) = &mut self.child {
                             child.close_input();

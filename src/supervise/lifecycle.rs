@@ -141,6 +141,8 @@ pub enum Effect {
     Consume,
     /// Ask for none any more.
     Pause,
+    /// The same, once none is on its way any more: another child will want them soon.
+    Ease,
     /// Close the child's input.
     CloseInput,
     /// Send the stop signal to the child's group.
@@ -221,7 +223,9 @@ impl Lifecycle {
 
     /// Takes an event; `chance` between 0 and 1 spreads the restarts.
     pub fn on(&mut self, event: Event, now: Instant, chance: f64) -> &'static [Effect] {
-        use Effect::{CloseInput, Consume, Finish, Kill, Pause, Release, Return, Signal, Spawn};
+        use Effect::{
+            CloseInput, Consume, Ease, Finish, Kill, Pause, Release, Return, Signal, Spawn,
+        };
         self.finishing |= matches!(event, Event::Retire | Event::Stop | Event::StopNow);
         let (state, effects): (State, &'static [Effect]) = match (self.state, event) {
             (State::Stopped, _) => return &[],
@@ -267,16 +271,16 @@ impl Lifecycle {
             (State::Running { .. }, Event::Stop) => (self.draining(now), &[Pause, Return]),
             (State::Running { since }, Event::Deaf) => {
                 self.lived(since, now);
-                (self.draining(now), &[Pause])
+                (self.draining(now), &[Ease])
             }
             (State::Running { since }, Event::Replace) => {
                 self.lived(since, now);
-                (State::Terminating { deadline: now + REPLACE_PATIENCE }, &[Signal, Pause])
+                (State::Terminating { deadline: now + REPLACE_PATIENCE }, &[Signal, Ease])
             }
             (State::Running { since }, Event::Recycle { earned }) => {
                 self.lived(since, now);
                 self.recycled = Some(earned);
-                (State::Recycling, &[Pause])
+                (State::Recycling, &[Ease])
             }
             (State::Running { .. }, Event::StopNow) => {
                 (State::Killing { deadline: now + KILL_PATIENCE }, &[Kill, Pause])
@@ -369,7 +373,7 @@ impl Lifecycle {
             return (State::Stopped, &[Effect::Pause, Effect::Release, Effect::Finish]);
         }
         let until = if recycled == Some(true) { now } else { now + self.backoff.next(chance) };
-        (State::Waiting { until }, &[Effect::Pause])
+        (State::Waiting { until }, &[Effect::Ease])
     }
 
     /// A child that never got so far as to take a message: others may do better.

@@ -105,13 +105,13 @@ fn one_that_is_replaced_after_a_long_life_is_forgiven_as_well() {
 
 #[test]
 fn a_stop_shortens_the_time_of_one_that_is_being_replaced() {
-    use Effect::{Kill, Pause, Return, Signal};
+    use Effect::{Ease, Kill, Return, Signal};
     let grace = StopSpec { grace: seconds(2), ..StopSpec::default() };
     let start = Instant::now();
     let mut lifecycle = Lifecycle::new(&RestartSpec::default(), &grace, start);
     lifecycle.on(Event::Tick, start, 0.5);
     lifecycle.on(Event::Spawned, start, 0.5);
-    assert_eq!(lifecycle.on(Event::Replace, start, 0.5), [Signal, Pause]);
+    assert_eq!(lifecycle.on(Event::Replace, start, 0.5), [Signal, Ease]);
     assert_eq!(lifecycle.next_tick(), Some(start + seconds(10)));
     assert_eq!(lifecycle.on(Event::Stop, start + seconds(1), 0.5), [Return]);
     assert_eq!(lifecycle.on(Event::Tick, start + seconds(3), 0.5), [Kill]);
@@ -119,7 +119,7 @@ fn a_stop_shortens_the_time_of_one_that_is_being_replaced() {
 
 #[test]
 fn one_that_wants_no_more_may_answer_what_it_has() {
-    use Effect::{CloseInput, Consume, Pause, Spawn};
+    use Effect::{CloseInput, Consume, Ease, Spawn};
     let effects = play(&[
         (0, Event::Tick),
         (0, Event::Spawned),
@@ -129,7 +129,7 @@ fn one_that_wants_no_more_may_answer_what_it_has() {
         (9, Event::Tick),
     ]);
     let expected: [&[Effect]; 6] =
-        [&[Spawn], &[Consume], &[Pause], &[CloseInput], &[Pause], &[Spawn]];
+        [&[Spawn], &[Consume], &[Ease], &[CloseInput], &[Ease], &[Spawn]];
     assert_eq!(effects, expected);
 }
 
@@ -161,19 +161,19 @@ fn one_that_must_be_ready_is_fed_only_then_and_has_a_limit() {
 
 #[test]
 fn one_that_asks_for_it_is_replaced_without_hurry_and_without_a_pause() {
-    use Effect::{CloseInput, Pause};
+    use Effect::{CloseInput, Ease};
     let start = Instant::now();
     for (earned, pause) in [(true, 0), (false, 1)] {
         let mut lifecycle = lifecycle(start);
         lifecycle.on(Event::Tick, start, 0.5);
         lifecycle.on(Event::Spawned, start, 0.5);
-        assert_eq!(lifecycle.on(Event::Recycle { earned }, start, 0.5), [Pause]);
+        assert_eq!(lifecycle.on(Event::Recycle { earned }, start, 0.5), [Ease]);
         // The grace time of 10 s is for a stop.
         assert_eq!(lifecycle.next_tick(), None);
         let now = start + seconds(50);
         assert_eq!(lifecycle.on(Event::Tick, now, 0.5), []);
         assert_eq!(lifecycle.on(Event::Drained, now, 0.5), [CloseInput]);
-        assert_eq!(lifecycle.on(EXITED, now, 0.5), [Pause]);
+        assert_eq!(lifecycle.on(EXITED, now, 0.5), [Ease]);
         assert_eq!(lifecycle.state(), State::Waiting { until: now + seconds(pause) });
         // The next one has earned nothing yet.
         let now = now + seconds(pause);
