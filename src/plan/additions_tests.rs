@@ -142,7 +142,7 @@ fn what_another_stack_owns_is_not_claimed() {
 }
 
 /// A topology without some of its objects, where what is left fits.
-fn fewer(whole: &Topology, keep: &[bool]) -> Option<Topology> {
+pub(super) fn fewer(whole: &Topology, keep: &[bool]) -> Option<Topology> {
     let mut keep = keep.iter().copied().cycle();
     let mut kept = || keep.next().unwrap_or(true);
     let exchanges: Vec<Exchange> = whole.exchanges().filter(|_| kept()).cloned().collect();

@@ -23,6 +23,7 @@ mod migration;
 mod observed;
 mod owned;
 mod prune;
+mod removals;
 mod replace;
 mod report;
 mod saved;
@@ -41,6 +42,8 @@ mod memory_tests;
 mod ownership_tests;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod removals_tests;
 #[cfg(test)]
 mod settings_tests;
 #[cfg(test)]
@@ -64,6 +67,7 @@ pub use observed::{
     ObservedSetting, Seen, Subject, Unseen, Usage,
 };
 pub use owned::{Consent, Kept, Veto, plan};
+pub use removals::Removals;
 pub use report::{ApplyReport, Failure, Remaining};
 pub use saved::{SavedFault, SavedPlan};
 pub use text::{Style, render, render_drift, render_report};

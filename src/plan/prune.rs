@@ -257,7 +257,7 @@ impl Round<'_> {
             .observed
             .exchanges
             .iter()
-            .filter(|(_, seen)| matches!(seen, Seen::Whole(exchange) if exchange.auto_delete))
+            .filter(|(_, seen)| seen.is_auto_delete())
             .map(|(name, _)| name.clone())
             .collect();
         loop {
