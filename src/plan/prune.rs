@@ -262,21 +262,32 @@ impl Round<'_> {
             && let Some(usage) = self.view.observed.usage.get(&(vhost.clone(), name.clone()))
             && !usage.is_none()
         {
-            if self.interrupted.contains(id) {
-                let hint = "declare it again to have that finished; `--force` deletes it with all its parts";
-                return Some((format!("{usage}, and {INTERRUPTED}"), Some(hint)));
-            }
-            return Some((usage.to_string(), Some("`--force` deletes it nevertheless")));
+            return Some(self.unless_forced(id, &usage, "`--force` deletes it nevertheless"));
         }
         if let Some(key) = unowned {
             let binding = ResourceId::Binding(key.clone());
             let reason = format!("the {binding}, which nobody declares, would go with it");
-            return Some((reason, Some("`--force` deletes both")));
+            return Some(self.unless_forced(id, &reason, "`--force` deletes both"));
         }
         self.view.observed.illegible.contains(id).then(|| {
-            let reason = "a binding that nobody declares would go with it".to_owned();
-            (reason, Some("`--force` deletes both"))
+            let reason = "a binding that nobody declares would go with it";
+            self.unless_forced(id, &reason, "`--force` deletes both")
         })
+    }
+
+    /// Why a queue or an exchange stays, and the mend; what was being made anew has a better one.
+    fn unless_forced(
+        &self,
+        id: &ResourceId,
+        reason: &dyn std::fmt::Display,
+        hint: &'static str,
+    ) -> (String, Option<&'static str>) {
+        if !self.interrupted.contains(id) {
+            return (reason.to_string(), Some(hint));
+        }
+        let hint =
+            "declare it again to have that finished; `--force` deletes it with all its parts";
+        (format!("{reason}, and {INTERRUPTED}"), Some(hint))
     }
 
     /// Holds the vhosts in which something is to stay.

@@ -234,7 +234,7 @@ fn what_others_have_bound_to_it_counts_on_its_detour_too() {
         let diverted = Scaffold::of(&name("work")).diverted(&direct);
         world.observed.bindings.as_mut().expect("seen").insert(diverted);
         let told = text(&world.plan(&dropped(), PRUNE));
-        assert!(told.contains("kept: queue work: the binding amq.topic → work (key theirs), which nobody declares, would go with it\n"), "{at:?} {told}");
+        assert!(told.contains("kept: queue work: the binding amq.topic → work (key theirs), which nobody declares, would go with it, and making it anew was interrupted\n"), "{at:?} {told}");
         assert!(!told.contains("- queue"), "{told}");
         assert!(
             drift(&world, &dropped())
