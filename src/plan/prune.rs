@@ -7,7 +7,7 @@ use super::change::{Change, Target};
 use super::deletion::deletion;
 use super::interrupted::Interrupted;
 use super::ledger::{Ledger, Ownership, ResourceId};
-use super::observed::{BindingKey, Observed, Seen, Unseen};
+use super::observed::{BindingKey, Observed, Unseen};
 use super::owned::{Consent, Kept, Veto};
 use super::{hold_vhosts, settings};
 use crate::model::{Destination, OnRemove, SettingId, Topology, VhostName};

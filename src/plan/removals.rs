@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 
 use super::additions::Additions;
 use super::change::Change;
+use super::interrupted::Interrupted;
 use super::ledger::{Ledger, Owner, Ownership, ResourceId};
 use super::observed::Observed;
 use super::owned::Consent;
-use super::prune::prune;
+use super::prune::{View, prune};
 use crate::model::{StackName, Topology};
 
 /// What is to go: all of it declared before, and managed.
@@ -47,7 +48,9 @@ impl Removals {
         let own = Ledger::of(before);
         let ownership = Ownership { own, others, ..Ownership::nobody(stack.clone()) };
         let consent = Consent { prune: true, ..Consent::default() };
-        let pruned = prune(after, &[], observed, &ownership, consent);
+        let view = View { topology: after, observed, ownership: &ownership, consent };
+        // What is left of anything that was interrupted is a stranger's then, and stays.
+        let pruned = prune(&view, &[], observed, &Interrupted::default());
         (pruned.kept.is_empty() && pruned.veto.is_none()).then_some(pruned.deletions)
     }
 }
