@@ -14,6 +14,7 @@ mod confined;
 mod control;
 mod convergence;
 mod dedupe;
+mod delivery_counts;
 mod dev;
 mod docs;
 mod effects;
