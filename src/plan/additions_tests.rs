@@ -24,7 +24,7 @@ fn parts() -> TopologyParts {
 }
 
 /// Something that a person does to a file.
-type Edit<'a> = &'a dyn Fn(&mut TopologyParts);
+pub(super) type Edit<'a> = &'a dyn Fn(&mut TopologyParts);
 
 /// What there is between [`parts`] and what a change makes of them.
 fn after(change: impl FnOnce(&mut TopologyParts)) -> Option<String> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::additions_tests::fewer;
+use super::additions_tests::{Edit, fewer};
 use super::memory_tests::{arguments, binding, exchange, policy, queue, topology, vhost};
 use super::ownership_tests::{World, stack};
 use super::properties::some_topology;
@@ -137,7 +137,7 @@ fn where_a_plan_would_keep_something_nothing_goes() {
 
 #[test]
 fn whatever_else_differs_takes_a_look() {
-    let changes: [(&str, &dyn Fn(&mut TopologyParts)); 4] = [
+    let changes: [(&str, Edit); 4] = [
         ("something is new", &|parts| parts.queues.push(queue("new", QueueType::Classic))),
         ("something differs", &|parts| parts.queues[0].durable = false),
         ("what becomes of another", &|parts| parts.queues[0].on_remove = OnRemove::Retain),

@@ -86,8 +86,9 @@ fn plain(bytes: &[u8]) -> usize {
     clean + rest.iter().take_while(|&&byte| ESCAPES[usize::from(byte)] == PLAIN).count()
 }
 
-/// Whether all of a block does. The comparisons stand here rather than in the table, and without a
-/// way out between them, because a processor makes sixteen of them at once.
+/// Whether all of a block does. The comparisons stand here rather than in the table, so that a
+/// processor makes sixteen of them at once.
+#[expect(clippy::needless_bitwise_bool, reason = "with a way out between them they are one by one")]
 fn is_plain(block: &[u8; BLOCK]) -> bool {
     let special = |byte: u8| {
         (byte < 0x20) | (byte == 0x7f) | (byte == b'"') | (byte == b'\\') | (byte == SEPARATOR)
