@@ -52,11 +52,15 @@ pub(super) async fn grouped(print: &impl Fn(&str)) {
 #[test]
 fn a_child_is_in_its_group_from_its_first_instruction() {
     let Some(handed) = Handed::group(true) else { return };
-    for without_clone3 in [false, true] {
+    for (without_clone3, killed_before) in [(false, false), (true, false), (false, true)] {
+        if killed_before {
+            // From now on the kernel kills at its birth whoever is cloned from here to elsewhere.
+            fs::write(handed.path().join("cgroup.kill"), "1").unwrap();
+        }
         let told = told(inside(&handed, "grouped", without_clone3));
         let all = ["orders-0", "orders-0.2", "orders-0", "a_b"];
         let all = all.map(|name| format!("true {name}, true {name}"));
-        assert_eq!(told[..4], all, "without clone3: {without_clone3}");
+        assert_eq!(told[..4], all, "{without_clone3} {killed_before}");
         assert_eq!(told[4..], ["exit code 3, 3 groups"]);
     }
     wait_until("no group left", PATIENCE, || handed.homes().is_empty());
