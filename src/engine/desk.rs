@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::Context;
 use super::ack_limits::AckLimit;
 use super::child_log::{SharedValve, Valve};
-use super::intake::Easing;
+use super::easing::Easing;
 use super::kept::Kept;
 use super::output::Published;
 use super::parting::GIVEN_BACK;
@@ -65,12 +66,16 @@ pub(super) struct Desk {
     pub(super) epoch: Epoch,
     pub(super) subscription: Option<Subscription>,
     pub(super) subscribing: Option<Pending<Result<Subscription, SubscribeError>>>,
+    /// Whether that attempt has come so far as to ask the broker.
+    pub(super) asking: Arc<AtomicBool>,
     /// While a pause waits for messages to cease.
     pub(super) easing: Option<Easing>,
     /// The broker's answer to a pause, while it is awaited.
     pub(super) pausing: Option<Pausing>,
     /// How often it was asked for messages.
     pub(super) times_opened: u64,
+    /// How many messages were here when it was asked last: they are not of that prefetch.
+    pub(super) held_before: usize,
     pub(super) refusals: Backoff,
     pub(super) failures: Backoff,
     pub(super) outcomes: FuturesUnordered<Pending<Settled>>,
@@ -144,9 +149,11 @@ impl Desk {
             epoch: Epoch(0),
             subscription: None,
             subscribing: None,
+            asking: Arc::default(),
             easing: None,
             pausing: None,
             times_opened: 0,
+            held_before: 0,
             refusals: Backoff::new(SUBSCRIBE_PAUSE.0, SUBSCRIBE_PAUSE.1),
             failures: Backoff::new(REQUEUE_PAUSE.0, REQUEUE_PAUSE.1),
             outcomes: FuturesUnordered::new(),
@@ -227,7 +234,7 @@ impl Desk {
                 self.pausing = None;
                 self.paused(outcome);
             }
-            () = due(easing.as_mut()) => self.pause(),
+            () = due(easing.as_mut()) => self.eased(),
             incoming = async {
                 match subscription {
                     Some(subscription) => subscription.next().await,
@@ -399,7 +406,8 @@ impl Desk {
     /// Tells the broker what has been decided, unless more of it is about to gather.
     pub(super) fn tell(&mut self) {
         let held = self.ledger.held();
-        match self.pace.tell(held.unflushed, held.unanswered, Instant::now()) {
+        let decided = if self.withholds() { 0 } else { held.unflushed };
+        match self.pace.tell(decided, held.unanswered, Instant::now()) {
             Telling::Nothing => self.show_in_flight(),
             Telling::Now => self.flush(),
             Telling::At(at) => {
@@ -415,6 +423,9 @@ impl Desk {
     pub(super) fn flush(&mut self) {
         self.gathering = None;
         self.show_in_flight();
+        if self.withholds() {
+            return;
+        }
         // Where the channel is busy subscribing anew, the ledger keeps what is decided until then.
         let Some(subscription) = &self.subscription else { return };
         self.ops.clear();

@@ -117,15 +117,23 @@ impl ExecWorker {
     async fn serve(&mut self) {
         self.pause_or_resume();
         self.desk.shown().set_state(WorkerState::Running);
-        let mut broken = None;
-        while broken.is_none() && !self.reins.ends() {
+        let (mut broken, mut retiring) = (None, false);
+        while broken.is_none() && !self.reins.drain.is_cancelled() {
+            if self.reins.retire.is_cancelled() {
+                if !std::mem::replace(&mut retiring, true) {
+                    self.desk.work_off();
+                }
+                if self.desk.is_worked_off() {
+                    break;
+                }
+            }
             if self.spec.in_place() || self.desk.waiting.is_empty() {
                 self.desk.flush();
             }
             if self.desk.wanted && !self.desk.consuming() {
                 self.desk.open();
             }
-            if self.reins.paused.has_changed().unwrap_or(false) {
+            if !retiring && self.reins.paused.has_changed().unwrap_or(false) {
                 self.pause_or_resume();
             }
             if !self.ready
@@ -143,15 +151,16 @@ impl ExecWorker {
             tokio::select! {
                 biased;
                 () = self.reins.drain.cancelled() => {}
-                () = self.reins.retire.cancelled() => {}
-                Ok(()) = self.reins.paused.changed() => self.pause_or_resume(),
+                () = self.reins.retire.cancelled(), if !retiring => {}
+                Ok(()) = self.reins.paused.changed(), if !retiring => self.pause_or_resume(),
                 () = self.desk.turn() => {}
             }
         }
-        self.desk.pause();
         if let Some(why) = broken {
+            self.desk.ease_off();
             return self.wait_down(why).await;
         }
+        self.desk.pause();
         self.desk.give_back();
         // Confirms that are under way come, or time out, by themselves.
         while !self.desk.is_clear() && !self.reins.kill.is_cancelled() {

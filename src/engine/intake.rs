@@ -1,10 +1,7 @@
 //! Where a desk's messages come from: asking for them, pausing, and losing the channel.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-
-use tokio::time::Sleep;
 
 use super::desk::Desk;
 use super::stream::consume_arguments;
@@ -16,39 +13,6 @@ const BATCH: usize = 256;
 
 /// The pause after a channel was lost in the middle of an attempt to consume.
 const LOST_PAUSE: Duration = Duration::from_millis(200);
-
-/// A pause in no hurry begins when nothing has come for so long.
-const QUIET: Duration = Duration::from_millis(250);
-
-/// And at the latest then.
-const MOST_EASING: Duration = Duration::from_secs(1);
-
-/// Waits until messages cease to come.
-pub(super) struct Easing {
-    latest: tokio::time::Instant,
-    timer: Pin<Box<Sleep>>,
-}
-
-impl Easing {
-    fn begin() -> Self {
-        let latest = tokio::time::Instant::now() + MOST_EASING;
-        Self { latest, timer: Box::pin(tokio::time::sleep(QUIET)) }
-    }
-
-    /// A message has come.
-    fn put_off(&mut self) {
-        let quiet = tokio::time::Instant::now() + QUIET;
-        self.timer.as_mut().reset(quiet.min(self.latest));
-    }
-}
-
-impl Future for Easing {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        self.timer.as_mut().poll(context)
-    }
-}
 
 impl Desk {
     /// Asks for messages from now on, on this channel and on every later one; but first those are
@@ -70,10 +34,13 @@ impl Desk {
         // Never the same twice: a quorum queue takes a consumer of the tag of one that still has
         // messages for that one, and counts deliveries on from there.
         self.times_opened += 1;
+        self.held_before = self.unsettled();
         let tag = self.context.tag.of(&self.spec.name, self.slot, self.times_opened);
         let (subscription, closing) = (self.subscription.take(), self.closing.take());
         let (link, spec) = (self.context.link.clone(), self.spec.clone());
         let arguments = consume_arguments(&spec.arguments, self.reader.as_mut());
+        let asking = self.asking.clone();
+        asking.store(false, Ordering::Relaxed);
         self.subscribing = Some(Box::pin(async move {
             if let Some(closing) = closing {
                 closing.await;
@@ -86,6 +53,7 @@ impl Desk {
                 }
             };
             let arguments = arguments.map_err(SubscribeError::Refused)?;
+            asking.store(true, Ordering::Relaxed);
             subscription.resume(&tag, arguments).await?;
             Ok(subscription)
         }));
@@ -106,21 +74,9 @@ impl Desk {
         // An attempt on a channel that has messages goes on: the channel would be lost with it.
         if let Some(pausing) = self.subscription.as_mut().and_then(Subscription::pause) {
             self.pausing = Some(pausing);
+            // What was held back while the pause was awaited.
+            self.flush();
         }
-    }
-
-    /// [`Desk::pause`] when none is on its way any more, unless they are wanted again before.
-    ///
-    /// A quorum queue's client in the broker gives back what reaches it after a cancel
-    /// (rabbitmq-server issue 3729), which before RabbitMQ 4.3 counts as a failed delivery. Where
-    /// children crash in a row, a low `delivery_limit` would be used up by messages that no child
-    /// has seen. With everything delivered that the prefetch allows, nothing is on its way.
-    pub(super) fn ease_off(&mut self) {
-        if self.spec.in_place() || !self.consuming() {
-            return self.pause();
-        }
-        self.wanted = false;
-        self.easing = Some(Easing::begin());
     }
 
     /// What no child has goes back, and so does what is still under way, when it comes.
@@ -178,7 +134,11 @@ impl Desk {
                 }
                 self.subscription = Some(subscription);
                 if !self.wanted {
-                    self.pause();
+                    if self.returning {
+                        self.pause();
+                    } else {
+                        self.ease_off();
+                    }
                 }
                 tracing::debug!(consumer = %self.spec.name, worker = self.slot, "consuming");
             }
@@ -226,12 +186,7 @@ impl Desk {
         let mut taken = 0;
         while let Some(incoming) = next.take() {
             match incoming {
-                Incoming::Delivery(delivery) => {
-                    self.waiting.push_back(*delivery);
-                    if let Some(easing) = &mut self.easing {
-                        easing.put_off();
-                    }
-                }
+                Incoming::Delivery(delivery) => self.waiting.push_back(*delivery),
                 // As it was asked to; its answer comes too.
                 Incoming::Cancelled if self.pausing.is_some() => {}
                 Incoming::Cancelled if self.outlasted() => {
@@ -260,6 +215,7 @@ impl Desk {
                 next = self.subscription.as_mut().and_then(Subscription::try_next);
             }
         }
+        self.put_off_pause();
         if self.returning && !self.spec.in_place() {
             self.give_back_waiting();
         }

@@ -40,8 +40,8 @@
 //!
 //! # Stopping
 //!
-//! Three tokens per worker: `retire` (no more messages, answer what is held, end), `drain` (the same
-//! within the grace time) and `kill` (now).
+//! Three tokens per worker: `retire` (ask for no more messages, answer what was delivered, end), `drain`
+//! (give back what no child has, answer the rest within the grace time, end) and `kill` (now).
 //! Dropping the engine kills: no worker task outlives it, and no child outlives its task.
 
 mod ack_limits;
@@ -55,6 +55,7 @@ mod crew;
 mod deadlines;
 mod dedupe;
 mod desk;
+mod easing;
 mod exec;
 mod exec_pipes;
 mod failures;

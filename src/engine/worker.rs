@@ -1,5 +1,7 @@
 //! A worker: one child that is fed messages and answers them, for the protocols with a stream.
 
+mod overtime;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +15,7 @@ use super::deadlines;
 use super::desk::Desk;
 use super::hush;
 use super::kept::shown_deadline;
-use crate::model::{AckMode, ConsumerSpec, Order, duration_label};
+use crate::model::{AckMode, ConsumerSpec, Order};
 use crate::process::{Exit, check_startable};
 use crate::protocol::DeliveryId;
 use crate::supervise::{Effect, Event, Lifecycle, PAUSE, State, Wish};
@@ -66,8 +68,9 @@ impl Worker {
         reporter: Reporter,
     ) -> Self {
         let desk = Desk::new(spec.clone(), slot, context.clone(), shown, reins.drain.clone());
-        let lifecycle =
-            Lifecycle::new(&spec.restart, &spec.stop, Instant::now()).awaiting_ready(spec.ready);
+        let lifecycle = Lifecycle::new(&spec.restart, &spec.stop, Instant::now())
+            .awaiting_ready(spec.ready)
+            .proving(reins.proving);
         Self {
             spec,
             slot,
@@ -100,10 +103,12 @@ impl Worker {
                 self.ready = true;
                 self.reporter.tell(News::Ready).await;
             }
-            if matches!(self.lifecycle.state(), State::Draining { .. } | State::Recycling)
-                && self.desk.is_clear()
-                && self.all_told()
-            {
+            let done = match self.lifecycle.state() {
+                State::Draining { .. } | State::Recycling => true,
+                State::Retiring => self.desk.is_worked_off(),
+                _ => false,
+            };
+            if done && self.desk.is_clear() && self.all_told() {
                 self.on(Event::Drained).await;
             }
             if self.over {
@@ -164,7 +169,7 @@ impl Worker {
                 None => std::future::pending().await,
             }
         };
-        let Reins { retire, drain, kill, paused } = &mut self.reins;
+        let Reins { retire, drain, kill, paused, .. } = &mut self.reins;
         let state = self.lifecycle.state();
         let (retiring, draining) = (self.retiring || self.draining, self.draining);
         tokio::select! {
@@ -186,9 +191,14 @@ impl Worker {
 
     /// Asks for messages, or for none, as the crew wants it of one that runs.
     fn pause_or_resume(&mut self) {
+        let fed = self.lifecycle.state().is_fed();
         if *self.reins.paused.borrow_and_update() {
-            self.desk.pause();
-            self.desk.give_back();
+            if fed {
+                self.desk.work_off();
+            } else {
+                self.desk.pause();
+                self.desk.give_back();
+            }
         } else if matches!(self.lifecycle.state(), State::Running { .. }) {
             self.desk.open();
         }
@@ -205,7 +215,7 @@ impl Worker {
 
     /// Encodes what waits, as far as there is room, for a child that listens.
     fn feed(&mut self) {
-        if !matches!(self.lifecycle.state(), State::Running { .. }) {
+        if !self.lifecycle.state().is_fed() {
             return;
         }
         while self.child.as_ref().is_some_and(Conversation::has_room) {
@@ -234,7 +244,7 @@ impl Worker {
     async fn give_way(&mut self) {
         if self.spec.order == Order::Strict
             && self.desk.ledger.held().ghosts > 0
-            && matches!(self.lifecycle.state(), State::Running { .. } | State::Recycling)
+            && (self.lifecycle.state().is_fed() || self.lifecycle.state() == State::Recycling)
         {
             tracing::warn!(consumer = %self.spec.name, worker = self.slot, "the channel of the message that it has is gone: the worker is replaced, for order's sake");
             self.replaced = Some(RestartReason::ChannelLost);
@@ -280,12 +290,11 @@ impl Worker {
             self.on(Event::Ready).await;
         }
         let state = self.lifecycle.state();
-        if replace
-            && matches!(state, State::Warming { .. } | State::Running { .. } | State::Recycling)
-        {
+        let young = matches!(state, State::Warming { .. } | State::Proving { .. });
+        if replace && (young || state.is_fed() || state == State::Recycling) {
             self.replaced = Some(RestartReason::Protocol);
             self.on(Event::Replace).await;
-        } else if stop && matches!(state, State::Running { .. }) {
+        } else if stop && state.is_fed() {
             self.recycle().await;
         }
     }
@@ -305,7 +314,7 @@ impl Worker {
     async fn deaf(&mut self) {
         let unread = self.child.as_mut().map(Conversation::take_unwritten).unwrap_or_default();
         self.desk.keep_for_next(unread);
-        if matches!(self.lifecycle.state(), State::Running { .. }) {
+        if self.lifecycle.state().is_fed() {
             let (consumer, worker) = (&self.spec.name, self.slot);
             tracing::info!(%consumer, worker, "it has closed its input: it is replaced when it has answered what it has");
             self.replaced = Some(RestartReason::Recycle);
@@ -377,46 +386,6 @@ impl Worker {
         }
     }
 
-    async fn tick(&mut self) {
-        let now = Instant::now();
-        if matches!(self.lifecycle.state(), State::Killing { deadline } if deadline <= now) {
-            deadlines::give_up(&self.spec, self.slot);
-            return self.exited(Exit::KILLED).await;
-        }
-        if let Some((id, at)) = self.desk.overdue_at(now)
-            && at <= now
-            && self.lifecycle.state().works()
-        {
-            if now.duration_since(at) > STALL {
-                // Who stood still with us could not answer; it has its time again.
-                tracing::warn!(consumer = %self.spec.name, worker = self.slot, %id, "this machine stood still: the time of the message begins anew");
-                self.desk.restart_clock(now);
-                return;
-            }
-            let timeout = duration_label(self.desk.time_limit().unwrap_or_default());
-            let silent = self.child.as_ref().is_some_and(|child| !child.has_answered());
-            let hint = silent.then_some(
-                "it has never answered anything: is its output flushed after each answer?",
-            );
-            tracing::warn!(consumer = %self.spec.name, worker = self.slot, %id, hint, "no answer within {timeout}: the worker is replaced");
-            let why = format!("no answer within {timeout}");
-            if self.spec.ack == AckMode::Each {
-                self.desk.fail_by_us(id, Wish::Later, Reason::Timeout, &why);
-            }
-            self.replaced = Some(RestartReason::Timeout);
-            self.on(Event::Replace).await;
-        }
-        if let State::Warming { deadline } = self.lifecycle.state()
-            && deadline <= now
-        {
-            let why = deadlines::not_ready(&self.spec);
-            tracing::warn!(consumer = %self.spec.name, worker = self.slot, "{why}: the worker is replaced");
-            self.replaced = Some(RestartReason::NotReady);
-            self.reporter.tell(News::NotReady(why)).await;
-        }
-        self.on(Event::Tick).await;
-    }
-
     async fn on(&mut self, event: Event) {
         let mut next = Some(event);
         while let Some(event) = next.take() {
@@ -427,6 +396,7 @@ impl Worker {
                     Effect::Consume => self.pause_or_resume(),
                     Effect::Pause => self.desk.pause(),
                     Effect::Ease => self.desk.ease_off(),
+                    Effect::WorkOff => self.desk.work_off(),
                     Effect::CloseInput => {
                         if let Some(child) = &mut self.child {
                             child.close_input();
@@ -487,9 +457,11 @@ impl Worker {
             State::Waiting { .. } => {
                 shown.set_state(WorkerState::Waiting { why: "restart".into() });
             }
-            State::Starting | State::Warming { .. } => shown.set_state(WorkerState::Starting),
+            State::Starting | State::Warming { .. } | State::Proving { .. } => {
+                shown.set_state(WorkerState::Starting);
+            }
             State::Running { .. } => shown.set_state(WorkerState::Running),
-            State::Recycling | State::Draining { .. } | State::Closing { .. } => {
+            State::Recycling | State::Retiring | State::Draining { .. } | State::Closing { .. } => {
                 shown.set_state(WorkerState::Draining);
             }
             State::Terminating { .. } | State::Killing { .. } | State::Stopped => {

@@ -87,12 +87,25 @@ fn a_binding_on_a_detour_is_still_owned() {
     world.apply(&topology(two_queues(vec![ours.clone()])), FORCE);
     let fork = ExchangeName::new("warrener.migrate.billing").expect("a name");
     world.observed.bindings.as_mut().expect("seen").clear();
+    add_fork(&mut world, fork.clone());
     put(&mut world, &Binding { destination: Destination::Exchange(fork), ..ours });
     let plan = world.plan(&topology(two_queues(Vec::new())), FORCE);
     assert_snapshot!(text(&plan), @r"
+    » queue billing: it was being made anew, and that was interrupted, made anew with its messages and bindings
     - binding orders → billing (key #)
-    0 to create, 0 to update, 0 in conflict, 1 to delete
+    0 to create, 0 to update, 0 in conflict, 1 to migrate, 1 to delete
     ");
+}
+
+fn add_fork(world: &mut World, name: ExchangeName) {
+    let seen = Seen::Whole(ObservedExchange {
+        kind: "fanout".into(),
+        durable: true,
+        auto_delete: false,
+        internal: false,
+        arguments: Arguments::new(),
+    });
+    world.observed.exchanges.insert((super::memory_tests::vhost(), name), seen);
 }
 
 /// A detour of one queue says nothing about another queue that is bound in the same way.
@@ -103,14 +116,7 @@ fn a_binding_on_a_detour_is_not_another_queue_s() {
     let mut world = World::new();
     world.apply(&topology(two_queues(Vec::new())), FORCE);
     let fork = ExchangeName::new("warrener.migrate.billing").expect("a name");
-    let seen = Seen::Whole(ObservedExchange {
-        kind: "fanout".into(),
-        durable: true,
-        auto_delete: false,
-        internal: false,
-        arguments: Arguments::new(),
-    });
-    world.observed.exchanges.insert((super::memory_tests::vhost(), fork.clone()), seen);
+    add_fork(&mut world, fork.clone());
     put(&mut world, &Binding { destination: Destination::Exchange(fork), ..one });
     assert_snapshot!(text(&world.plan(&declared, FORCE)), @r"
     » queue billing: it was being made anew, and that was interrupted, made anew with its messages and bindings

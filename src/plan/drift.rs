@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::approved::Plan;
+use super::interrupted::Interrupted;
 use super::ledger::{Ownership, ResourceId};
 use super::observed::{BindingKey, Observed};
 use crate::model::{
@@ -22,7 +23,10 @@ impl Drift {
     /// A plan without pruning, and what else there is on the broker that it was made for.
     pub fn new(plan: Plan, topology: &Topology, observed: &Observed) -> Self {
         let strangers = match &plan.ownership {
-            Some(ownership) => strangers(topology, observed, ownership),
+            Some(ownership) => {
+                let interrupted = Interrupted::find(topology, observed, ownership);
+                strangers(topology, &interrupted.whole(observed), ownership)
+            }
             None => Vec::new(),
         };
         Self { plan, strangers }

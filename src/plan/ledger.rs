@@ -149,6 +149,11 @@ impl Ledger {
         self.owned.contains_key(id)
     }
 
+    /// What is to become of a resource; `None` where it does not have it.
+    pub fn on_remove(&self, id: &ResourceId) -> Option<OnRemove> {
+        self.owned.get(id).copied()
+    }
+
     /// What it has, and what is to become of it.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&ResourceId, OnRemove)> {
         self.owned.iter().map(|(id, on_remove)| (id, *on_remove))

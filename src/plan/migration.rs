@@ -39,6 +39,12 @@ const SHADOW_PREFIX: &str = "warrener.replace.";
 /// The longest of the endings below, bytes.
 const LONGEST_ENDING: usize = 6;
 
+/// Whether something has the name of what stands on the broker only while a queue or an exchange is
+/// made anew.
+pub(super) fn is_temporary(name: &str) -> bool {
+    name.starts_with(PREFIX) || name.starts_with(SHADOW_PREFIX)
+}
+
 /// What stands on the broker while a queue is made anew.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scaffold {

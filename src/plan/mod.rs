@@ -12,11 +12,13 @@ mod additions;
 mod approved;
 mod change;
 mod compare;
+mod deletion;
 mod diff;
 mod drift;
 mod effects;
 mod fleet;
 mod hold_vhosts;
+mod interrupted;
 mod json;
 mod ledger;
 mod migration;
@@ -64,6 +66,7 @@ pub use observed::{
     ObservedSetting, Seen, Subject, Unseen, Usage,
 };
 pub use owned::{Consent, Kept, Veto, plan};
+pub use replace::can_migrate;
 pub use report::{ApplyReport, Failure, Remaining};
 pub use saved::{SavedFault, SavedPlan};
 pub use text::{Style, render, render_drift, render_report};

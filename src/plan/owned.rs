@@ -4,9 +4,10 @@ use super::approved::Plan;
 use super::change::{Action, Change};
 use super::diff::diff;
 use super::effects;
+use super::interrupted::Interrupted;
 use super::ledger::{Ledger, Owner, Ownership, ResourceId};
 use super::observed::Observed;
-use super::prune::prune;
+use super::prune::{View, prune};
 use super::replace::resolve;
 use super::report::Failure;
 use crate::model::{OnRemove, StackName, Topology};
@@ -60,12 +61,15 @@ pub fn plan(
     ownership: &Ownership,
     consent: Consent,
 ) -> Plan {
-    let mut plan = diff(topology, observed);
+    let interrupted = Interrupted::find(topology, observed, ownership);
+    let whole = interrupted.whole(observed);
+    let mut plan = diff(topology, &whole);
     let declared = Ledger::of(topology);
     refuse_foreign(&mut plan.changes, topology, ownership);
-    resolve(&mut plan.changes, topology, observed, consent);
+    resolve(&mut plan.changes, topology, &whole, &interrupted, consent);
     plan.changes.sort_by_key(|change| change.target.phase());
-    let pruned = prune(topology, &plan.changes, observed, ownership, consent);
+    let view = View { topology, observed: &whole, ownership, consent };
+    let pruned = prune(&view, &plan.changes, observed, &interrupted);
     plan.changes.extend(pruned.deletions);
     plan.books = books(declared, &ownership.own, &pruned.surviving);
     plan.kept = pruned.kept;
@@ -87,7 +91,7 @@ fn books(declared: Ledger, own: &Ledger, surviving: &[(ResourceId, bool)]) -> Bo
     let mut after = declared;
     for (id, deleted) in surviving {
         if !deleted {
-            after.claim(id.clone(), OnRemove::Delete);
+            after.claim(id.clone(), own.on_remove(id).unwrap_or(OnRemove::Delete));
         }
     }
     Books { before: own.clone(), claims, after }

@@ -12,7 +12,7 @@ use crate::model::{
     TopologyParts, VhostName,
 };
 
-const PRUNE: Consent = Consent { prune: true, force: false, replace: false };
+pub(super) const PRUNE: Consent = Consent { prune: true, force: false, replace: false };
 pub(super) const FORCE: Consent = Consent { prune: true, force: true, replace: false };
 
 pub(super) fn stack(name: &str) -> StackName {
@@ -43,12 +43,12 @@ impl World {
         plan
     }
 
-    fn use_queue(&mut self, name: &str, usage: Usage) {
+    pub(super) fn use_queue(&mut self, name: &str, usage: Usage) {
         self.observed.usage.insert((vhost(), QueueName::new(name).expect("a name")), usage);
     }
 }
 
-fn text(plan: &Plan) -> String {
+pub(super) fn text(plan: &Plan) -> String {
     render(plan, &|_| "orders.yaml:12:3".into(), Style::default())
 }
 

@@ -3,21 +3,23 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use super::change::{Action, Change, Target};
+use super::change::{Change, Target};
+use super::deletion::deletion;
+use super::interrupted::Interrupted;
 use super::ledger::{Ledger, Ownership, ResourceId};
-use super::observed::{
-    BindingKey, Observed, ObservedExchange, ObservedPolicy, ObservedQueue, Seen, Unseen,
-};
+use super::observed::{BindingKey, Observed, Seen, Unseen};
 use super::owned::{Consent, Kept, Veto};
-use super::replace::on_a_detour;
-use super::{compare, diff, hold_vhosts, settings};
-use crate::model::{
-    ApplyTo, Destination, Exchange, ExchangeType, OnConflict, OnRemove, Origin, Policy, Queue,
-    QueueType, SettingId, Topology, VhostName,
-};
+use super::{hold_vhosts, settings};
+use crate::model::{Destination, OnRemove, SettingId, Topology, VhostName};
 
 /// A stack that owns fewer than this may lose all of it at once.
 const FEW: usize = 10;
+
+/// The mend where something is no longer declared, and that is all there is to say about it.
+pub(super) const ASK: &str = "`--prune` deletes it";
+
+/// Why something is not as it was, nor as it was to be.
+const INTERRUPTED: &str = "making it anew was interrupted";
 
 /// Of more, so many percent.
 const MOST_PERCENT: usize = 30;
@@ -34,15 +36,27 @@ pub(super) struct Pruned {
     pub(super) veto: Option<Veto>,
 }
 
+/// What is looked at to decide what goes.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    pub(super) topology: &'a Topology,
+    /// The broker as if nothing that was being made anew had been interrupted.
+    pub(super) observed: &'a Observed,
+    pub(super) ownership: &'a Ownership,
+    pub(super) consent: Consent,
+}
+
+/// Decides what goes. `actual` is the broker as it is.
 pub(super) fn prune(
-    topology: &Topology,
+    view: &View<'_>,
     changes: &[Change],
-    observed: &Observed,
-    ownership: &Ownership,
-    consent: Consent,
+    actual: &Observed,
+    interrupted: &Interrupted,
 ) -> Pruned {
+    let View { topology, observed, ownership, consent } = *view;
     let undeclared = undeclared(topology, &ownership.own);
-    let mut pruned = Pruned::default();
+    let mut pruned = Pruned { kept: unfinished(view, interrupted), ..Pruned::default() };
+    pruned.surviving.extend(pruned.kept.iter().map(|kept| (kept.id.clone(), false)));
     // Over AMQP alone nobody can tell what else hangs on a queue or an exchange.
     if observed.bindings.is_none() {
         for id in undeclared {
@@ -67,16 +81,18 @@ pub(super) fn prune(
     if !consent.prune {
         for id in present {
             pruned.surviving.push((id.clone(), false));
-            pruned.kept.push(Kept {
-                id,
-                reason: "no file declares it any more".into(),
-                hint: Some("`--prune` deletes it".into()),
-            });
+            let (reason, hint) = if interrupted.contains(&id) {
+                let hint = "declare it again to have that finished; `--prune` deletes it, with all its parts, if it holds nothing";
+                (format!("no file declares it any more, and {INTERRUPTED}"), hint)
+            } else {
+                ("no file declares it any more".into(), ASK)
+            };
+            pruned.kept.push(Kept { id, reason, hint: Some(hint.into()) });
         }
         return pruned;
     }
     let kept = std::mem::take(&mut pruned.kept);
-    let mut round = Round { topology, observed, ownership, consent, changes, going: present, kept };
+    let mut round = Round { view, interrupted, changes, going: present, kept };
     round.hold_what_is_needed();
     round.hold_what_would_cascade();
     round.hold_vhosts();
@@ -93,9 +109,37 @@ pub(super) fn prune(
             hint: "are these all the files? if so, `--force` deletes them".into(),
         });
     }
-    pruned.deletions = going.iter().filter_map(|id| deletion(id, observed)).collect();
+    let remains = going.iter().flat_map(|id| interrupted.remains(id, actual, topology));
+    pruned.deletions = remains.filter_map(|id| deletion(&id, actual)).collect();
     pruned.deletions.sort_by_key(|change| Reverse(change.target.phase()));
     pruned
+}
+
+/// What was to stay when no file declares it any more, and is in no state to be let go of.
+fn unfinished(view: &View<'_>, interrupted: &Interrupted) -> Vec<Kept> {
+    let own = view.ownership.own.iter();
+    let retained = own.filter(|(id, on_remove)| {
+        *on_remove == OnRemove::Retain && interrupted.contains(id) && !is_named(id, view.topology)
+    });
+    let kept = |(id, _): (&ResourceId, OnRemove)| Kept {
+        id: id.clone(),
+        reason: format!("it is to stay, and {INTERRUPTED}"),
+        hint: Some(
+            "declare it again to have that finished, and remove it from the file then".into(),
+        ),
+    };
+    retained.map(kept).collect()
+}
+
+/// Whether the files say anything about it; a binding is looked up otherwise.
+fn is_named(id: &ResourceId, topology: &Topology) -> bool {
+    match id {
+        ResourceId::Exchange(vhost, name) => topology.exchange(vhost, name).is_some(),
+        ResourceId::Queue(vhost, name) => topology.queue(vhost, name).is_some(),
+        ResourceId::Policy(vhost, name) => topology.policy(vhost, name).is_some(),
+        ResourceId::Binding(_) => false,
+        ResourceId::Setting(id) => topology.setting(id).is_some(),
+    }
 }
 
 /// What the ledger has and the files do not even name, but for what was to be retained. A binding
@@ -103,11 +147,8 @@ pub(super) fn prune(
 fn undeclared(topology: &Topology, own: &Ledger) -> BTreeSet<ResourceId> {
     let bindings: BTreeSet<BindingKey> = topology.bindings().map(BindingKey::from).collect();
     let named = |id: &ResourceId| match id {
-        ResourceId::Exchange(vhost, name) => topology.exchange(vhost, name).is_some(),
-        ResourceId::Queue(vhost, name) => topology.queue(vhost, name).is_some(),
-        ResourceId::Policy(vhost, name) => topology.policy(vhost, name).is_some(),
         ResourceId::Binding(key) => bindings.contains(key),
-        ResourceId::Setting(id) => topology.setting(id).is_some(),
+        _ => is_named(id, topology),
     };
     let gone: BTreeSet<(&ResourceId, OnRemove)> =
         own.iter().filter(|(id, _)| !named(id) && !id.is_reserved()).collect();
@@ -143,18 +184,14 @@ fn exists(id: &ResourceId, observed: &Observed) -> bool {
             .as_ref()
             .is_some_and(|policies| policies.contains_key(&(vhost.clone(), name.clone()))),
         ResourceId::Binding(key) => {
-            // What is on a detour comes back when its queue or exchange has been made anew.
             observed.bindings.as_ref().is_some_and(|bindings| bindings.contains(key))
-                || on_a_detour(key, observed)
         }
     }
 }
 
 struct Round<'a> {
-    topology: &'a Topology,
-    observed: &'a Observed,
-    ownership: &'a Ownership,
-    consent: Consent,
+    view: &'a View<'a>,
+    interrupted: &'a Interrupted,
     /// What else the plan does.
     changes: &'a [Change],
     /// What is to go, less and less.
@@ -164,7 +201,7 @@ struct Round<'a> {
 
 impl Round<'_> {
     fn bindings(&self) -> impl Iterator<Item = &BindingKey> {
-        self.observed.bindings.iter().flatten()
+        self.view.observed.bindings.iter().flatten()
     }
 
     fn keep(&mut self, id: &ResourceId, reason: String, hint: Option<&str>) {
@@ -188,10 +225,10 @@ impl Round<'_> {
         id: &ResourceId,
         all: &BTreeSet<ResourceId>,
     ) -> Option<(String, Option<&'static str>)> {
-        if let Some(owner) = self.ownership.others.get(id) {
+        if let Some(owner) = self.view.ownership.others.get(id) {
             return Some((format!("stack `{}` owns it as well", owner.stack), None));
         }
-        if deletion(id, self.observed).is_none() {
+        if deletion(id, self.view.observed).is_none() {
             return Some((
                 "it is of another type now than any that files can declare".into(),
                 None,
@@ -199,7 +236,8 @@ impl Round<'_> {
         }
         match id {
             ResourceId::Setting(id) => {
-                return settings::indispensable(id, self.observed).map(|reason| (reason, None));
+                return settings::indispensable(id, self.view.observed)
+                    .map(|reason| (reason, None));
             }
             ResourceId::Policy(..) | ResourceId::Binding(_) => return None,
             ResourceId::Exchange(..) | ResourceId::Queue(..) => {}
@@ -211,39 +249,55 @@ impl Round<'_> {
             .filter(|(_, binding)| !all.contains(binding));
         let mut unowned = None;
         for (key, binding) in foreign {
-            if let Some(owner) = self.ownership.others.get(&binding) {
+            if let Some(owner) = self.view.ownership.others.get(&binding) {
                 let reason = format!("stack `{}` owns the {binding}, which would go", owner.stack);
                 return Some((reason, None));
             }
             unowned.get_or_insert(key);
         }
-        if self.consent.force {
+        if self.view.consent.force {
             return None;
         }
         if let ResourceId::Queue(vhost, name) = id
-            && let Some(usage) = self.observed.usage.get(&(vhost.clone(), name.clone()))
+            && let Some(usage) = self.view.observed.usage.get(&(vhost.clone(), name.clone()))
             && !usage.is_none()
         {
-            return Some((usage.to_string(), Some("`--force` deletes it nevertheless")));
+            return Some(self.unless_forced(id, &usage, "`--force` deletes it nevertheless"));
         }
         if let Some(key) = unowned {
             let binding = ResourceId::Binding(key.clone());
             let reason = format!("the {binding}, which nobody declares, would go with it");
-            return Some((reason, Some("`--force` deletes both")));
+            return Some(self.unless_forced(id, &reason, "`--force` deletes both"));
         }
-        self.observed.illegible.contains(id).then(|| {
-            let reason = "a binding that nobody declares would go with it".to_owned();
-            (reason, Some("`--force` deletes both"))
+        self.view.observed.illegible.contains(id).then(|| {
+            let reason = "a binding that nobody declares would go with it";
+            self.unless_forced(id, &reason, "`--force` deletes both")
         })
+    }
+
+    /// Why a queue or an exchange stays, and the mend; what was being made anew has a better one.
+    fn unless_forced(
+        &self,
+        id: &ResourceId,
+        reason: &dyn std::fmt::Display,
+        hint: &'static str,
+    ) -> (String, Option<&'static str>) {
+        if !self.interrupted.contains(id) {
+            return (reason.to_string(), Some(hint));
+        }
+        let hint =
+            "declare it again to have that finished; `--force` deletes it with all its parts";
+        (format!("{reason}, and {INTERRUPTED}"), Some(hint))
     }
 
     /// Holds the vhosts in which something is to stay.
     fn hold_vhosts(&mut self) {
-        let force = self.consent.force;
+        let View { topology, observed, ownership, consent } = *self.view;
         for id in self.going.clone() {
             let ResourceId::Setting(SettingId::Vhost(vhost)) = &id else { continue };
-            let Self { topology, observed, ownership, going, .. } = &*self;
-            let held = hold_vhosts::hold(vhost, topology, observed, ownership, going, force);
+            let going = &self.going;
+            let held =
+                hold_vhosts::hold(vhost, topology, observed, ownership, going, consent.force);
             if let Some((reason, hint)) = held {
                 self.keep(&id, reason, hint);
             }
@@ -254,6 +308,7 @@ impl Round<'_> {
     /// would delete that exchange, with whatever leads to it.
     fn hold_what_would_cascade(&mut self) {
         let fragile: Vec<(VhostName, _)> = self
+            .view
             .observed
             .exchanges
             .iter()
@@ -314,79 +369,4 @@ fn touches(key: &BindingKey, id: &ResourceId) -> bool {
         }
         ResourceId::Policy(..) | ResourceId::Binding(_) | ResourceId::Setting(_) => false,
     }
-}
-
-/// The step that deletes something; `None` where it is of a kind that no file could have declared.
-fn deletion(id: &ResourceId, observed: &Observed) -> Option<Change> {
-    let (target, before) = match id {
-        ResourceId::Exchange(vhost, name) => {
-            let Seen::Whole(seen) = observed.exchanges.get(&(vhost.clone(), name.clone()))? else {
-                return None;
-            };
-            let ObservedExchange { kind, durable, auto_delete, internal, arguments } = seen.clone();
-            let exchange = Exchange {
-                vhost: vhost.clone(),
-                name: name.clone(),
-                kind: ExchangeType(kind),
-                durable,
-                auto_delete,
-                internal,
-                arguments,
-                managed: true,
-                on_remove: OnRemove::Delete,
-                on_conflict: OnConflict::Refuse,
-                origin: Origin::default(),
-            };
-            (Target::Exchange(exchange), Some(compare::exchange_json(seen)))
-        }
-        ResourceId::Queue(vhost, name) => {
-            let Seen::Whole(seen) = observed.queues.get(&(vhost.clone(), name.clone()))? else {
-                return None;
-            };
-            let ObservedQueue { kind, durable, auto_delete, arguments } = seen.clone();
-            let queue = Queue {
-                vhost: vhost.clone(),
-                name: name.clone(),
-                kind: [QueueType::Classic, QueueType::Quorum, QueueType::Stream]
-                    .into_iter()
-                    .find(|known| known.as_str() == kind)?,
-                durable,
-                auto_delete,
-                arguments,
-                managed: true,
-                on_remove: OnRemove::Delete,
-                on_conflict: OnConflict::Refuse,
-                origin: Origin::default(),
-            };
-            (Target::Queue(queue), Some(compare::queue_json(seen)))
-        }
-        ResourceId::Policy(vhost, name) => {
-            let seen = observed.policies.as_ref()?.get(&(vhost.clone(), name.clone()))?;
-            let ObservedPolicy { pattern, apply_to, priority, definition } = seen.clone();
-            let policy = Policy {
-                vhost: vhost.clone(),
-                name: name.clone(),
-                pattern,
-                apply_to: ApplyTo::ALL.into_iter().find(|known| known.as_str() == apply_to)?,
-                priority,
-                definition,
-                managed: true,
-                on_remove: OnRemove::Delete,
-                origin: Origin::default(),
-            };
-            (Target::Policy(policy), Some(compare::policy_json(seen)))
-        }
-        ResourceId::Binding(key) => {
-            let target = Target::Binding(key.binding());
-            let before = compare::wanted(&target);
-            (target, before)
-        }
-        ResourceId::Setting(id) => {
-            let (target, before) = settings::deletion(id, observed)?;
-            (target, Some(before))
-        }
-    };
-    let reason = "the stack owns it and no file declares it any more".to_owned();
-    let step = diff::step(Action::Delete, target, reason);
-    Some(Change { before, after: None, ..step })
 }

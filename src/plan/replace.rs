@@ -2,11 +2,14 @@
 
 use super::change::{Action, Change, Target};
 use super::diff;
+use super::interrupted::Interrupted;
 use super::ledger::ResourceId;
-use super::migration::{Scaffold, ShadowNames, from_another, redirect};
-use super::observed::{BindingKey, Observed, ObservedQueue, Seen};
+use super::observed::{Observed, ObservedQueue, Seen};
 use super::owned::Consent;
-use crate::model::{Destination, Exchange, OnConflict, Queue, QueueType, Topology};
+use crate::model::{Exchange, OnConflict, Queue, QueueType, Topology};
+
+#[cfg(test)]
+mod tests;
 
 /// Turns conflicts into replacements and migrations where that was agreed to and is possible, says
 /// of the others why it is not, and has what was interrupted be finished.
@@ -14,6 +17,7 @@ pub(super) fn resolve(
     changes: &mut Vec<Change>,
     topology: &Topology,
     observed: &Observed,
+    interrupted: &Interrupted,
     consent: Consent,
 ) {
     for change in changes.iter_mut() {
@@ -36,21 +40,14 @@ pub(super) fn resolve(
         }
     }
     for queue in topology.queues().filter(|queue| queue.managed) {
-        let scaffold = Scaffold::of(&queue.name);
-        let vhost = || queue.vhost.clone();
-        let mut exchanges = scaffold.exchanges().into_iter();
-        let mut queues = scaffold.queues().into_iter();
-        if exchanges.any(|name| observed.exchanges.contains_key(&(vhost(), name.clone())))
-            || queues.any(|name| observed.queues.contains_key(&(vhost(), name.clone())))
-        {
+        let id = ResourceId::Queue(queue.vhost.clone(), queue.name.clone());
+        if interrupted.contains(&id) {
             finish(changes, Target::Queue(queue.clone()), Action::Migrate);
-            leave_out(changes, observed, queue);
         }
     }
     for exchange in topology.exchanges().filter(|exchange| exchange.managed) {
-        let ShadowNames { to, from } = ShadowNames::of(&exchange.name);
-        let seen = |name| observed.exchanges.contains_key(&(exchange.vhost.clone(), name));
-        if seen(to) || seen(from) {
+        let id = ResourceId::Exchange(exchange.vhost.clone(), exchange.name.clone());
+        if interrupted.contains(&id) {
             finish(changes, Target::Exchange(exchange.clone()), Action::Replace);
         }
     }
@@ -105,8 +102,9 @@ fn barred(queue: &Queue, have: &ObservedQueue) -> String {
     }
 }
 
-/// A stream cannot be emptied, and an `auto_delete` queue goes when whoever empties it is done.
-fn can_migrate(queue: &Queue, have: &ObservedQueue) -> bool {
+/// Whether a queue can be migrated to what is declared. A stream cannot be emptied, and an
+/// `auto_delete` queue goes when whoever empties it is done.
+pub fn can_migrate(queue: &Queue, have: &ObservedQueue) -> bool {
     let moves = |kind: &str| {
         [QueueType::Classic, QueueType::Quorum].iter().any(|known| known.as_str() == kind)
     };
@@ -148,29 +146,4 @@ fn finish(changes: &mut Vec<Change>, target: Target, action: Action) {
     let reason = "it was being made anew, and that was interrupted".to_owned();
     let step = diff::step(action, target, reason);
     changes.insert(at.unwrap_or(0), step);
-}
-
-/// Leaves out bindings that are there on a detour, and come back by themselves.
-fn leave_out(changes: &mut Vec<Change>, observed: &Observed, queue: &Queue) {
-    changes.retain(|change| match &change.target {
-        Target::Binding(binding) if change.action == Action::Create => {
-            let leads_there = binding.vhost == queue.vhost
-                && matches!(&binding.destination, Destination::Queue(name) if *name == queue.name);
-            !leads_there || !on_a_detour(&BindingKey::from(binding), observed)
-        }
-        _ => true,
-    });
-}
-
-/// Whether a binding stands aside while one of its ends is made anew.
-pub(super) fn on_a_detour(key: &BindingKey, observed: &Observed) -> bool {
-    let aside = match key.destination() {
-        Destination::Queue(name) => Scaffold::of(name).diverted(key),
-        Destination::Exchange(name) => {
-            redirect(key, Destination::Exchange(ShadowNames::of(name).to))
-        }
-    };
-    let from_aside = from_another(key, &ShadowNames::of(key.source()).from);
-    let bindings = observed.bindings.as_ref();
-    bindings.is_some_and(|bindings| bindings.contains(&aside) || bindings.contains(&from_aside))
 }

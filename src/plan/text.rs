@@ -9,6 +9,7 @@ use super::change::{Action, Change, Difference, Target};
 use super::compare;
 use super::drift::Drift;
 use super::owned::{Kept, Veto};
+use super::prune::ASK;
 use super::report::{ApplyReport, Failure, Remaining};
 use crate::model::{ArgValue, Arguments, Credential, Origin, Setting, VhostName};
 
@@ -300,19 +301,24 @@ fn table(arguments: &Arguments) -> String {
 /// What is owned, no longer declared and stays: one line for all that only needs to be asked for,
 /// and a line with its reason for each of the others.
 fn kept(text: &mut String, plan: &Plan) {
-    if plan.consent().prune {
-        for Kept { id, reason, hint } in plan.kept() {
-            let _ = writeln!(text, "kept: {}: {reason}", plan.named(id));
-            hint_line(text, hint.as_deref());
-        }
-    } else if !plan.kept().is_empty() {
-        let shown = plan.kept().iter().take(KEPT_SHOWN).map(|kept| plan.named(&kept.id));
-        let mut shown: Vec<_> = shown.collect();
-        if plan.kept().len() > KEPT_SHOWN {
-            shown.push(format!("and {} more", plan.kept().len() - KEPT_SHOWN));
+    let (asked, others): (Vec<_>, Vec<_>) =
+        plan.kept().iter().partition(|kept| kept.hint.as_deref() == Some(ASK));
+    let most = if plan.consent().prune { others.len() } else { KEPT_SHOWN };
+    for Kept { id, reason, hint } in others.iter().take(most) {
+        let _ = writeln!(text, "kept: {}: {reason}", plan.named(id));
+        hint_line(text, hint.as_deref());
+    }
+    if others.len() > most {
+        let _ = writeln!(text, "kept: {} more", others.len() - most);
+    }
+    if !asked.is_empty() {
+        let mut shown: Vec<_> =
+            asked.iter().take(KEPT_SHOWN).map(|kept| plan.named(&kept.id)).collect();
+        if asked.len() > KEPT_SHOWN {
+            shown.push(format!("and {} more", asked.len() - KEPT_SHOWN));
         }
         let shown = shown.join(", ");
-        let _ = writeln!(text, "owned and no longer declared: {shown}; `--prune` deletes it");
+        let _ = writeln!(text, "owned and no longer declared: {shown}; {ASK}");
     }
 }
 

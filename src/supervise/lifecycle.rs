@@ -12,9 +12,10 @@
 //! ```
 //!
 //! A child that closes its input drains as well, and is then replaced. One that has to say first that
-//! it is ready waits for that in Warming, between Starting and Running. One that asks to be replaced,
-//! or that is to go without hurry, answers what it holds in Recycling, between Running and Closing:
-//! the time of each message is limited anyway.
+//! it is ready waits for that in Warming, between Starting and Running; one that is tried because
+//! others have failed shows in Proving that it can live. One that asks to be replaced answers what it
+//! holds in Recycling, between Running and Closing; one that is to go without hurry works off in
+//! Retiring what has been delivered for it. The time of each message is limited anyway.
 //!
 //! Whether a child that has ended is followed by another is a matter of the restart policy. One that
 //! asked for it always is.
@@ -48,13 +49,20 @@ pub enum State {
         /// Until when it may take.
         deadline: Instant,
     },
+    /// A child runs and takes nothing before it has lived for a while.
+    Proving {
+        /// Until when.
+        until: Instant,
+    },
     /// A child runs and is fed.
     Running {
         /// Since when.
         since: Instant,
     },
-    /// It is to go without hurry: it is fed no more, and answers what it holds.
+    /// It wants no more: it is fed no more, and answers what it holds.
     Recycling,
+    /// It is to go without hurry: it is fed what has been delivered, and nothing is asked for.
+    Retiring,
     /// It is fed no more, and answers what it holds.
     Draining {
         /// Until when it may.
@@ -86,7 +94,12 @@ pub enum State {
 impl State {
     /// Whether a child is at work on messages.
     pub fn works(self) -> bool {
-        matches!(self, Self::Running { .. } | Self::Recycling | Self::Draining { .. })
+        self.is_fed() || matches!(self, Self::Recycling | Self::Draining { .. })
+    }
+
+    /// Whether the child gets what is delivered.
+    pub fn is_fed(self) -> bool {
+        matches!(self, Self::Running { .. } | Self::Retiring)
     }
 }
 
@@ -111,8 +124,8 @@ pub enum Event {
     },
     /// Nothing is held any more.
     Drained,
-    /// Take no more, and end when everything is answered, however long that takes: the time of
-    /// each message is limited anyway.
+    /// Ask for no more, and end when everything that has been delivered is answered, however long
+    /// that takes: the time of each message is limited anyway.
     Retire,
     /// Stop within the grace time.
     Stop,
@@ -143,6 +156,8 @@ pub enum Effect {
     Pause,
     /// The same, once none is on its way any more: another child will want them soon.
     Ease,
+    /// The same, and what comes until then is still for this child.
+    WorkOff,
     /// Close the child's input.
     CloseInput,
     /// Send the stop signal to the child's group.
@@ -166,6 +181,8 @@ pub struct Lifecycle {
     recycled: Option<bool>,
     /// How long a child may take to be ready; `None` where it need not say so.
     start_timeout: Option<Duration>,
+    /// How long a child that need not say so has to live before it gets anything.
+    proving: Option<Duration>,
     policy: RestartPolicy,
     backoff: Backoff,
     reset_after: Duration,
@@ -180,6 +197,7 @@ impl Lifecycle {
             finishing: false,
             recycled: None,
             start_timeout: None,
+            proving: None,
             policy: restart.policy,
             backoff: Backoff::new(restart.backoff, restart.backoff_max),
             reset_after: restart.reset_after,
@@ -191,6 +209,13 @@ impl Lifecycle {
     #[must_use]
     pub fn awaiting_ready(self, start_timeout: Option<Duration>) -> Self {
         Self { start_timeout, ..self }
+    }
+
+    /// A worker whose children, where they need not say that they are ready, must have lived for
+    /// that time before they get anything.
+    #[must_use]
+    pub fn proving(self, proving: Option<Duration>) -> Self {
+        Self { proving, ..self }
     }
 
     /// The state.
@@ -211,20 +236,24 @@ impl Lifecycle {
     /// When a [`Event::Tick`] will next change something.
     pub fn next_tick(&self) -> Option<Instant> {
         match self.state {
-            State::Waiting { until } => Some(until),
+            State::Waiting { until } | State::Proving { until } => Some(until),
             State::Warming { deadline }
             | State::Draining { deadline, .. }
             | State::Closing { deadline, .. }
             | State::Terminating { deadline }
             | State::Killing { deadline } => Some(deadline),
-            State::Starting | State::Running { .. } | State::Recycling | State::Stopped => None,
+            State::Starting
+            | State::Running { .. }
+            | State::Recycling
+            | State::Retiring
+            | State::Stopped => None,
         }
     }
 
     /// Takes an event; `chance` between 0 and 1 spreads the restarts.
     pub fn on(&mut self, event: Event, now: Instant, chance: f64) -> &'static [Effect] {
         use Effect::{
-            CloseInput, Consume, Ease, Finish, Kill, Pause, Release, Return, Signal, Spawn,
+            CloseInput, Consume, Ease, Finish, Kill, Pause, Release, Return, Signal, Spawn, WorkOff,
         };
         self.finishing |= matches!(event, Event::Retire | Event::Stop | Event::StopNow);
         let (state, effects): (State, &'static [Effect]) = match (self.state, event) {
@@ -237,9 +266,10 @@ impl Lifecycle {
             (State::Waiting { .. }, _) => return &[],
 
             (State::Starting, Event::Spawned) if self.finishing => (self.draining(now), &[]),
-            (State::Starting, Event::Spawned) => match self.start_timeout {
-                Some(limit) => (State::Warming { deadline: now + limit }, &[]),
-                None => (State::Running { since: now }, &[Consume]),
+            (State::Starting, Event::Spawned) => match (self.start_timeout, self.proving) {
+                (Some(limit), _) => (State::Warming { deadline: now + limit }, &[]),
+                (None, Some(time)) => (State::Proving { until: now + time }, &[]),
+                (None, None) => (State::Running { since: now }, &[Consume]),
             },
             (State::Starting, Event::Postponed { .. }) if self.finishing => {
                 (State::Stopped, &[Pause, Release, Finish])
@@ -250,25 +280,35 @@ impl Lifecycle {
             (State::Starting, _) => return &[],
 
             (State::Warming { .. }, Event::Ready) => (State::Running { since: now }, &[Consume]),
-            (State::Warming { .. }, Event::Exited { clean }) => self.not_begun(now, chance, clean),
-            (State::Warming { .. }, Event::Retire | Event::Stop) => (self.draining(now), &[Return]),
-            (State::Warming { .. }, Event::StopNow) => {
+            (State::Proving { until }, Event::Tick) if now >= until => {
+                (State::Running { since: now }, &[Consume])
+            }
+            (State::Warming { .. } | State::Proving { .. }, Event::Exited { clean }) => {
+                self.not_begun(now, chance, clean)
+            }
+            (State::Warming { .. } | State::Proving { .. }, Event::Retire | Event::Stop) => {
+                (self.draining(now), &[Return])
+            }
+            (State::Warming { .. } | State::Proving { .. }, Event::StopNow) => {
                 (State::Killing { deadline: now + KILL_PATIENCE }, &[Kill])
             }
-            (State::Warming { .. }, Event::Replace | Event::Deaf | Event::Recycle { .. }) => {
-                (State::Terminating { deadline: now + REPLACE_PATIENCE }, &[Signal])
-            }
+            (
+                State::Warming { .. } | State::Proving { .. },
+                Event::Replace | Event::Deaf | Event::Recycle { .. },
+            ) => (State::Terminating { deadline: now + REPLACE_PATIENCE }, &[Signal]),
             (State::Warming { deadline }, Event::Tick) if now >= deadline => {
                 (State::Terminating { deadline: now + REPLACE_PATIENCE }, &[Signal])
             }
-            (State::Warming { .. }, _) => return &[],
+            (State::Warming { .. } | State::Proving { .. }, _) => return &[],
 
             (State::Running { since }, Event::Exited { clean }) => {
                 self.lived(since, now);
                 self.ended(now, chance, clean)
             }
-            (State::Running { .. }, Event::Retire) => (State::Recycling, &[Pause, Return]),
-            (State::Running { .. }, Event::Stop) => (self.draining(now), &[Pause, Return]),
+            (State::Running { .. }, Event::Retire) => (State::Retiring, &[WorkOff]),
+            (State::Running { .. } | State::Retiring, Event::Stop) => {
+                (self.draining(now), &[Pause, Return])
+            }
             (State::Running { since }, Event::Deaf) => {
                 self.lived(since, now);
                 (self.draining(now), &[Ease])
@@ -282,26 +322,32 @@ impl Lifecycle {
                 self.recycled = Some(earned);
                 (State::Recycling, &[Ease])
             }
-            (State::Running { .. }, Event::StopNow) => {
+            (State::Running { .. } | State::Retiring, Event::StopNow) => {
                 (State::Killing { deadline: now + KILL_PATIENCE }, &[Kill, Pause])
             }
             (State::Running { .. }, _) => return &[],
 
-            (State::Recycling, Event::Drained) => {
+            // What the child does not want after all goes back: nobody else is here for it.
+            (State::Retiring, Event::Recycle { .. }) => (State::Recycling, &[Pause, Return]),
+            (State::Retiring, Event::Deaf) => (self.draining(now), &[Pause, Return]),
+
+            (State::Recycling | State::Retiring, Event::Drained) => {
                 let (deadline, end) = self.limits(now);
                 (State::Closing { deadline, end }, &[CloseInput])
             }
-            (State::Recycling, Event::Exited { clean }) => self.ended(now, chance, clean),
+            (State::Recycling | State::Retiring, Event::Exited { clean }) => {
+                self.ended(now, chance, clean)
+            }
             (State::Recycling, Event::Retire) => (State::Recycling, &[Return]),
             (State::Recycling, Event::Stop) => (self.draining(now), &[Return]),
-            (State::Recycling, Event::Replace) => {
+            (State::Recycling | State::Retiring, Event::Replace) => {
                 self.recycled = None;
                 (State::Terminating { deadline: now + REPLACE_PATIENCE }, &[Signal])
             }
             (State::Recycling, Event::StopNow) => {
                 (State::Killing { deadline: now + KILL_PATIENCE }, &[Kill])
             }
-            (State::Recycling, _) => return &[],
+            (State::Recycling | State::Retiring, _) => return &[],
 
             // It was on its way out already, as one that is to be replaced: now it has less time.
             (State::Draining { deadline, end }, Event::Stop) => {

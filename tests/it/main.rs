@@ -15,6 +15,7 @@ mod control;
 mod control_groups;
 mod convergence;
 mod dedupe;
+mod delivery_counts;
 mod dev;
 mod docs;
 mod effects;

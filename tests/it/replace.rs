@@ -1,10 +1,15 @@
 //! What cannot be changed and holds nothing is made anew, where somebody agreed to that.
 
+use insta::assert_snapshot;
+use lapin::BasicProperties;
 use reqwest::Method;
 use serde_json::json;
 
 use crate::migration::{bind_by_hand, bindings, exchanges, stack};
 use crate::reconcile::{api, queue_names};
+use crate::support::queue::Outside;
+use crate::support::stack::Stack;
+use crate::support::supervisor::PATIENCE;
 
 /// What is empty and unused is made anew with its bindings, those too that nobody declares.
 #[test]
@@ -42,4 +47,41 @@ fn what_is_empty_is_replaced_with_its_bindings() {
     let applied = stack.apply();
     assert_eq!(applied.code, Some(0), "{applied:?}");
     assert_eq!(bindings(&stack), before);
+}
+
+/// What holds messages and cannot be moved is refused, each for its own reason.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_moved_is_refused_and_says_why() {
+    let mut stack = Stack::new(json!({"queues": {
+        "events": {"type": "stream"}, "log": {}, "tail": {"auto_delete": true}, "work": {},
+    }}));
+    tokio::task::block_in_place(|| assert_eq!(stack.apply().code, Some(0)));
+    let url = stack.document["broker"]["url"].as_str().expect("text").to_owned();
+    let outside = Outside::connect(&url).await;
+    for queue in ["events", "log", "tail", "work"] {
+        outside.send(("", queue), BasicProperties::default(), b"x").await;
+    }
+    outside.confirmed().await;
+    for queue in ["events", "log", "tail", "work"] {
+        outside.wait_for_depth(queue, 1, PATIENCE).await;
+    }
+    stack.document["queues"] = json!({
+        "events": {"type": "quorum", "on_conflict": "migrate"},
+        "log": {"type": "stream", "on_conflict": "migrate"},
+        "tail": {"on_conflict": "migrate"},
+        "work": {"type": "quorum", "on_conflict": "replace"},
+    });
+    let refused = tokio::task::block_in_place(|| stack.apply());
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert_snapshot!(refused.out, @r"
+    ! queue events: type is stream on the broker, quorum in stack.yaml:7:5
+      hint: it holds 1 message, and nothing can be taken out of a stream, and the offsets of its readers would mean nothing in another: declare the new one under another name, have publishers change over, then readers, and delete the old one
+    ! queue log: type is classic on the broker, stream in stack.yaml:11:5
+      hint: it holds 1 message, and what is consumed from a stream stays in it, so nothing is moved into one: let consumers empty the queue, or declare the stream under another name
+    ! queue tail: auto_delete is true on the broker, false in stack.yaml:15:5
+      hint: it holds 1 message, and an `auto_delete` queue goes, with what it holds, when its consumers end, as they have to for a migration: let them empty it, or let the file say what the broker has
+    ! queue work: type is classic on the broker, quorum in stack.yaml:18:5
+      hint: it holds 1 message, and only what is empty and unused is replaced: `on_conflict: migrate` takes its messages along
+    0 to create, 0 to update, 4 in conflict
+    ");
 }

@@ -79,12 +79,11 @@ impl Link {
         Self { state, turns: dialler.turns(), token, trust }
     }
 
-    /// Why it is not connected, where that has been tried; by another link to the same vhost, as
-    /// long as the gate has let only that one try.
+    /// Why it is not connected, where that has been tried: what came last of any link to the same
+    /// vhost, as the gate may let only another one try.
     pub fn outage(&self) -> Option<Outage> {
         match &*self.state.borrow() {
-            LinkState::Down(Some(outage)) => Some(outage.clone()),
-            LinkState::Down(None) => self.turns.borrow().clone(),
+            LinkState::Down(own) => self.turns.borrow().clone().or_else(|| own.clone()),
             LinkState::Up(_) => None,
         }
     }

@@ -10,7 +10,7 @@ use lapin::ExchangeKind;
 use lapin::options::ExchangeDeleteOptions;
 
 use super::mover::limited;
-use super::queue::RemakeError;
+use super::refusal::RemakeError;
 use super::sight::{found, legible};
 use crate::broker::declare::{CONCURRENCY, DeclareError, Declarer, exchange_options, field_table};
 use crate::broker::management::{ExchangeInfo, ManagementClient};

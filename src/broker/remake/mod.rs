@@ -8,7 +8,9 @@
 mod exchange;
 mod mover;
 mod queue;
+mod refusal;
 mod sight;
 
 pub(super) use exchange::remake_exchange;
-pub(super) use queue::{RemakeError, remake_queue};
+pub(super) use queue::remake_queue;
+pub(super) use refusal::RemakeError;

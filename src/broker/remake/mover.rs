@@ -11,7 +11,7 @@ use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation, Consumer};
 use tokio::time::timeout;
 
-use super::queue::RemakeError;
+use super::refusal::RemakeError;
 use crate::broker::amqp::{CALL_TIMEOUT, OwnedChannel, fits_frame, from_lapin};
 use crate::broker::declare::Declarer;
 use crate::model::{Delivery, ExchangeName, QueueName};

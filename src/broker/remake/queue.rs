@@ -6,17 +6,18 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use lapin::options::{BasicGetOptions, BasicNackOptions, QueueDeleteOptions};
 
 use super::mover::{Mover, limited};
+use super::refusal::RemakeError;
 use super::sight::{Looked, look, unlimited};
-use crate::broker::amqp::ConnectError;
 use crate::broker::declare::{CONCURRENCY, DeclareError, Declarer, field_table, queue_options};
-use crate::broker::management::{ManagementClient, ManagementError};
+use crate::broker::management::ManagementClient;
 use crate::broker::wires::Wires;
 use crate::model::{
     ArgValue, Arguments, Destination, Exchange, ExchangeName, ExchangeType, OnConflict, OnRemove,
     Origin, Queue, QueueName, QueueType,
 };
 use crate::plan::{
-    BindingKey, MigrationSight, MigrationStep, Scaffold, Usage, next_step, plain_binding,
+    BindingKey, MigrationSight, MigrationStep, ObservedQueue, Scaffold, Usage, can_migrate,
+    next_step, plain_binding,
 };
 use crate::supervise::{packed, unpacked};
 
@@ -35,46 +36,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The pause between two looks while waiting for that.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(300);
 
-/// Why a queue or an exchange was not made anew, or not wholly.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(in crate::broker) enum RemakeError {
-    /// The management API did not do it.
-    #[error("{0}")]
-    Management(#[from] ManagementError),
-    /// AMQP did not.
-    #[error("{0}")]
-    Declare(#[from] DeclareError),
-    /// There is no connection.
-    #[error("{0}")]
-    Connect(#[from] ConnectError),
-    /// The connection was lost, or the broker takes no messages.
-    #[error("{0}")]
-    Lost(String),
-    /// It must not be done as things are.
-    #[error("{reason}")]
-    Unfit {
-        /// Why.
-        reason: String,
-        /// The mend.
-        hint: String,
-    },
-}
-
-impl RemakeError {
-    /// The mend, where there is one to give.
-    pub(in crate::broker) fn hint(&self) -> Option<String> {
-        match self {
-            Self::Management(error) => error.hint(),
-            Self::Declare(error) => error.hint().map(str::to_owned),
-            Self::Connect(error) => Some(error.hint().to_owned()),
-            Self::Lost(_) => {
-                Some("what was begun goes on with the next apply; no message is lost".into())
-            }
-            Self::Unfit { hint, .. } => Some(hint.clone()),
-        }
-    }
-}
-
 /// Makes a queue as it is declared, with what it holds and everything that leads to it. Goes on
 /// where an earlier attempt has ended. Unless `with_messages`, one that is in use is left alone.
 pub(in crate::broker) async fn remake_queue(
@@ -91,11 +52,20 @@ pub(in crate::broker) async fn remake_queue(
         if !wires.may_go_on() {
             return Err(RemakeError::Lost("the connection was lost".into()));
         }
-        let Looked { sight, kind } = look(client, declarer, queue, &scaffold).await?;
-        if turn == 0 && !sight.remains {
+        let Looked { sight, have } = look(client, declarer, queue, &scaffold).await?;
+        if !sight.remains && sight.queue != Some(true) {
+            let may_follow = |have: &ObservedQueue| {
+                queue.on_conflict == OnConflict::Migrate && can_migrate(queue, have)
+            };
+            if turn > 0 && !have.as_ref().is_none_or(may_follow) {
+                // It was being made what an earlier file said. To make it what this one says takes
+                // the consent that a plan asks for.
+                return Ok(());
+            }
             unlimited(client, &queue.vhost, &scaffold).await?;
             work.may_begin(with_messages).await?;
         }
+        let kind = have.map(|have| have.kind).unwrap_or_default();
         let step = next_step(&sight);
         if step == MigrationStep::Done {
             tracing::info!(queue = %queue.name, "made anew");
@@ -185,10 +155,7 @@ impl Work<'_> {
     async fn may_begin(&self, with_messages: bool) -> Result<(), RemakeError> {
         let usage = self.without_consumers().await?;
         if !with_messages && !usage.is_none() {
-            return Err(RemakeError::Unfit {
-                reason: usage.to_string(),
-                hint: "`on_conflict: migrate` takes its messages along".into(),
-            });
+            return Err(RemakeError::in_use(usage));
         }
         Ok(())
     }
@@ -202,10 +169,7 @@ impl Work<'_> {
                 return Ok(usage);
             }
             if start.elapsed() > PATIENCE {
-                return Err(RemakeError::Unfit {
-                    reason: usage.to_string(),
-                    hint: "end its consumers, or have them wait, until it is made anew".into(),
-                });
+                return Err(RemakeError::consumed(usage));
             }
             tokio::time::sleep(BETWEEN_LOOKS).await;
         }
@@ -358,11 +322,7 @@ impl Work<'_> {
                 return Ok(());
             }
             if start.elapsed() > PATIENCE {
-                let held = held.unwrap_or_default();
-                return Err(RemakeError::Unfit {
-                    reason: format!("{held} of its messages are taken and not settled"),
-                    hint: "end whoever holds them".into(),
-                });
+                return Err(RemakeError::held(held.unwrap_or_default()));
             }
             tokio::time::sleep(BETWEEN_LOOKS).await;
         }

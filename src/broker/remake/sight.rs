@@ -3,7 +3,7 @@
 use futures_util::try_join;
 use regex::Regex;
 
-use super::queue::RemakeError;
+use super::refusal::RemakeError;
 use crate::broker::declare::Declarer;
 use crate::broker::management::{
     BindingInfo, ManagementClient, ManagementError, PolicyInfo, QueueInfo,
@@ -17,10 +17,10 @@ use crate::plan::{
 /// Settings of a policy that would lose what a temporary queue holds.
 const HARMFUL: [&str; 4] = ["message-ttl", "expires", "max-length", "max-length-bytes"];
 
-/// The sight, and the type that the queue has now.
+/// The sight, and what the queue is now.
 pub(super) struct Looked {
     pub(super) sight: MigrationSight,
-    pub(super) kind: String,
+    pub(super) have: Option<ObservedQueue>,
 }
 
 /// Looks at the queue and its scaffold.
@@ -62,13 +62,11 @@ pub(super) async fn look(
             || new.is_some(),
         ..MigrationSight::default()
     };
-    let mut kind = String::new();
-    if let Some(info) = info {
+    let have = info.map(|info| {
         let QueueInfo { durable, auto_delete, arguments, .. } = info;
-        let have = ObservedQueue::new(durable, auto_delete, table(&arguments));
-        sight.queue = Some(queue_is_as_declared(queue, &have));
-        kind = have.kind;
-    }
+        ObservedQueue::new(durable, auto_delete, table(&arguments))
+    });
+    sight.queue = have.as_ref().map(|have| queue_is_as_declared(queue, have));
     let own = [scaffold.fork.as_str(), scaffold.back.as_str()];
     for binding in leading.into_iter().flatten() {
         if !binding.source.is_empty() && !own.contains(&binding.source.as_str()) {
@@ -90,7 +88,7 @@ pub(super) async fn look(
         messages(&scaffold.old, old.is_some()),
         messages(&scaffold.new, new.is_some()),
     )?;
-    Ok(Looked { sight, kind })
+    Ok(Looked { sight, have })
 }
 
 /// Refuses where a policy would take messages from a temporary queue. Which policy applies is not
@@ -106,14 +104,7 @@ pub(super) async fn unlimited(
             let Some(policy) = applied(policies, name) else { continue };
             let harm = |key: &&&str| policy.definition.get(key).is_some();
             if let Some(setting) = HARMFUL.iter().find(harm) {
-                let policy = &policy.name;
-                return Err(RemakeError::Unfit {
-                    reason: format!(
-                        "the policy `{policy}` would set `{setting}` on the temporary queue `{name}`, and messages could be lost"
-                    ),
-                    hint: "have its pattern leave out names that begin with `warrener.migrate.`"
-                        .into(),
-                });
+                return Err(RemakeError::policy(&policy.name, setting, name));
             }
         }
     }
@@ -140,9 +131,6 @@ pub(super) fn found<T>(answer: Result<T, ManagementError>) -> Result<Option<T>, 
 }
 
 pub(super) fn legible(vhost: &VhostName, info: BindingInfo) -> Result<BindingKey, RemakeError> {
-    let words = format!("{} → {}", info.source, info.destination);
-    binding_key(vhost, info).ok_or_else(|| RemakeError::Unfit {
-        reason: format!("the binding {words} has arguments that could not be put back"),
-        hint: "remove that binding first".into(),
-    })
+    let (source, destination) = (info.source.clone(), info.destination.clone());
+    binding_key(vhost, info).ok_or_else(|| RemakeError::binding(&source, &destination))
 }

@@ -1,6 +1,7 @@
 //! One worker as its crew sees it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -61,9 +62,21 @@ pub(in crate::engine) struct Reins {
     pub(in crate::engine) kill: CancellationToken,
     /// Whether to take no messages for now; what is held goes on.
     pub(in crate::engine) paused: watch::Receiver<bool>,
+    /// How long its child has to live before it takes any, where others have failed before.
+    pub(in crate::engine) proving: Option<Duration>,
 }
 
 impl Reins {
+    pub(super) fn new(paused: watch::Receiver<bool>, proving: Option<Duration>) -> Self {
+        Self {
+            retire: CancellationToken::new(),
+            drain: CancellationToken::new(),
+            kill: CancellationToken::new(),
+            paused,
+            proving,
+        }
+    }
+
     /// Whether no more messages are to be taken, ever.
     pub(in crate::engine) fn ends(&self) -> bool {
         self.retire.is_cancelled() || self.drain.is_cancelled()
@@ -132,15 +145,21 @@ pub(super) struct Member {
     handled: u64,
     pub(super) life: Life,
     reins: Reins,
-    grace: std::time::Duration,
+    grace: Duration,
+    /// When it has to hurry, where it has been told to go.
+    relieved_until: Option<Instant>,
 }
 
 /// How long a child that need not say that it is ready must live to be taken for it.
-const PROVEN: std::time::Duration = std::time::Duration::from_secs(1);
+const PROVEN: Duration = Duration::from_secs(1);
 
 /// How long a worker may go on after its grace time; it keeps that by itself, and this is for one
 /// that cannot.
-pub(super) const KILL_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+pub(super) const KILL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// For how long one that another has taken over from works off what was on its way to it, before its
+/// grace time begins.
+const RELIEF: Duration = Duration::from_secs(2);
 
 impl Member {
     /// Starts a worker as a task of the set.
@@ -149,16 +168,10 @@ impl Member {
         slot: u16,
         meter: WorkerMeter,
         reporter: Reporter,
-        paused: watch::Receiver<bool>,
+        reins: Reins,
         shared: Shared,
         tasks: &mut JoinSet<()>,
     ) -> Self {
-        let reins = Reins {
-            retire: CancellationToken::new(),
-            drain: CancellationToken::new(),
-            kill: CancellationToken::new(),
-            paused,
-        };
         let shown = meter.clone();
         let spec = version.spec.clone();
         let context =
@@ -184,6 +197,7 @@ impl Member {
             life: Life::new(),
             reins,
             grace,
+            relieved_until: None,
         }
     }
 
@@ -249,6 +263,31 @@ impl Member {
         }
     }
 
+    /// Tells it that another has taken over: there is time to give nothing back that is on its way,
+    /// and after that it ends within the grace time.
+    pub(super) fn relieve(&mut self, now: Instant) {
+        if self.stays() {
+            self.retire();
+            self.relieved_until = Some(now + RELIEF);
+        }
+    }
+
+    /// Has it do what it is time for.
+    pub(super) fn look(&mut self, now: Instant) {
+        if self.relieved_until.is_some_and(|at| at <= now) {
+            self.relieved_until = None;
+            self.drain();
+        }
+        if self.overdue_at().is_some_and(|at| at <= now) {
+            self.kill();
+        }
+    }
+
+    /// When it is time for something.
+    pub(super) fn due_at(&self) -> Option<Instant> {
+        self.relieved_until.or(self.overdue_at())
+    }
+
     /// Tells it to end within the grace time.
     pub(super) fn drain(&mut self) {
         if !matches!(self.stage, Stage::Leaving(Some(_))) {
@@ -259,12 +298,13 @@ impl Member {
 
     /// Tells it to end at once.
     pub(super) fn kill(&mut self) {
+        self.relieved_until = None;
         self.reins.kill.cancel();
         self.stage = Stage::Leaving(None);
     }
 
     /// When it is to be killed, because its own clock has failed.
-    pub(super) fn overdue_at(&self) -> Option<Instant> {
+    fn overdue_at(&self) -> Option<Instant> {
         match self.stage {
             Stage::Leaving(until) => until,
             _ => None,

@@ -1,7 +1,7 @@
 //! Another version of a consumer on its way in.
 //!
 //! By default the workers are replaced one by one: a new one starts beside an old one, and when it
-//! has come up, the old one drains; when that has ended, the next pair has its turn. So there is
+//! has come up, the old one works off what it has; when that has ended, the next pair has its turn. So there is
 //! never more than one worker too many, and never one too few. Where a new one fails to come up,
 //! every new one goes, and the version that is in force has their places again.
 //!
@@ -204,7 +204,7 @@ impl Task {
             }
             Phase::Together(true) => {
                 for member in self.members.values_mut().filter(|member| member.version != to) {
-                    member.drain();
+                    member.relieve(now);
                 }
                 self.complete();
             }
@@ -255,7 +255,7 @@ impl Task {
         if !self.members.values().any(next) {
             self.start_new(slot, now);
         } else if let Some(before) = self.members.get_mut(&before) {
-            before.drain();
+            before.relieve(now);
             self.next_pair(now);
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
@@ -11,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::context::{Hands, Shared};
 use super::activity::Activity;
 use super::handle::{CrewOrder, Order};
-use super::member::{KILL_PATIENCE, Member, MemberId, News, Reporter, Stage, Version};
+use super::member::{KILL_PATIENCE, Member, MemberId, News, Reins, Reporter, Stage, Version};
 use super::rollout::{LOOK, Rollout};
 use super::tending::Scaling;
 use crate::broker::amqp::Outage;
@@ -21,6 +22,10 @@ use crate::telemetry::{ConsumerMeter, ConsumerState};
 
 /// News that wait.
 const NEWS: usize = 64;
+
+/// How long the child of a worker that is tried after others have failed has to live before it takes
+/// messages: long enough for those that give up because they cannot connect to something.
+const PROVING: Duration = Duration::from_secs(10);
 
 /// The state of a crew.
 pub(super) struct Task {
@@ -135,7 +140,7 @@ impl Task {
 
     /// Waits for the next thing to happen. Cancel-safe in every branch.
     async fn next(&mut self) -> Happening {
-        let overdue = self.members.values().filter_map(Member::overdue_at).min();
+        let overdue = self.members.values().filter_map(Member::due_at).min();
         let breaker = self.breaker.next_tick().map(Instant::from_std);
         let rollout = self.rollout.as_ref().map(|_| Instant::now() + LOOK);
         let tick = match self.ending {
@@ -310,11 +315,7 @@ impl Task {
     /// Compares what is with what should be, and does what is missing.
     fn settle(&mut self) {
         let now = Instant::now();
-        for member in self.members.values_mut() {
-            if member.overdue_at().is_some_and(|at| at <= now) {
-                member.kill();
-            }
-        }
+        self.members.values_mut().for_each(|member| member.look(now));
         if self.ending.is_some() {
             return;
         }
@@ -379,13 +380,17 @@ impl Task {
         let id = self.next_id;
         self.next_id += 1;
         let reporter = Reporter { id, to: self.news_to_us.clone() };
-        let (meter, paused) = (self.meter.worker(slot), self.paused.subscribe());
+        // What the one that is tried would only give back might count against the messages.
+        let tried = matches!(self.breaker.state(), BreakerState::Probing { .. });
+        let proving = tried.then(|| version.spec.restart.reset_after.min(PROVING));
+        let (meter, reins) =
+            (self.meter.worker(slot), Reins::new(self.paused.subscribe(), proving));
         let member = Member::start(
             version,
             slot,
             meter,
             reporter,
-            paused,
+            reins,
             self.shared.clone(),
             &mut self.tasks,
         );

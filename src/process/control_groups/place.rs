@@ -4,7 +4,7 @@
 //! for `Delegate=yes`: by an attribute of its folder. Without that mark, being root or owning the
 //! folder gives the rights to divide it, but whoever manages it does not expect that.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStringExt as _;
@@ -59,7 +59,7 @@ fn choose(seat: Seat) -> Result<PathBuf, Undivided> {
     if !folder.join("cgroup.events").exists() {
         return Err(Undivided::Machine(folder));
     }
-    let above = folder.parent().filter(|above| !top && is_handed_over(above));
+    let above = folder.parent().filter(|above| !top && !is_unit(&folder) && is_handed_over(above));
     let chosen = match above {
         _ if is_handed_over(&folder) => folder,
         Some(above) => above.to_owned(),
@@ -78,6 +78,14 @@ fn choose(seat: Seat) -> Result<PathBuf, Undivided> {
     // Whoever puts a process from here to there needs this of the group that both are in.
     access(chosen.join("cgroup.procs"), Access::WRITE_OK).map_err(|error| refused(error.into()))?;
     Ok(chosen)
+}
+
+/// Whether it is the group of a unit of systemd. What is handed over above it is its manager's.
+fn is_unit(folder: &Path) -> bool {
+    let kind = folder.extension().and_then(OsStr::to_str);
+    kind.is_some_and(|kind| {
+        ["service", "scope", "slice", "mount", "socket", "swap"].contains(&kind)
+    })
 }
 
 fn is_handed_over(folder: &Path) -> bool {

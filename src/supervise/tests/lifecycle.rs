@@ -226,10 +226,10 @@ fn the_policy_says_who_is_followed_by_another() {
 
 #[test]
 fn one_that_retires_may_take_its_time_until_a_stop_comes() {
-    use Effect::{CloseInput, Pause, Return, Signal};
+    use Effect::{CloseInput, Pause, Return, Signal, WorkOff};
     let long =
         play(&[(0, Event::Tick), (0, Event::Spawned), (1, Event::Retire), (900, Event::Tick)]);
-    assert_eq!(long[2..], [vec![Pause, Return], vec![]]);
+    assert_eq!(long[2..], [vec![WorkOff], vec![]]);
     let stopped = play(&[
         (0, Event::Tick),
         (0, Event::Spawned),
@@ -237,7 +237,61 @@ fn one_that_retires_may_take_its_time_until_a_stop_comes() {
         (5, Event::Stop),
         (13, Event::Tick),
     ]);
-    assert_eq!(stopped[3..], [vec![Return], vec![CloseInput, Signal]]);
+    assert_eq!(stopped[3..], [vec![Pause, Return], vec![CloseInput, Signal]]);
+}
+
+#[test]
+fn one_that_retires_works_off_what_has_come_unless_it_wants_no_more() {
+    use Effect::{CloseInput, Finish, Pause, Release, Return, Signal};
+    let cases: [(Event, &[Effect], bool); 4] = [
+        (Event::Tick, &[], true),
+        (Event::Recycle { earned: true }, &[Pause, Return], false),
+        (Event::Deaf, &[Pause, Return], false),
+        (Event::Replace, &[Signal], false),
+    ];
+    for (event, effects, fed) in cases {
+        let start = Instant::now();
+        let mut lifecycle = lifecycle(start);
+        lifecycle.on(Event::Tick, start, 0.5);
+        lifecycle.on(Event::Spawned, start, 0.5);
+        lifecycle.on(Event::Retire, start, 0.5);
+        assert_eq!(lifecycle.state(), State::Retiring);
+        assert_eq!(lifecycle.on(event, start, 0.5), effects, "{event:?}");
+        assert_eq!(lifecycle.state().is_fed(), fed, "{event:?}");
+        if event != Event::Replace {
+            assert_eq!(lifecycle.on(Event::Drained, start, 0.5), [CloseInput], "{event:?}");
+        }
+        assert_eq!(lifecycle.on(EXITED, start, 0.5), [Pause, Release, Finish], "{event:?}");
+    }
+}
+
+#[test]
+fn one_that_is_tried_takes_nothing_before_it_has_lived_for_a_while() {
+    use Effect::{Consume, Pause, Release, Return, Signal, Spawn};
+    let start = Instant::now();
+    let tried = || {
+        let mut lifecycle = lifecycle(start).proving(Some(seconds(10)));
+        assert_eq!(lifecycle.on(Event::Tick, start, 0.5), [Spawn]);
+        assert_eq!(lifecycle.on(Event::Spawned, start, 0.5), []);
+        assert_eq!(lifecycle.next_tick(), Some(start + seconds(10)));
+        lifecycle
+    };
+    assert_eq!(tried().on(Event::Tick, start + seconds(10), 0.5), [Consume]);
+    let others: [(Event, &[Effect]); 5] = [
+        (Event::Tick, &[]),
+        (EXITED, &[Pause, Release]),
+        (Event::Retire, &[Return]),
+        (Event::Stop, &[Return]),
+        (Event::Replace, &[Signal]),
+    ];
+    for (event, effects) in others {
+        assert_eq!(tried().on(event, start + seconds(9), 0.5), effects, "{event:?}");
+    }
+    // Where it says by itself that it is ready, that counts.
+    let mut ready = lifecycle(start).proving(Some(seconds(10))).awaiting_ready(Some(seconds(1)));
+    ready.on(Event::Tick, start, 0.5);
+    ready.on(Event::Spawned, start, 0.5);
+    assert_eq!(ready.on(Event::Ready, start, 0.5), [Consume]);
 }
 
 fn policy() -> impl Strategy<Value = RestartPolicy> {
