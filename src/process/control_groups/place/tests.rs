@@ -1,3 +1,5 @@
+//! Where a process is, by what the kernel says of mounts and groups.
+
 use std::path::PathBuf;
 
 use super::{Seat, seats, unescaped};
