@@ -20,9 +20,30 @@ pub struct Export {
 
 /// Reads the whole broker. Administrators only.
 pub async fn export_all(client: &ManagementClient) -> Result<Export, ManagementError> {
-    let (definitions, exchanges) =
-        futures_util::try_join!(client.definitions_json(None), client.listing("exchanges", None))?;
+    let (mut definitions, exchanges, vhosts) = futures_util::try_join!(
+        client.definitions_json(None),
+        client.listing("exchanges", None),
+        client.listing("vhosts", None)
+    )?;
+    if let Some(Value::Array(entries)) = definitions.get_mut("vhosts") {
+        for entry in entries {
+            if let Some(about) = vhosts.iter().find(|about| about["name"] == entry["name"]) {
+                add_about(entry, about);
+            }
+        }
+    }
     Ok(Export { definitions, exchanges })
+}
+
+/// What is said of a vhost, which definitions lack before RabbitMQ 3.12.
+fn add_about(definitions: &mut Value, about: &Value) {
+    let Value::Object(entry) = definitions else { return };
+    for key in ["description", "tags"] {
+        let said = entry.get(key).or_else(|| entry.get("metadata")?.get(key));
+        if said.is_none() && !about[key].is_null() {
+            entry.insert(key.to_owned(), about[key].clone());
+        }
+    }
 }
 
 /// Reads a vhost: its definitions and its exchanges or, for a user who is no administrator, what
@@ -34,7 +55,11 @@ pub async fn export(
     let exchanges = client.listing("exchanges", Some(vhost)).await?;
     let definitions = match client.definitions_json(Some(vhost)).await {
         Err(ManagementError::Unauthorized { .. }) => listed(client, vhost).await?,
-        answer => answer?,
+        answer => {
+            let mut definitions = answer?;
+            add_about(&mut definitions, &client.vhost_json(vhost).await?);
+            definitions
+        }
     };
     Ok(Export { definitions, exchanges })
 }

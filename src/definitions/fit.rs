@@ -1,6 +1,6 @@
 //! Makes the parts fit together: selects, and looks after what refers to nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use regex::Regex;
@@ -17,7 +17,7 @@ impl Load {
     /// Selects, and mends what refers to nothing.
     pub(super) fn fit(&mut self, select: Option<&Regex>) {
         self.retries();
-        let all = ends(&self.parts);
+        let all = kinds(&self.parts);
         if let Some(select) = select {
             self.select(select);
         }
@@ -75,7 +75,7 @@ impl Load {
     }
 
     /// Takes out bindings without both ends. What exists beyond the selection is named.
-    fn dangling(&mut self, all: &Ends, declared: &mut Ends) {
+    fn dangling(&mut self, all: &Kinds, declared: &mut Ends) {
         for binding in std::mem::take(&mut self.parts.bindings) {
             let ends = [Destination::Exchange(binding.source.clone()), binding.destination.clone()]
                 .map(|end| (binding.vhost.clone(), end));
@@ -83,9 +83,9 @@ impl Load {
                 None => self.parts.bindings.push(binding),
                 // What comes and goes takes its bindings with it.
                 Some(_) if ends.iter().any(|end| self.passing.contains(end)) => {}
-                Some(_) if ends.iter().all(|end| has(declared, end) || has(all, end)) => {
+                Some(_) if ends.iter().all(|end| has(declared, end) || all.contains_key(end)) => {
                     for end in &ends {
-                        self.beyond(end, declared);
+                        self.beyond(end, all, declared);
                     }
                     self.parts.bindings.push(binding);
                 }
@@ -105,7 +105,7 @@ impl Load {
     }
 
     /// Declares the dead-letter targets that are not there.
-    fn targets(&mut self, all: &Ends, declared: &mut Ends) {
+    fn targets(&mut self, all: &Kinds, declared: &mut Ends) {
         let policies = self.parts.policies.clone();
         let index = PolicyIndex::new(&policies);
         let targets = self.parts.queues.iter().filter_map(|queue| {
@@ -122,23 +122,24 @@ impl Load {
             if has(declared, &end) || !entries::is_key(end.1.name()) {
                 continue;
             }
-            if has(all, &end) {
-                self.beyond(&end, declared);
+            if all.contains_key(&end) {
+                self.beyond(&end, all, declared);
                 continue;
             }
             let about = format!("queue `{queue}` dead-letters to it, and it was not there");
             self.note(Reason::Target, self.shown(&end), about);
             let words = format!("was not there, though queue {queue} dead-letters to it");
-            self.declare(&end, true, words);
+            self.declare(&end, true, None, words);
             declared.insert(end);
         }
     }
 
     /// Names something that exists beyond the selection.
-    fn beyond(&mut self, end: &End, declared: &mut Ends) {
+    fn beyond(&mut self, end: &End, all: &Kinds, declared: &mut Ends) {
         if !has(declared, end) {
             self.note(Reason::Beyond, self.shown(end), "");
-            self.declare(end, false, "not selected, but something here refers to it".into());
+            let words = "not selected, but something here refers to it".into();
+            self.declare(end, false, all.get(end), words);
             declared.insert(end.clone());
         }
     }
@@ -147,14 +148,23 @@ impl Load {
         self.at(vhost, format!("{} `{}`", end.kind(), end.name()))
     }
 
-    fn declare(&mut self, (vhost, end): &End, managed: bool, words: String) {
+    /// Declares what is not, or not selected; of a kind that is known, or else of the plainest.
+    fn declare(&mut self, (vhost, end): &End, managed: bool, kind: Option<&Kind>, words: String) {
         let section = match end {
             Destination::Queue(name) => {
-                self.parts.queues.push(plain_queue(vhost, name, managed));
+                let mut queue = plain_queue(vhost, name, managed);
+                if let Some(Kind::Queue(kind)) = kind {
+                    queue.kind = *kind;
+                }
+                self.parts.queues.push(queue);
                 "queues"
             }
             Destination::Exchange(name) => {
-                self.parts.exchanges.push(fanout(vhost, name, managed));
+                let mut exchange = fanout(vhost, name, managed);
+                if let Some(Kind::Exchange(kind)) = kind {
+                    exchange.kind = kind.clone();
+                }
+                self.parts.exchanges.push(exchange);
                 "exchanges"
             }
         };
@@ -167,6 +177,24 @@ pub(super) type End = (VhostName, Destination);
 
 /// Queues and exchanges.
 pub(super) type Ends = BTreeSet<End>;
+
+/// The type of a queue or of an exchange.
+enum Kind {
+    Queue(QueueType),
+    Exchange(ExchangeType),
+}
+
+/// Queues and exchanges, and of what type they are.
+type Kinds = BTreeMap<End, Kind>;
+
+fn kinds(parts: &TopologyParts) -> Kinds {
+    let exchanges = parts.exchanges.iter().map(|exchange| {
+        let end = Destination::Exchange(exchange.name.clone());
+        ((exchange.vhost.clone(), end), Kind::Exchange(exchange.kind.clone()))
+    });
+    let queues = parts.queues.iter().map(|queue| (place_of(queue), Kind::Queue(queue.kind)));
+    queues.chain(exchanges).collect()
+}
 
 fn place_of(queue: &Queue) -> End {
     (queue.vhost.clone(), Destination::Queue(queue.name.clone()))

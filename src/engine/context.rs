@@ -14,7 +14,7 @@ use crate::broker::Positions;
 use crate::broker::amqp::{Lease, Publisher};
 use crate::broker::management::ManagementClient;
 use crate::model::{ConsumerName, ConsumerSpec, Topology};
-use crate::process::Spawner;
+use crate::process::{ControlGroup, SpawnRequest, Spawner};
 use crate::supervise::{DeadLetterRoute, Turnstile};
 use crate::telemetry::{ConsumerMeter, Registry};
 
@@ -32,8 +32,9 @@ pub(super) struct Hands {
 }
 
 impl Hands {
-    /// For one more worker, which connects over these links, of a consumer whose workers share that.
-    pub(super) fn context(&self, links: &VhostLinks, shared: Shared) -> Context {
+    /// For one more worker of that name, which connects over these links, of a consumer whose
+    /// workers share that.
+    pub(super) fn context(&self, links: &VhostLinks, shared: Shared, name: &str) -> Context {
         Context {
             seen: shared.seen,
             turns: shared.turns,
@@ -45,6 +46,7 @@ impl Hands {
             link: links.pool.acquire(),
             publisher: links.publisher.clone(),
             spawner: self.spawner.clone(),
+            group: self.spawner.group(name),
             topology: self.topology.clone(),
             ack_limits: self.ack_limits.clone(),
             reconcile: self.reconcile.clone(),
@@ -109,6 +111,8 @@ pub struct Context {
     pub(super) publisher: Publisher,
     /// Starts children.
     pub(super) spawner: Arc<Spawner>,
+    /// Where they are, with all that comes from them.
+    pub(super) group: Option<ControlGroup>,
     /// What is declared, to know where dead letters go.
     pub(super) topology: Arc<Topology>,
     /// What the broker has shown of its patience.
@@ -130,6 +134,11 @@ pub struct Context {
 }
 
 impl Context {
+    /// For a child of this worker, see [`SpawnRequest::for_consumer`].
+    pub(super) fn request(&self, spec: &ConsumerSpec) -> SpawnRequest {
+        SpawnRequest { group: self.group.clone(), ..SpawnRequest::for_consumer(spec) }
+    }
+
     /// Where the dead letters of a consumer's queue go.
     pub(super) fn route_of(&self, spec: &ConsumerSpec) -> DeadLetterRoute {
         let queue = self.topology.queue(&spec.vhost, &spec.queue);

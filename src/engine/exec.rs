@@ -314,7 +314,7 @@ impl ExecWorker {
         {
             return End::Unencodable(error.to_string());
         }
-        let mut request = SpawnRequest::for_consumer(&self.spec);
+        let mut request = self.context.request(&self.spec);
         request.input = Input::Whole(kept.delivery.body.clone());
         request.env.extend(environment.into_iter().map(|(name, value)| (name.into(), value)));
         let spawning = self.context.spawner.spawn(request);

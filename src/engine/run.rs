@@ -158,6 +158,14 @@ impl Engine {
             Ok(spawner) => Arc::new(spawner),
             Err(error) => return Outcome::Failed(error),
         };
+        match spawner.control_groups() {
+            Ok(folder) => {
+                let folder = folder.display().to_string();
+                tracing::info!(%folder, "each worker's processes are in a control group of their own");
+                options.registry.set_control_groups(folder);
+            }
+            Err(why) => tracing::debug!("workers have no control groups: {why}"),
+        }
         warn(&loaded);
         let keeper = Keeper::new(options.registry.clone(), command.kill.clone());
         let mut engine = Self {

@@ -16,7 +16,7 @@ use super::desk::Desk;
 use super::hush;
 use super::kept::shown_deadline;
 use crate::model::{AckMode, ConsumerSpec, Order};
-use crate::process::{Exit, SpawnRequest, check_startable};
+use crate::process::{Exit, check_startable};
 use crate::protocol::DeliveryId;
 use crate::supervise::{Effect, Event, Lifecycle, PAUSE, State, Wish};
 use crate::telemetry::{Reason, RestartReason, WorkerMeter, WorkerState};
@@ -430,7 +430,7 @@ impl Worker {
         let spec = &self.spec;
         let spawned = match check_startable(spec) {
             Ok(()) => {
-                let request = SpawnRequest::for_consumer(spec);
+                let request = self.context.request(spec);
                 self.context.spawner.spawn(request).await.map_err(|error| error.to_string())
             }
             Err(why) => Err(why),

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::model::{
-    Binding, Desired, Destination, PolicyIndex, Problem, Queue, QueueType, Router, Topology, codes,
+    Binding, Desired, Destination, Exchange, PolicyIndex, Problem, Queue, QueueType, Router,
+    Topology, codes,
 };
 
 /// Dead letters that no queue takes.
@@ -81,4 +82,25 @@ pub(super) fn expiring_delay(desired: &Desired) -> Vec<Problem> {
         )
     };
     delays.map(warn).collect()
+}
+
+/// Alternate exchanges that may not be there.
+pub(super) fn unknown_alternate(desired: &Desired) -> Vec<Problem> {
+    let topology = &desired.topology;
+    let policies = PolicyIndex::new(topology.policies());
+    let exchanges = topology.exchanges().filter(|exchange| exchange.managed);
+    let warn = |exchange: &Exchange| {
+        let alternate = policies.alternate_exchange(exchange)?;
+        if alternate.is_reserved() || topology.exchange(&exchange.vhost, &alternate).is_some() {
+            return None;
+        }
+        let message = format!(
+            "what exchange `{}` cannot route goes to exchange `{alternate}`, which no file declares",
+            exchange.name
+        );
+        Some(Problem::warning(codes::UNKNOWN_ALTERNATE, exchange.origin, message).hint(format!(
+            "declare exchange `{alternate}`, with `manage: false` if somebody else makes it"
+        )))
+    };
+    exchanges.filter_map(warn).collect()
 }

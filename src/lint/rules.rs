@@ -1,6 +1,6 @@
 //! The rules.
 
-use super::losses::{expiring_delay, unrouted_dead_letters};
+use super::losses::{expiring_delay, unknown_alternate, unrouted_dead_letters};
 use crate::model::{
     ARG_RULES, AckMode, ArgValue, ConsumerSpec, Desired, PatternFault, PolicyIndex, Problem, Queue,
     QueueType, WireProtocol, codes, suggest,
@@ -50,6 +50,7 @@ pub const RULES: &[Rule] = &[
     Rule { code: codes::MANY_PRIORITIES, check: many_priorities },
     Rule { code: codes::UNROUTED_DEAD_LETTERS, check: unrouted_dead_letters },
     Rule { code: codes::EXPIRING_DELAY, check: expiring_delay },
+    Rule { code: codes::UNKNOWN_ALTERNATE, check: unknown_alternate },
 ];
 
 /// All advice there is, as warnings, in the order of the rules.

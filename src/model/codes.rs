@@ -83,4 +83,5 @@ codes! {
     FEW_RETURNS = "W0013", "a broker that gives up first", "Hosts that stop or die give messages back, and a quorum queue counts that. With a limit no higher than `max_crashes` it drops or dead-letters a message, without a reason, that was never tried alone.";
     UNROUTED_DEAD_LETTERS = "W0016", "dead letters that go nowhere", "The broker drops what it dead-letters to an exchange from where no binding leads on, without a word.";
     EXPIRING_DELAY = "W0017", "a delay queue that expires", "A queue expires when nobody has consumed it for so long, whatever is published to it, and what it holds is not dead-lettered then but gone.";
+    UNKNOWN_ALTERNATE = "W0018", "an alternate exchange that nobody declares", "The broker takes an alternate exchange that is not there, and drops what should go to it without a word; and what no file declares any more, pruning deletes.";
 }

@@ -16,8 +16,10 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe;
 
+use super::control_groups::ControlGroup;
 use super::family::{Family, Mark};
-use super::spawner::{Fd3, Order};
+use super::nursery::Order;
+use super::spawner::Fd3;
 use crate::model::StopSignal;
 
 /// How a child ended.
@@ -109,7 +111,7 @@ impl Child {
     }
 
     /// Waits until the child has ended, kills what is left of its group and frees its process id.
-    /// What has left the group is killed soon after.
+    /// What has left the group is killed soon after, and at once where it has a control group.
     /// Can be dropped and called again at any time; once it has ended, it says the same again.
     ///
     /// Its output may still hold what it wrote last. Its pipes end when nobody has them any more:
@@ -144,9 +146,10 @@ impl Child {
         })
     }
 
-    /// Kills the child and all of its group; nothing once it has ended.
+    /// Kills the child and all of its group, and of its control group where it has one; nothing once
+    /// it has ended.
     pub fn kill_group(&self) -> io::Result<()> {
-        self.leader.signal(Signal::KILL)
+        self.leader.kill()
     }
 }
 
@@ -178,6 +181,7 @@ fn output(pipe: OwnedFd) -> io::Result<ChildOutput> {
 pub(super) struct Leader {
     pid: Pid,
     mark: Option<Mark>,
+    group: Option<ControlGroup>,
     exit: Option<Exit>,
     /// Keeps the spawning thread alive, on whose death the child would be killed, and reaps what
     /// is dropped.
@@ -185,13 +189,21 @@ pub(super) struct Leader {
 }
 
 impl Leader {
-    pub(super) fn new(pid: Pid, mark: Option<Mark>, orders: mpsc::Sender<Order>) -> Self {
-        Self { pid, mark, exit: None, orders }
+    pub(super) fn new(
+        pid: Pid,
+        mark: Option<Mark>,
+        group: Option<ControlGroup>,
+        orders: mpsc::Sender<Order>,
+    ) -> Self {
+        Self { pid, mark, group, exit: None, orders }
     }
 
     fn poll(&mut self) -> Option<Exit> {
         if self.exit.is_none() {
             self.exit = reap(self.pid);
+            if let (Some(_), Some(group)) = (self.exit, &self.group) {
+                group.end_rest();
+            }
             // What is left of it has fallen to this process by now.
             if let (Some(_), Some(mark)) = (self.exit, self.mark)
                 && Family::has_adopted()
@@ -209,12 +221,20 @@ impl Leader {
             None => Ok(kill_process_group(self.pid, signal)?),
         }
     }
+
+    /// Kills the process group, and with it whoever has left it and is in the control group still.
+    fn kill(&self) -> io::Result<()> {
+        if let (None, Some(group)) = (self.exit, &self.group) {
+            group.end_all();
+        }
+        self.signal(Signal::KILL)
+    }
 }
 
 impl Drop for Leader {
     fn drop(&mut self) {
         if self.poll().is_none() {
-            let _ = self.signal(Signal::KILL);
+            let _ = self.kill();
             // Without the thread, the kernel has killed the child already.
             let _ = self.orders.send(Order::Reap(self.pid, self.mark));
         }

@@ -18,6 +18,7 @@ use rustix::process::{
     set_child_subreaper, setrlimit, waitid,
 };
 
+use super::control_groups::{Home, Undivided};
 use super::guardian;
 
 /// Bits of a mark that count the children; those above name the supervisor.
@@ -64,6 +65,8 @@ pub(super) struct Family {
     next: AtomicU64,
     /// Whether there is room for marks: somebody may have limited this process already.
     marks: bool,
+    /// Where its children's control groups are, or why they have none.
+    home: Result<Home, Undivided>,
     /// Its end is what the guardian waits for.
     _guarded: guardian::Guarded,
     /// Those that this process has adopted, as the kernel lists them; none where it does not.
@@ -87,7 +90,8 @@ pub(super) enum Look {
 
 impl Family {
     /// The one of this process. The first call makes this process the one that orphans among its
-    /// descendants fall to, starts the guardian, and forbids core dumps, in which secrets would be.
+    /// descendants fall to, makes a home for control groups where it may, starts the guardian, and
+    /// forbids core dumps, in which secrets would be.
     pub(super) fn found() -> io::Result<&'static Self> {
         static FOUNDING: Mutex<()> = Mutex::new(());
         let _founding = FOUNDING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -96,8 +100,9 @@ impl Family {
         }
         setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
         let number = fastrand::u64(1..1 << FAMILY_BITS);
+        let home = Home::made(number);
         // Before this process adopts anyone, so that the guardian falls to another.
-        let guarded = guardian::start(number)?;
+        let guarded = guardian::start(number, home.as_ref().ok())?;
         set_child_subreaper(Some(getpid()))?;
         let us = getpid().as_raw_nonzero();
         Ok(FAMILY.get_or_init(|| Self {
@@ -105,9 +110,18 @@ impl Family {
             number,
             next: AtomicU64::new(0),
             marks: getrlimit(Resource::Locks).maximum.is_none(),
+            home,
             _guarded: guarded,
             looking: Mutex::new(()),
         }))
+    }
+
+    /// Where the control groups of its children are.
+    ///
+    /// # Errors
+    /// Why they have none.
+    pub(super) fn home(&self) -> Result<&Home, &Undivided> {
+        self.home.as_ref()
     }
 
     /// A mark for one more child.

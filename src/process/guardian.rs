@@ -3,7 +3,8 @@
 //! The kernel kills the children themselves when this process dies. What they have started in
 //! sessions of their own lives on, and nobody is left to look for it. So a small process waits
 //! behind a pipe whose other end only this process has. At the end of the pipe it kills everything
-//! that has a [mark](super::family::Mark) of ours.
+//! that is in a [control group](super::control_groups) of ours or has a
+//! [mark](super::family::Mark) of ours, and removes the groups.
 //!
 //! It is forked and never becomes another program, so that it needs no file to be there, not even
 //! a shell. In exchange it may only do what is allowed between fork and exec.
@@ -29,6 +30,7 @@ use rustix::process::{
 };
 use rustix::thread::{NanosleepRelativeResult, Timespec, nanosleep};
 
+use super::control_groups::{Home, end_all, remove};
 use super::family::Mark;
 
 /// Looks in a row that must find nobody before the guardian goes: between two of them a process may
@@ -50,8 +52,8 @@ pub(super) struct Guarded {
     _pipe: OwnedFd,
 }
 
-/// Starts the guardian of the family of that number.
-pub(super) fn start(family: u64) -> io::Result<Guarded> {
+/// Starts the guardian of the family of that number, and of its control groups.
+pub(super) fn start(family: u64, home: Option<&Home>) -> io::Result<Guarded> {
     let (theirs, ours) = pipe_with(PipeFlags::CLOEXEC)?;
     // SAFETY: the process has threads, whose locks nobody frees in the copy. So the copy calls only
     // what needs none: system calls, made directly, on memory of its own stack. It allocates
@@ -67,9 +69,11 @@ pub(super) fn start(family: u64) -> io::Result<Guarded> {
             // Once more, so that it is nobody's child that somebody would wait for.
             // SAFETY: as above; the copy has one thread.
             if let Ok(ForkResult::Child) = unsafe { fork() } {
-                stand_apart(theirs.as_fd());
+                // It keeps the lock of the home as well, until it is done.
+                let kept = home.map(|home| [home.folder(), home.place().0]);
+                stand_apart(theirs.as_fd(), kept);
                 wait(theirs.as_fd());
-                clear(family);
+                clear(family, home);
             }
             // SAFETY: ends the copy without running what was registered for the end of the
             // original.
@@ -79,7 +83,7 @@ pub(super) fn start(family: u64) -> io::Result<Guarded> {
 }
 
 /// Lets go of everything that is the original's: its terminal, its signals, its files.
-fn stand_apart(pipe: BorrowedFd<'_>) {
+fn stand_apart(pipe: BorrowedFd<'_>, kept: Option<[BorrowedFd<'_>; 2]>) {
     let _ = setsid();
     let _ = chdir(c"/");
     let _ = rustix::thread::set_name(c"warrener-guard");
@@ -88,18 +92,23 @@ fn stand_apart(pipe: BorrowedFd<'_>) {
         // SAFETY: no code of ours runs. Two signals cannot be ignored, and say so.
         let _ = unsafe { sigaction(signal, &ignore) };
     }
-    let kept = pipe.as_raw_fd().unsigned_abs();
     let close = |first: u32, last: u32| {
-        if first <= last {
-            // SAFETY: these are copies of the original's descriptors, and nothing in this process
-            // uses them any more. Their destructors never run.
-            unsafe { nix::libc::syscall(nix::libc::SYS_close_range, first, last, 0) };
-        }
+        // SAFETY: these are copies of the original's descriptors, and nothing in this process uses
+        // them any more. Their destructors never run.
+        unsafe { nix::libc::syscall(nix::libc::SYS_close_range, first, last, 0) };
     };
-    if kept > 0 {
-        close(0, kept - 1);
+    let [one, other] = kept.unwrap_or([pipe; 2]);
+    let mut kept = [pipe, one, other].map(|file| file.as_raw_fd().unsigned_abs());
+    // Three of them: sorting in place takes no memory.
+    kept.sort_unstable();
+    let mut first = 0;
+    for kept in kept {
+        if first < kept {
+            close(first, kept - 1);
+        }
+        first = kept + 1;
     }
-    close(kept + 1, u32::MAX);
+    close(first, u32::MAX);
 }
 
 /// Waits for the end of the pipe, into which nobody ever writes.
@@ -115,15 +124,20 @@ fn wait(pipe: BorrowedFd<'_>) {
 }
 
 /// Kills until nobody is left.
-fn clear(family: u64) {
-    let mut quiet = 0;
+fn clear(family: u64, home: Option<&Home>) {
+    let (mut quiet, mut removed) = (0, home.is_none());
     for _ in 0..MOST_LOOKS {
+        if let Some(home) = home.filter(|_| !removed) {
+            let _ = end_all(home.folder());
+            let (tree, name) = home.place();
+            removed = remove(tree, name).is_ok();
+        }
         if kill_all(family) {
             quiet = 0;
         } else {
             quiet += 1;
         }
-        if quiet == QUIET_LOOKS {
+        if quiet >= QUIET_LOOKS && removed {
             return;
         }
         if let NanosleepRelativeResult::Err(_) = nanosleep(&PAUSE) {

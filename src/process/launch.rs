@@ -15,13 +15,17 @@
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, FromRawFd as _, OwnedFd};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::os::fd::{AsFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use nix::libc;
 use nix::sys::signal::{SigSet, SigmaskHow};
+use rustix::fs::{Mode, OFlags, openat};
+use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, getpid, waitid};
 
+use super::clone_into::{Ground, clone_into, forbid};
+use super::control_groups::ControlGroup;
 use super::image::{Image, Refusal};
 use super::prelude::Prelude;
 
@@ -46,6 +50,10 @@ impl Stack {
     fn top(&mut self) -> *mut c_void {
         self.0.as_mut_ptr_range().end.cast()
     }
+
+    fn ground(&mut self) -> Ground {
+        Ground { lowest: self.0.as_mut_ptr().cast(), size: STACK }
+    }
 }
 
 /// A process that was started.
@@ -62,50 +70,115 @@ struct Errand<'a> {
     files: [BorrowedFd<'a>; 3],
     prelude: &'a Prelude,
     parent: Pid,
+    /// Where it puts itself into its control group, where it is not there from the start.
+    join: Option<BorrowedFd<'a>>,
+    /// Whether it has executed an instruction.
+    begun: AtomicBool,
+    /// The number of the error where it could not join; else 0.
+    outside: AtomicI32,
     /// The number of the error where it could not become its program; else 0.
     refusal: AtomicI32,
 }
 
-/// Starts a process with these three files as its standard ones. Returns when it is its program, or
-/// cannot be.
+impl<'a> Errand<'a> {
+    fn new(image: &'a Image, files: [BorrowedFd<'a>; 3], prelude: &'a Prelude) -> Self {
+        let (outside, refusal) = (AtomicI32::new(0), AtomicI32::new(0));
+        let (begun, join) = (AtomicBool::new(false), None);
+        Self { image, files, prelude, parent: getpid(), join, begun, outside, refusal }
+    }
+}
+
+/// Starts a process with these three files as its standard ones, in that control group from its
+/// first instruction on. Returns when it is its program, or cannot be.
+///
+/// Where the group does not take it, it is started outside of it, which is said once.
 pub(super) fn launch(
     image: &Image,
     files: [BorrowedFd<'_>; 3],
     prelude: &Prelude,
+    group: Option<&ControlGroup>,
     stack: &mut Stack,
 ) -> io::Result<Launched> {
-    let errand = Errand { image, files, prelude, parent: getpid(), refusal: AtomicI32::new(0) };
-    let mut handle: c_int = -1;
+    let group = group.and_then(|group| Some((group, opened(group)?)));
+    let mut errand = Errand::new(image, files, prelude);
     // A handler of ours must not run in the child: it would do so in our memory.
     let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
-    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
-    let argument = (&raw const errand).cast_mut().cast::<c_void>();
+    let started = start(&mut errand, group.as_ref().map(|(_, folders)| folders), stack);
+    mask.thread_set_mask()?;
+    let (pid, ended) = started?;
+    if let Some((group, _)) = group
+        && let outside @ 1.. = errand.outside.load(Ordering::Relaxed)
+    {
+        group.complain(Errno::from_raw_os_error(outside));
+    }
+    let refusal = errand.refusal.load(Ordering::Relaxed);
+    if refusal != 0 {
+        // It is on its way out already.
+        let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED);
+    }
+    let Some(ended) = ended else {
+        // Nobody would learn of its end.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED);
+        return Err(io::Error::other("this takes Linux 5.3 or later (`pidfd`)"));
+    };
+    if refusal == 0 {
+        Ok(Launched { pid, ended })
+    } else {
+        Err(io::Error::from_raw_os_error(refusal))
+    }
+}
+
+/// A group's folder, and where a process puts itself into it.
+type Folders = (OwnedFd, OwnedFd);
+
+fn opened(group: &ControlGroup) -> Option<Folders> {
+    let folders = group.open().and_then(|folder| {
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+        let procs = openat(&folder, c"cgroup.procs", flags, Mode::empty())?;
+        Ok((folder, procs))
+    });
+    folders.inspect_err(|&error| group.complain(error)).ok()
+}
+
+/// Starts the process of that errand in the group; its number, and a descriptor of it where the
+/// system has such. Every signal is to be blocked.
+fn start<'a>(
+    errand: &mut Errand<'a>,
+    folders: Option<&'a Folders>,
+    stack: &mut Stack,
+) -> io::Result<(Pid, Option<OwnedFd>)> {
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD;
+    if let Some((folder, _)) = folders {
+        let argument = (&raw const *errand).cast_mut().cast::<c_void>();
+        // SAFETY: as for `clone` below.
+        match unsafe { clone_into(folder.as_fd(), flags, &stack.ground(), run, argument) } {
+            Some(Ok((pid, ended))) if !errand.begun.load(Ordering::Relaxed) => {
+                // Killed at its birth. It has not touched the errand.
+                let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED);
+                drop(ended);
+                forbid();
+            }
+            Some(Ok(started)) => return Ok(started),
+            // There is no room for one more process, wherever it is.
+            Some(Err(error @ (Errno::AGAIN | Errno::NOMEM))) => return Err(error.into()),
+            Some(Err(_)) | None => {}
+        }
+    }
+    errand.join = folders.map(|(_, procs)| procs.as_fd());
+    let argument = (&raw const *errand).cast_mut().cast::<c_void>();
+    let mut handle: c_int = -1;
+    let flags = flags | libc::SIGCHLD;
     // SAFETY: the stack is nobody else's: it is borrowed mutably, and this returns only when the
     // child has left it, because of `CLONE_VFORK`. For that long `errand` and what it borrows stay
     // where they are too. `run` has the signature that `clone` asks for. What `run` may do in our
     // memory is said there. `handle` is where `CLONE_PIDFD` puts a descriptor.
     let pid = unsafe { libc::clone(run, stack.top(), flags, argument, &raw mut handle) };
     let failed = io::Error::last_os_error();
-    mask.thread_set_mask()?;
-    let Some(pid) = Pid::from_raw(pid).filter(|_| pid > 0) else { return Err(failed) };
-    let refusal = errand.refusal.load(Ordering::Relaxed);
-    if refusal != 0 {
-        // It is on its way out already.
-        let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED);
-    }
-    if handle < 0 {
-        // Nobody would learn of its end.
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-        let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED);
-        return Err(io::Error::other("this takes Linux 5.3 or later (`pidfd`)"));
-    }
+    let pid = Pid::from_raw(pid).filter(|_| pid > 0).ok_or(failed)?;
     // SAFETY: `clone` has just opened it, for us.
-    let ended = unsafe { OwnedFd::from_raw_fd(handle) };
-    if refusal == 0 {
-        Ok(Launched { pid, ended })
-    } else {
-        Err(io::Error::from_raw_os_error(refusal))
-    }
+    let ended = (handle >= 0).then(|| unsafe { OwnedFd::from_raw_fd(handle) });
+    Ok((pid, ended))
 }
 
 /// Starts a process like [`launch`] and ends it before the first instruction of its program, so that
@@ -120,7 +193,7 @@ pub(super) fn rehearse(
     prelude: &Prelude,
     stack: &mut Stack,
 ) -> io::Result<()> {
-    let errand = Errand { image, files, prelude, parent: getpid(), refusal: AtomicI32::new(0) };
+    let errand = Errand::new(image, files, prelude);
     let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
     let argument = (&raw const errand).cast_mut().cast::<c_void>();
     // SAFETY: the child has a copy of the stack and of all that `errand` borrows. `run_traced` has the
@@ -172,6 +245,13 @@ extern "C" fn run(errand: *mut c_void) -> c_int {
     // SAFETY: `launch` gives the address of its errand, which stays until this process has left our
     // memory. Nobody has it mutably.
     let errand = unsafe { &*errand.cast::<Errand<'_>>() };
+    errand.begun.store(true, Ordering::Relaxed);
+    // First of all: what it starts is then inside as well, and it still has our rights.
+    if let Some(join) = errand.join
+        && let Err(error) = rustix::io::write(join, b"0")
+    {
+        errand.outside.store(error.raw_os_error(), Ordering::Relaxed);
+    }
     let refusal = match errand.prelude.take_on(errand.parent, &errand.image.cwd, errand.files) {
         Ok(()) => errand.image.execute(execute),
         Err(refusal) => refusal,

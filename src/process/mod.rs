@@ -9,10 +9,13 @@
 //! Nothing that comes from a child outlives it, and nothing outlives this process, however that
 //! ends: the kernel kills the child, and a guardian what has gone into sessions of its
 //! own. What has changed its user by a set-uid program can be beyond reach where this process is
-//! not root's.
+//! not root's, unless it was handed a control group to divide: then each worker's processes are in
+//! one of their own, which is killed as a whole, whoever they are.
 
 mod allocator;
 mod child;
+mod clone_into;
+mod control_groups;
 mod environment;
 mod family;
 mod guardian;
@@ -21,6 +24,7 @@ mod image;
 mod launch;
 mod limits;
 mod memory;
+mod nursery;
 mod prelude;
 mod program;
 mod service_manager;
@@ -29,6 +33,7 @@ mod start;
 
 pub use allocator::keep_freed_memory;
 pub use child::{Child, ChildInput, ChildOutput, Exit};
+pub use control_groups::{ControlGroup, Home, Undivided};
 pub use identity::NoAccount;
 pub use memory::resident;
 pub use program::{NotRunnable, check_startable, find_program};

@@ -5,37 +5,23 @@
 //! it is its program, so there are several where there are cores for them. They also reap the
 //! children that were dropped while they ran, and end what a child has left behind.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rustix::process::Pid;
 use tokio::sync::oneshot;
 
-use super::child::{Child, Leader, Pipes, reap};
-use super::family::{Family, Look, Mark};
-use super::identity::{Accounts, NoAccount};
-use super::launch::Stack;
+use super::child::Child;
+use super::control_groups::{ControlGroup, Home, Undivided};
+use super::family::Family;
+use super::identity::NoAccount;
+use super::nursery::{Nursery, Order, Start, Started};
 use super::prelude;
-use super::start::{rehearse_child, start_child};
 use crate::model::{Confinement, ConsumerSpec, Program, Replies};
-
-/// How soon a killed process that nobody waits for is looked at again, first and at last. Most are
-/// gone within a moment; one that is stuck in the kernel may be for ever.
-const REAP_PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
-
-/// How often this process looks for dead ones that have fallen to it from elsewhere.
-const LOOK_PAUSE: Duration = Duration::from_secs(1);
-
-/// How long what a child has left behind is looked for. What is stuck in the kernel for longer
-/// dies when the kernel lets go of it.
-const CLEAR_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Threads at most.
 const MOST_THREADS: usize = 4;
@@ -57,6 +43,8 @@ pub struct SpawnRequest {
     pub fd3: Option<Fd3>,
     /// What it reads from its standard input.
     pub input: Input,
+    /// The control group that it is in from its first instruction on, see [`Spawner::group`].
+    pub group: Option<ControlGroup>,
 }
 
 /// What a child reads from its standard input.
@@ -100,6 +88,7 @@ impl SpawnRequest {
             terminal: spec.replies == Replies::Terminal,
             fd3,
             input: Input::Open,
+            group: None,
         }
     }
 }
@@ -152,37 +141,6 @@ pub enum SpawnError {
     Gone,
 }
 
-/// What the thread is asked for.
-#[derive(Debug)]
-pub(super) enum Order {
-    /// Start something.
-    Spawn(Box<Start>),
-    /// Find out whether something can be started.
-    Rehearse(Box<SpawnRequest>, oneshot::Sender<Result<(), SpawnError>>),
-    /// Wait for this one, which was killed.
-    Reap(Pid, Option<Mark>),
-    /// A child has ended: end what it has left behind.
-    Clear(Mark),
-}
-
-/// What to start, and whom to tell how it went.
-#[derive(Debug)]
-pub(super) struct Start {
-    request: SpawnRequest,
-    answer: oneshot::Sender<Result<Started, SpawnError>>,
-    /// For the child, see [`Leader`].
-    orders: mpsc::Sender<Order>,
-}
-
-/// A child that was started. Dropping it kills it.
-#[derive(Debug)]
-struct Started {
-    leader: Leader,
-    /// Readable from its end on.
-    ended: OwnedFd,
-    pipes: Pipes,
-}
-
 /// One of the threads, as others see it.
 #[derive(Debug)]
 struct Hand {
@@ -206,6 +164,7 @@ impl Hand {
 /// Starts children.
 #[derive(Debug)]
 pub struct Spawner {
+    family: &'static Family,
     first: Hand,
     others: Vec<Hand>,
 }
@@ -224,7 +183,22 @@ impl Spawner {
         let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
         let hand = |looks| Hand::new(Nursery::new(family, alone, looks));
         let others = (1..threads).map(|_| hand(false)).collect::<io::Result<_>>()?;
-        Ok(Self { first: hand(true)?, others })
+        Ok(Self { family, first: hand(true)?, others })
+    }
+
+    /// The folder of the control group in which those of the workers are.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub fn control_groups(&self) -> Result<&Path, Undivided> {
+        self.family.home().map(Home::path).map_err(Clone::clone)
+    }
+
+    /// A control group for the processes of one worker, with a name that begins like that; nothing
+    /// where there are none.
+    pub fn group(&self, label: &str) -> Option<ControlGroup> {
+        let home = self.family.home().ok()?;
+        Some(ControlGroup::new(home, label, self.first.orders.clone()))
     }
 
     /// Starts a child in a session of its own. It is on its way when this returns; the future is to
@@ -261,126 +235,5 @@ impl Spawner {
         let order = Order::Rehearse(Box::new(request), answer);
         self.first.orders.send(order).map_err(|_| SpawnError::Gone)?;
         answered.await.map_err(|_| SpawnError::Gone)?
-    }
-}
-
-/// What a thread has.
-struct Nursery {
-    family: &'static Family,
-    alone: bool,
-    /// Whether it looks for the dead from time to time, which one does for all.
-    looks: bool,
-    busy: Arc<AtomicUsize>,
-    accounts: Accounts,
-    stack: Stack,
-    /// Killed, and to be reaped.
-    dropped: Vec<(Pid, Option<Mark>)>,
-    /// Ended, and to be cleared up after, until that time.
-    ended: BTreeMap<Mark, Instant>,
-    /// When it last looked for who is dead or should be.
-    looked: Instant,
-    /// Until it looks again whether somebody is gone by now.
-    pause: Duration,
-}
-
-impl Nursery {
-    fn new(family: &'static Family, alone: bool, looks: bool) -> Self {
-        let (dropped, ended) = (Vec::new(), BTreeMap::new());
-        let looked = Instant::now();
-        let (accounts, stack) = (Accounts::default(), Stack::new());
-        let (busy, pause) = (Arc::default(), REAP_PAUSE.0);
-        Self { family, alone, looks, busy, accounts, stack, dropped, ended, looked, pause }
-    }
-
-    /// Carries out orders until nobody is left to give any.
-    fn serve(&mut self, inbox: &mpsc::Receiver<Order>) {
-        loop {
-            let idle = self.dropped.is_empty() && self.ended.is_empty();
-            let order = match (idle, self.looks) {
-                (true, false) => inbox.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected),
-                (true, true) => inbox.recv_timeout(LOOK_PAUSE),
-                (false, _) => inbox.recv_timeout(self.pause),
-            };
-            match order {
-                Ok(order) => self.carry_out(order),
-                Err(mpsc::RecvTimeoutError::Timeout) => self.wait_longer(),
-                Err(mpsc::RecvTimeoutError::Disconnected) if idle => return,
-                Err(mpsc::RecvTimeoutError::Disconnected) => {
-                    thread::sleep(self.pause);
-                    self.wait_longer();
-                }
-            }
-            self.clear();
-        }
-    }
-
-    fn wait_longer(&mut self) {
-        self.pause = (self.pause * 2).min(REAP_PAUSE.1);
-    }
-
-    fn carry_out(&mut self, order: Order) {
-        match order {
-            Order::Spawn(start) => {
-                let Start { request, answer, orders } = *start;
-                let mark = self.family.mark();
-                // What nobody waits for any more is killed by being dropped here.
-                let started = start_child(&request, mark, &mut self.accounts, &mut self.stack);
-                self.busy.fetch_sub(1, Ordering::Relaxed);
-                let _ = answer.send(started.map(|(launched, pipes)| Started {
-                    leader: Leader::new(launched.pid, mark, orders),
-                    ended: launched.ended,
-                    pipes,
-                }));
-            }
-            Order::Rehearse(request, answer) => {
-                let _ = answer.send(rehearse_child(&request, &mut self.accounts, &mut self.stack));
-            }
-            Order::Reap(pid, mark) => {
-                self.dropped.push((pid, mark));
-                self.pause = REAP_PAUSE.0;
-            }
-            Order::Clear(mark) => self.expect_end(mark),
-        }
-    }
-
-    fn expect_end(&mut self, mark: Mark) {
-        self.ended.insert(mark, Instant::now() + CLEAR_PATIENCE);
-        self.pause = REAP_PAUSE.0;
-    }
-
-    /// Reaps who is dead, and ends who should be.
-    fn clear(&mut self) {
-        let (mut gone, family) = (Vec::new(), self.family);
-        self.dropped.retain(|&(pid, mark)| {
-            let ended = reap(pid).is_some();
-            if ended {
-                gone.extend(mark);
-            }
-            !ended
-        });
-        for mark in gone {
-            self.expect_end(mark);
-        }
-        // Not after each start: whoever starts one process a message would pay for it.
-        if self.ended.is_empty() && (!self.looks || self.looked.elapsed() < LOOK_PAUSE) {
-            return;
-        }
-        self.looked = Instant::now();
-        let marks: BTreeSet<Mark> = self.ended.keys().copied().collect();
-        match family.look(&marks, self.alone) {
-            Look::Nobody => self.ended.clear(),
-            // A list with gaps may have hidden one, so they are looked for once more.
-            Look::Others => {
-                let now = Instant::now();
-                for at in self.ended.values_mut() {
-                    *at = (*at).min(now + REAP_PAUSE.0);
-                }
-                self.ended.retain(|_, at| *at > now);
-            }
-            Look::Some => {
-                let now = Instant::now();
-                self.ended.retain(|_, at| *at > now);
-            }
-        }
     }
 }

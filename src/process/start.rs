@@ -64,7 +64,10 @@ pub(super) fn start_child(
     accounts: &mut Accounts,
     stack: &mut Stack,
 ) -> Result<(Launched, Pipes), SpawnError> {
-    prepare(request, mark, accounts, |image, files, prelude| launch(image, files, prelude, stack))
+    let group = request.group.as_ref();
+    prepare(request, mark, accounts, |image, files, prelude| {
+        launch(image, files, prelude, group, stack)
+    })
 }
 
 /// Finds out whether that can be started, without having it do anything.

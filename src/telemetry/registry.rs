@@ -23,6 +23,7 @@ struct Known {
     connected: u64,
     config: ConfigStatus,
     topology: TopologyStatus,
+    control_groups: Option<String>,
 }
 
 /// Which connection: there may be several of a role to a vhost.
@@ -133,6 +134,11 @@ impl Registry {
         self.known().config.in_force = Some(in_force);
     }
 
+    /// Each worker's processes are in a control group below that folder.
+    pub fn set_control_groups(&self, folder: String) {
+        self.known().control_groups = Some(folder);
+    }
+
     /// Who makes the broker as the files say.
     pub fn set_role(&self, role: Role) {
         self.known().topology.role = role;
@@ -162,16 +168,18 @@ impl Registry {
     /// Everything as it is now.
     pub fn status(&self) -> Status {
         // Copied out first, so that no meter waits for the list while it is read.
-        let (consumers, connections, config, topology) = {
+        let (consumers, connections, config, topology, control_groups) = {
             let known = self.known();
             let (consumers, connections) = (known.consumers.clone(), known.worst_connections());
-            (consumers, connections, known.config.clone(), known.topology.clone())
+            let (config, topology) = (known.config.clone(), known.topology.clone());
+            (consumers, connections, config, topology, known.control_groups.clone())
         };
         Status {
             consumers: consumers.into_iter().map(|(name, meter)| (name, meter.status())).collect(),
             connections,
             config,
             topology,
+            control_groups,
         }
     }
 }

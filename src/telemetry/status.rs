@@ -247,6 +247,9 @@ pub struct Status {
     pub config: ConfigStatus,
     /// The broker against the files.
     pub topology: TopologyStatus,
+    /// The folder below which each worker has a control group; `None` where they have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control_groups: Option<String>,
 }
 
 impl Status {

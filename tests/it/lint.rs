@@ -93,6 +93,20 @@ fn dead_letters_that_go_nowhere() {
 }
 
 #[test]
+fn an_alternate_exchange_that_nobody_declares() {
+    let exchanges = |keys: &str, rest: &str| format!("exchanges: {{ in: {{ {keys} }}, {rest} }}");
+    let unknown = "W0018 what exchange `in` cannot route goes to exchange `rest`";
+    check(&exchanges("alternate_exchange: rest", ""), &[unknown]);
+    check(&exchanges("alternate_exchange: rest, manage: false", ""), &[]);
+    check(&exchanges("alternate_exchange: rest", "rest: { type: fanout }"), &[]);
+    check(&exchanges("alternate_exchange: rest", "rest: { manage: false }"), &[]);
+    check(&exchanges("alternate_exchange: amq.fanout", ""), &[]);
+    check(&exchanges("alternate_exchange: \"\"", ""), &[]);
+    let policy = "exchanges: { in: }\npolicies: { p: { pattern: in, definition: { alternate-exchange: rest } } }";
+    check(policy, &[unknown]);
+}
+
+#[test]
 fn a_delay_queue_that_expires() {
     let delay = |keys: &str, rest: &str| {
         format!("queues: {{ q: , wait: {{ {keys}, dead_letter: {{ queue: q }} }} }}\n{rest}")

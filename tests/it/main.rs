@@ -12,6 +12,7 @@ mod children;
 mod clock;
 mod confined;
 mod control;
+mod control_groups;
 mod convergence;
 mod dedupe;
 mod delivery_counts;

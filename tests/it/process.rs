@@ -1,6 +1,7 @@
 //! Real children: how they are found, started, signalled, and what is left of them.
 
 mod confinement;
+mod grouped;
 mod leftovers;
 mod pipes;
 mod rehearsal;
@@ -46,6 +47,7 @@ fn request(program: Program) -> SpawnRequest {
         terminal: false,
         fd3: None,
         input: Input::Open,
+        group: None,
     }
 }
 
@@ -395,6 +397,7 @@ async fn in_a_process_of_its_own() {
         }
         Ok("victim") => leftovers::victim(&print).await,
         Ok("cycles") => leftovers::cycles(&print).await,
+        Ok("grouped") => grouped::grouped(&print).await,
         Ok("adopts") => leftovers::adopts(&print).await,
         Ok("nobody") => confinement::nobody(&print).await,
         Ok("untraced") => rehearsal::untraced(&print).await,

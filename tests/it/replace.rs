@@ -85,3 +85,42 @@ async fn what_cannot_be_moved_is_refused_and_says_why() {
     0 to create, 0 to update, 4 in conflict
     ");
 }
+
+/// An exchange whose replacement was cut off while it was gone: finished where it is declared, gone
+/// with the two that hold its bindings where it is not.
+#[test]
+fn an_interrupted_replacement_is_finished_or_pruned() {
+    for declared in [true, false] {
+        let mut stack = stack();
+        stack.document["exchanges"]["audit"] =
+            json!({"type": "fanout", "bind": [{"exchange": "orders", "key": "order.#"}]});
+        stack.document["bindings"] = json!([{"exchange": "audit", "queue": "work"}]);
+        assert_eq!(stack.apply().code, Some(0));
+        let before = bindings(&stack);
+        let vhost = stack.vhost().to_owned();
+        for shadow in ["to", "from"] {
+            let path = format!("exchanges/{vhost}/warrener.replace.audit.{shadow}");
+            api(Method::PUT, &path, Some(&json!({"type": "direct", "internal": true})));
+        }
+        let bind = |path: &str, key: &str| {
+            let key = json!({"routing_key": key});
+            api(Method::POST, &format!("bindings/{vhost}/{path}"), Some(&key));
+        };
+        bind("e/orders/e/warrener.replace.audit.to", "order.#");
+        bind("e/warrener.replace.audit.from/q/work", "");
+        api(Method::DELETE, &format!("exchanges/{vhost}/audit"), None);
+        if !declared {
+            stack.document["exchanges"].as_object_mut().expect("a map").remove("audit");
+            stack.document["bindings"] = json!([]);
+        }
+        let drift = stack.run(&["drift", "stack.yaml"]);
+        assert_eq!(drift.code, Some(2), "{drift:?}");
+        assert!(!drift.out.contains("undeclared: "), "{drift:?}");
+        let applied = stack.run(&["apply", "--prune", "stack.yaml"]);
+        assert_eq!(applied.code, Some(0), "{applied:?}");
+        assert_eq!(stack.run(&["drift", "stack.yaml"]).code, Some(0));
+        assert!(!exchanges(&stack).iter().any(|name| name.starts_with("warrener")));
+        assert_eq!(exchanges(&stack).contains("audit"), declared);
+        assert_eq!(bindings(&stack) == before, declared);
+    }
+}

@@ -115,6 +115,11 @@ impl ManagementClient {
         self.get(&format!("{kind}{place}?disable_stats=true"), what).await
     }
 
+    /// A vhost, in the broker's own words.
+    pub async fn vhost_json(&self, vhost: &VhostName) -> Result<Value, ManagementError> {
+        self.get(&format!("vhosts/{}", segment(vhost)?), vhost_words(vhost)).await
+    }
+
     /// The exchanges of a vhost, internal ones and the broker's own among them.
     pub async fn exchanges(&self, vhost: &VhostName) -> Result<Vec<ExchangeInfo>, ManagementError> {
         self.get(&format!("exchanges/{}", segment(vhost)?), vhost_words(vhost)).await

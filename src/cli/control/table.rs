@@ -38,6 +38,9 @@ pub(super) fn render(report: &Report, now: Timestamp) -> String {
     line(&mut text, "files", &files(&status.config, now));
     line(&mut text, "broker", &connections(status));
     line(&mut text, "topology", &topology(&status.topology, now));
+    if let Some(folder) = &status.control_groups {
+        line(&mut text, "groups", &cut(folder));
+    }
     text.push('\n');
     text.push_str(&consumers(report));
     let notes = notes(status, now);

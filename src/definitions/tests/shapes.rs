@@ -356,7 +356,7 @@ fn a_selection_names_what_is_beyond_it() {
         "exchanges": [{"name": "orders", "vhost": "/", "type": "topic"}, {"name": "other", "vhost": "/", "type": "topic"}],
         "queues": [
             {"name": "billing", "vhost": "/", "arguments": {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}},
-            {"name": "dead", "vhost": "/", "arguments": {"x-max-length": 9}},
+            {"name": "dead", "vhost": "/", "arguments": {"x-max-length": 9, "x-queue-type": "quorum"}},
             {"name": "mail", "vhost": "/"},
         ],
         "bindings": [
@@ -376,12 +376,12 @@ fn a_selection_names_what_is_beyond_it() {
     assert_snapshot!(shown(&carry(&document, &wish).expect("a vhost")), @r#"
     exchanges:
       # not selected, but something here refers to it
-      orders: { type: fanout, manage: false }
+      orders: { type: topic, manage: false }
 
     queues:
       billing: { bind: [{ exchange: orders, key: a }], dead_letter: { queue: dead } }
       # not selected, but something here refers to it
-      dead: { manage: false }
+      dead: { type: quorum, manage: false }
 
     policies:
       far: { pattern: "^(?!x)", definition: { max-length: 1 } }

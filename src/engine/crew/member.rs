@@ -173,7 +173,9 @@ impl Member {
         tasks: &mut JoinSet<()>,
     ) -> Self {
         let shown = meter.clone();
-        let (spec, context) = (version.spec.clone(), version.hands.context(&version.links, shared));
+        let spec = version.spec.clone();
+        let context =
+            version.hands.context(&version.links, shared, &format!("{}-{slot}", spec.name));
         let link = context.link.clone();
         let (grace, says_ready) = (spec.stop.grace, spec.ready.is_some());
         let task = if spec.protocol == WireProtocol::Exec {

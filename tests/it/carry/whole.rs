@@ -90,7 +90,10 @@ async fn a_whole_broker_goes_round() {
     not needed: global parameter `cluster_name`, global parameter `internal_cluster_id`: the broker makes it by itself
     2 vhosts: 4 exchanges, 5 queues, 8 bindings, 2 policies, 1 user, 1 permission, 1 topic permission, 1 operator policy
     "#);
-    std::fs::write(path("stack.yaml"), at(&imported.out, &one)).expect("a file");
+    // Definitions have this only since 3.12.
+    let about =
+        imported.out.replace("reports: { ", "reports: { description: nightly, tags: [a, b], ");
+    std::fs::write(path("stack.yaml"), at(&about, &one)).expect("a file");
     let applied = run(&one, &["apply", "stack.yaml"]);
     assert_eq!(applied.code, Some(0), "{applied:?}");
     // `guest` and its permissions were there before, and are not in the import.
@@ -100,6 +103,7 @@ async fn a_whole_broker_goes_round() {
     assert_eq!(planned.out, "nothing to do: the broker is as the files say\n");
     let text = std::fs::read_to_string(path("all.yaml")).expect("a file");
     assert!(text.contains("\nusers:\n  guest:\n") && text.contains("\n  reports:\n"), "{text}");
+    assert!(text.contains("    description: nightly\n    tags: [a, b]\n"), "{text}");
 
     let live = &["export", "--all", "--definitions"][..];
     let offline = &["export", "--definitions", "all.yaml"][..];

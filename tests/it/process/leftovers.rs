@@ -55,13 +55,15 @@ pub(super) async fn cycles(print: &impl Fn(&str)) {
     let count = std::env::var("WARRENER_TEST_CYCLES").map_or(1000, |text| text.parse().unwrap());
     let mark = mark();
     let spawner = Spawner::start(false).unwrap();
+    let group = spawner.group("cycle");
     let mut child = spawner.spawn(command(&["true"])).await.unwrap();
     child.exited().await;
     drop(child);
     let before = descriptors();
     let began = Instant::now();
     for cycle in 0..count {
-        let mut child = spawner.spawn(leaves_behind(&mark)).await.unwrap();
+        let request = SpawnRequest { group: group.clone(), ..leaves_behind(&mark) };
+        let mut child = spawner.spawn(request).await.unwrap();
         if cycle % 2 == 0 {
             assert_eq!(line(&mut child).await, "ready");
         }

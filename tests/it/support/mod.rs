@@ -3,6 +3,7 @@
 
 pub(crate) mod broker;
 pub(crate) mod case;
+pub(crate) mod control_groups;
 pub(crate) mod frames;
 pub(crate) mod processes;
 pub(crate) mod proxy;

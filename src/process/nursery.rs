@@ -1,0 +1,210 @@
+//! What a thread that spawns does with its orders.
+//!
+//! Besides starting it waits for children that were dropped while they ran, ends what a child has
+//! left behind, and removes the control groups of workers that are gone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Pid;
+use tokio::sync::oneshot;
+
+use super::child::{Leader, Pipes, reap};
+use super::control_groups::{end_all, open_folder, remove};
+use super::family::{Family, Look, Mark};
+use super::identity::Accounts;
+use super::launch::Stack;
+use super::spawner::{SpawnError, SpawnRequest};
+use super::start::{rehearse_child, start_child};
+
+/// How soon a killed process that nobody waits for is looked at again, first and at last. Most are
+/// gone within a moment; one that is stuck in the kernel may be for ever.
+const REAP_PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+
+/// How often this process looks for dead ones that have fallen to it from elsewhere.
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long what a child has left behind is looked for. What is stuck in the kernel for longer
+/// dies when the kernel lets go of it.
+const CLEAR_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the thread is asked for.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// Start something.
+    Spawn(Box<Start>),
+    /// Find out whether something can be started.
+    Rehearse(Box<SpawnRequest>, oneshot::Sender<Result<(), SpawnError>>),
+    /// Wait for this one, which was killed.
+    Reap(Pid, Option<Mark>),
+    /// A child has ended: end what it has left behind.
+    Clear(Mark),
+    /// Remove the control group of that name from the home: its worker is gone.
+    Remove(CString),
+}
+
+/// What to start, and whom to tell how it went.
+#[derive(Debug)]
+pub(super) struct Start {
+    pub(super) request: SpawnRequest,
+    pub(super) answer: oneshot::Sender<Result<Started, SpawnError>>,
+    /// For the child, see [`Leader`].
+    pub(super) orders: mpsc::Sender<Order>,
+}
+
+/// A child that was started. Dropping it kills it.
+#[derive(Debug)]
+pub(super) struct Started {
+    pub(super) leader: Leader,
+    /// Readable from its end on.
+    pub(super) ended: OwnedFd,
+    pub(super) pipes: Pipes,
+}
+
+/// What a thread has.
+pub(super) struct Nursery {
+    family: &'static Family,
+    alone: bool,
+    /// Whether it looks for the dead from time to time, which one does for all.
+    looks: bool,
+    pub(super) busy: Arc<AtomicUsize>,
+    accounts: Accounts,
+    stack: Stack,
+    /// Killed, and to be reaped.
+    dropped: Vec<(Pid, Option<Mark>)>,
+    /// Ended, and to be cleared up after, until that time.
+    ended: BTreeMap<Mark, Instant>,
+    /// Control groups of workers that are gone, to be removed until that time.
+    left: Vec<(CString, Instant)>,
+    /// When it last looked for who is dead or should be.
+    looked: Instant,
+    /// Until it looks again whether somebody is gone by now.
+    pause: Duration,
+}
+
+impl Nursery {
+    pub(super) fn new(family: &'static Family, alone: bool, looks: bool) -> Self {
+        let (dropped, ended, left) = (Vec::new(), BTreeMap::new(), Vec::new());
+        let looked = Instant::now();
+        let (accounts, stack) = (Accounts::default(), Stack::new());
+        let (busy, pause) = (Arc::default(), REAP_PAUSE.0);
+        Self { family, alone, looks, busy, accounts, stack, dropped, ended, left, looked, pause }
+    }
+
+    /// Carries out orders until nobody is left to give any.
+    pub(super) fn serve(&mut self, inbox: &mpsc::Receiver<Order>) {
+        loop {
+            let idle = self.dropped.is_empty() && self.ended.is_empty() && self.left.is_empty();
+            let order = match (idle, self.looks) {
+                (true, false) => inbox.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected),
+                (true, true) => inbox.recv_timeout(LOOK_PAUSE),
+                (false, _) => inbox.recv_timeout(self.pause),
+            };
+            match order {
+                Ok(order) => self.carry_out(order),
+                Err(mpsc::RecvTimeoutError::Timeout) => self.wait_longer(),
+                Err(mpsc::RecvTimeoutError::Disconnected) if idle => return,
+                Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    thread::sleep(self.pause);
+                    self.wait_longer();
+                }
+            }
+            self.clear();
+        }
+    }
+
+    fn wait_longer(&mut self) {
+        self.pause = (self.pause * 2).min(REAP_PAUSE.1);
+    }
+
+    fn carry_out(&mut self, order: Order) {
+        match order {
+            Order::Spawn(start) => {
+                let Start { request, answer, orders } = *start;
+                let mark = self.family.mark();
+                // What nobody waits for any more is killed by being dropped here.
+                let started = start_child(&request, mark, &mut self.accounts, &mut self.stack);
+                self.busy.fetch_sub(1, Ordering::Relaxed);
+                let _ = answer.send(started.map(|(launched, pipes)| Started {
+                    leader: Leader::new(launched.pid, mark, request.group, orders),
+                    ended: launched.ended,
+                    pipes,
+                }));
+            }
+            Order::Rehearse(request, answer) => {
+                let _ = answer.send(rehearse_child(&request, &mut self.accounts, &mut self.stack));
+            }
+            Order::Reap(pid, mark) => {
+                self.dropped.push((pid, mark));
+                self.pause = REAP_PAUSE.0;
+            }
+            Order::Clear(mark) => self.expect_end(mark),
+            Order::Remove(name) => {
+                self.left.push((name, Instant::now() + CLEAR_PATIENCE));
+                self.pause = REAP_PAUSE.0;
+            }
+        }
+    }
+
+    fn expect_end(&mut self, mark: Mark) {
+        self.ended.insert(mark, Instant::now() + CLEAR_PATIENCE);
+        self.pause = REAP_PAUSE.0;
+    }
+
+    /// Removes the control groups that nobody is in any more.
+    fn remove_left(&mut self) {
+        let Ok(home) = self.family.home() else { return };
+        let now = Instant::now();
+        // What stays, the guardian removes in the end.
+        self.left.retain(|(name, until)| {
+            let stays = remove(home.folder(), name).is_err();
+            if stays {
+                // Whoever is in it has been killed already, as far as that could be.
+                let _ = open_folder(home.folder(), name).and_then(end_all);
+            }
+            stays && *until > now
+        });
+    }
+
+    /// Reaps who is dead, and ends who should be.
+    fn clear(&mut self) {
+        self.remove_left();
+        let (mut gone, family) = (Vec::new(), self.family);
+        self.dropped.retain(|&(pid, mark)| {
+            let ended = reap(pid).is_some();
+            if ended {
+                gone.extend(mark);
+            }
+            !ended
+        });
+        for mark in gone {
+            self.expect_end(mark);
+        }
+        // Not after each start: whoever starts one process a message would pay for it.
+        if self.ended.is_empty() && (!self.looks || self.looked.elapsed() < LOOK_PAUSE) {
+            return;
+        }
+        self.looked = Instant::now();
+        let marks: BTreeSet<Mark> = self.ended.keys().copied().collect();
+        match family.look(&marks, self.alone) {
+            Look::Nobody => self.ended.clear(),
+            // A list with gaps may have hidden one, so they are looked for once more.
+            Look::Others => {
+                let now = Instant::now();
+                for at in self.ended.values_mut() {
+                    *at = (*at).min(now + REAP_PAUSE.0);
+                }
+                self.ended.retain(|_, at| *at > now);
+            }
+            Look::Some => {
+                let now = Instant::now();
+                self.ended.retain(|_, at| *at > now);
+            }
+        }
+    }
+}
