@@ -323,8 +323,8 @@ async fn a_drain_answers_what_is_held_and_ends() {
     assert!(case.supervisor.exited(Duration::from_secs(5)).success());
     let books = case.books();
     assert_eq!(books.count("received"), books.count("acked") + books.count("released"));
-    // What its process has not begun goes back; nothing else does.
-    assert!(books.count("acked") >= 1);
+    // All that its process had been given is answered; what came after goes back.
+    assert!(books.count("acked") >= 5, "{books:?}");
     assert_eq!(books.count("lost_to_channel"), 0);
     assert!(!case.supervisor.socket().exists());
 }

@@ -115,10 +115,11 @@ async fn a_worker_of_processes_works_off_what_it_has_before_it_goes() {
 }
 
 /// A consumer that cannot start for a night must not cost its messages their tries: what is tried now
-/// and then takes none before its process has lived for a while.
+/// and then takes none before its process has lived for a while, as those do not that wait in vain for
+/// something.
 #[tokio::test(flavor = "multi_thread")]
 async fn probes_of_a_broken_consumer_cost_no_message_a_try() {
-    let keys = "shell: 'test -e mended || exit 1; while read -r line; do echo ack; done'\n\
+    let keys = "shell: 'test -e mended || sleep 0.3; test -e mended || exit 1; while read -r line; do echo ack; done'\n\
                 protocol: lines\nprefetch: 10\n\
                 restart: { backoff: 50ms, backoff_max: 200ms, reset_after: 1s, intensity: { max: 2, period: 10s } }\n";
     let mut case = run(2, keys).await;

@@ -56,6 +56,7 @@ async fn one_that_never_flushes_is_told_from_one_that_works() {
     for dead in case.outside.take_all("dead").await {
         assert_eq!(dead.header("warrener-reason"), "timeout");
     }
+    case.supervisor.wait_for("no answer within 300ms: the worker is replaced");
     assert_eq!(case.stop(STOPPED).count("dead_lettered"), 3);
 }
 
@@ -97,6 +98,12 @@ async fn answers_that_are_repeated_made_up_or_out_of_order_settle_each_message_o
         assert_eq!(books.count("restarts"), 0, "{file}");
         // What comes after the last ack may come after the stop.
         assert!((errors - 2..=errors).contains(&(books.count("protocol_errors").cast_signed())));
+        let said = match file {
+            "duplicates.py" => "protocol error: a second answer to one message; the first stands",
+            "unknown_id.py" => "protocol error: an answer to a message it was not given",
+            _ => continue,
+        };
+        assert!(case.logged(said) > 0, "{file}");
     }
 }
 
@@ -217,6 +224,7 @@ async fn one_that_ignores_the_stop_is_killed_within_the_grace() {
     let children = case.supervisor.children();
     let books = case.stop(Duration::from_secs(3));
     assert!(!children.iter().any(|pid| alive(*pid)));
+    assert_eq!(case.logged("its process ended with signal 9 (SIGKILL)"), 1);
     // An empty queue may mean that the message was on its way when the stop came.
     let left = 1 - u32::try_from(books.count("acked")).expect("one at most");
     case.outside.wait_for_depth("work", left, PATIENCE).await;
@@ -402,6 +410,7 @@ async fn whatever_the_exit_code_a_message_in_flight_has_failed() {
         case.outside.wait_for_depth("dead", 1, PATIENCE).await;
         let dead = case.outside.take_all("dead").await;
         assert_eq!(dead[0].header("warrener-error"), format!("crash 2 of 2: exit code {code}"));
+        case.supervisor.wait_for(&format!("its process ended with exit code {code}; restart in"));
         let books = case.stop(STOPPED);
         assert_eq!((books.count("acked"), books.count("dead_lettered")), (0, 1), "{code}");
     }
@@ -429,6 +438,7 @@ async fn an_answer_after_the_deadline_settles_nothing() {
     assert_eq!(dead[0].header("warrener-reason"), "timeout");
     let late = case.supervisor.path("late");
     wait_until("the late answer", PATIENCE, || late.exists());
+    case.supervisor.wait_for("no answer within 300ms: the worker is replaced");
     wait_until("another", PATIENCE, || case.logged("worker[0]: started") >= 2);
     let books = case.stop(STOPPED);
     assert_eq!((books.count("acked"), books.count("dead_lettered")), (0, 1));
@@ -449,4 +459,42 @@ async fn ends_of_lines_of_other_systems_and_json_that_is_no_reply_are_no_fault()
     }
     let books = case.stop(STOPPED);
     assert_eq!((books.count("acked"), books.count("protocol_errors")), (5, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_mebibytes_on_stderr_without_a_line_end_hold_up_nothing() {
+    let script = "import sys
+for line in sys.stdin:
+    print('x' * (10 << 20), end='', flush=True, file=sys.stderr)
+    print('ack', flush=True)";
+    let mut case = Case::prepare().await;
+    case.supervisor.write("endless.py", script);
+    case.start(&format!("command: [python3, endless.py]\nprotocol: lines\n{QUICK}"));
+    case.supervisor.wait_for("started: topology");
+    case.send(&["a", "b"]).await;
+    case.wait_settled();
+    case.supervisor.wait_for("xxxxxxxx");
+    let books = case.stop(STOPPED);
+    assert_eq!((books.count("acked"), books.count("restarts")), (2, 0));
+    assert!(case.supervisor.log().len() < 2_000_000, "the flood is in the log");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_answer_stands_though_its_process_ends_right_after_it() {
+    let script = "import json, os, sys
+id = json.loads(sys.stdin.readline())['id']
+publish = [{'routing_key': 'dead', 'body': 'x' * 900000}]
+print(json.dumps({'id': id, 'result': 'ack', 'publish': publish}), flush=True)
+os._exit(0)";
+    let mut case = Case::prepare().await;
+    case.supervisor.write("large.py", script);
+    case.start(&format!("command: [python3, large.py]\nprefetch: 1\n{QUICK}"));
+    case.supervisor.wait_for("started: topology");
+    case.send(&["a"]).await;
+    case.outside.wait_for_depth("dead", 1, PATIENCE).await;
+    assert_eq!(case.outside.take_all("dead").await[0].body, "x".repeat(900_000));
+    case.supervisor.wait_for("its process ended with exit code 0; restart in");
+    case.wait_settled();
+    let books = case.stop(STOPPED);
+    assert_eq!((books.count("acked"), books.count("dead_lettered")), (1, 0));
 }

@@ -400,6 +400,7 @@ async fn in_a_process_of_its_own() {
         Ok("grouped") => grouped::grouped(&print).await,
         Ok("adopts") => leftovers::adopts(&print).await,
         Ok("nobody") => confinement::nobody(&print).await,
+        Ok("untraced") => rehearsal::untraced(&print).await,
         // Without a role it is no test: the others run it, in a process of its own.
         Err(_) => {}
         other => panic!("no role {other:?}"),

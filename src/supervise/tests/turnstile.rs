@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::model::RestartSpec;
-use crate::supervise::{Backoff, Turnstile};
+use crate::supervise::{Backoff, Breaker, BreakerEffect, BreakerEvent, Turnstile};
 
 #[test]
 fn workers_pass_one_by_one_until_a_message_is_handled() {
@@ -32,7 +32,7 @@ fn workers_pass_one_by_one_until_a_message_is_handled() {
 /// However many workers there are, and whatever chance says.
 #[test]
 fn code_that_dies_of_every_message_starts_hardly_more_often_with_many_workers() {
-    for workers in 1..=10_usize {
+    for workers in (1..=20_usize).chain([64, 1024]) {
         for chance in [0.0, 0.5, 1.0] {
             let start = Instant::now();
             let end = start + Duration::from_mins(5);
@@ -55,6 +55,44 @@ fn code_that_dies_of_every_message_starts_hardly_more_often_with_many_workers() 
                 (*at, *crashed) = (*at + backoff.next(chance), true);
             }
             assert!(spawns <= 12.max(workers + 6), "{spawns} with {workers} workers");
+        }
+    }
+}
+
+/// The other kind of crash loop, which reads no message: the breaker has a hand in it.
+#[test]
+fn what_ends_at_once_starts_no_more_often_either() {
+    for workers in (1..=20_usize).chain([64, 1024]) {
+        for chance in [0.0, 0.5, 1.0] {
+            let start = Instant::now();
+            let end = start + Duration::from_mins(5);
+            let restart = RestartSpec::default();
+            let mut breaker = Breaker::new(&restart, std::num::NonZeroU32::MIN);
+            let fresh = || Backoff::new(restart.backoff, restart.backoff_max);
+            // When each starts; it ends a moment later.
+            let mut due: Vec<(Instant, Backoff)> = (0..workers).map(|_| (start, fresh())).collect();
+            let moment = Duration::from_millis(10);
+            let mut spawns = 0;
+            loop {
+                let ends = due.iter().map(|next| next.0 + moment);
+                let Some(now) = ends.chain(breaker.next_tick()).min().filter(|at| *at < end) else {
+                    break;
+                };
+                if breaker.on(BreakerEvent::Tick, now, chance) == Some(BreakerEffect::Probe) {
+                    due.push((now, fresh()));
+                }
+                let ended = due.iter().position(|next| next.0 + moment <= now);
+                let Some(place) = ended else { continue };
+                if breaker.on(BreakerEvent::Restarted, now, chance) == Some(BreakerEffect::Cut) {
+                    spawns += due.iter().filter(|next| next.0 <= now).count();
+                    due.clear();
+                } else {
+                    spawns += 1;
+                    let pause = due[place].1.next(chance);
+                    due[place].0 = now + pause;
+                }
+            }
+            assert!(spawns >= workers && spawns <= 12.max(workers + 6), "{spawns} of {workers}");
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use warrener::process::Spawner;
 
-use super::{PATIENCE, command, script};
+use super::{PATIENCE, command, role, script, told};
 use crate::support::supervisor::children_of;
 
 #[tokio::test]
@@ -53,4 +53,65 @@ async fn it_says_what_the_start_would_say() {
     absent.cwd = folder.path().join("absent");
     let rehearsed = spawner.rehearse(absent.clone()).await.unwrap_err().to_string();
     assert_eq!(spawner.spawn(absent).await.unwrap_err().to_string(), rehearsed);
+}
+
+/// Has the kernel refuse `ptrace` from now on with the error that is the first argument, as the filter
+/// of a service manager or of a container does, and becomes the program that the others are.
+const FILTER: &str = r#"
+import ctypes, os, platform, struct, sys
+number = {"x86_64": 101, "aarch64": 117}[platform.machine()]
+load, equal, back = 0x20, 0x15, 0x06
+code = [(load, 0, 0, 0), (equal, 0, 1, number), (back, 0, 0, 0x50000 | int(sys.argv[1])), (back, 0, 0, 0x7fff0000)]
+text = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in code))
+class Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("steps", ctypes.c_void_p)]
+program = Program(len(code), ctypes.addressof(text))
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(38, 1, 0, 0, 0) == 0, "no new privileges"
+assert libc.prctl(22, 2, ctypes.byref(program), 0, 0) == 0, "the filter"
+assert libc.ptrace(0, 0, 0, 0) == -1 and ctypes.get_errno() == int(sys.argv[1]), "it is not in force"
+os.execv(sys.argv[2], sys.argv[2:])
+"#;
+
+/// Rehearses and starts what can be started, what is missing, and what is busy.
+pub(super) async fn untraced(print: &impl Fn(&str)) {
+    let folder = tempfile::tempdir().unwrap();
+    script(folder.path(), "works", "#!/bin/sh\necho > trace\n", 0o755);
+    let trace = folder.path().join("trace");
+    let spawner = Spawner::start(false).unwrap();
+    let mut request = command(&["./works"]);
+    request.cwd = folder.path().to_owned();
+    print(&format!("rehearsed: {:?}", spawner.rehearse(request.clone()).await.is_ok()));
+    print(&format!("a trace: {}", trace.exists()));
+    spawner.spawn(request.clone()).await.unwrap().exited().await;
+    print(&format!("started: {}", trace.exists()));
+    request.cwd = folder.path().join("absent");
+    let said = [spawner.rehearse(request.clone()).await.err(), spawner.spawn(request).await.err()];
+    let said = said.map(|error| error.expect("there is no such folder").to_string());
+    print(&format!("the same of a missing folder: {}", said[0] == said[1]));
+    print(&format!("left: {}", children_of(std::process::id()).len()));
+}
+
+/// As under the `SystemCallFilter` of the unit that comes with Warrener (EPERM), and as where the
+/// kernel knows no `ptrace` (ENOSYS): all but the last step is tried, and what works is not refused.
+#[test]
+fn where_nothing_may_be_traced_all_before_the_program_is_tried() {
+    let folder = tempfile::tempdir().unwrap();
+    let filter = folder.path().join("filter.py");
+    fs::write(&filter, FILTER).unwrap();
+    for errno in [1, 38] {
+        let before =
+            format!("set -- \"$0\" \"$@\"; exec python3 {} {errno} \"$@\";", filter.display());
+        assert_eq!(
+            told(role("untraced", &before)),
+            [
+                "rehearsed: true",
+                "a trace: false",
+                "started: true",
+                "the same of a missing folder: true",
+                "left: 0",
+            ],
+            "{errno}"
+        );
+    }
 }
