@@ -142,6 +142,9 @@ pub(crate) fn top() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// Who consumes without a child and acks the cheapest way.
+pub(crate) const CHILDLESS: &str = "lapin, `multiple` per 50";
+
 /// Everybody who consumes small messages and acks each of them.
 pub(crate) fn small() -> Vec<Contestant> {
     let text = |path: PathBuf| path.to_string_lossy().into_owned();
@@ -156,7 +159,7 @@ pub(crate) fn small() -> Vec<Contestant> {
         Contestant::client("rabbitmq-c", &[&text(peer("rabbitmq_c"))]),
         Contestant::native("lapin, each ack awaited", native::AWAITED),
         Contestant::native("lapin, each ack polled once", native::POLLED),
-        Contestant::native("lapin, `multiple` per 50", native::MULTIPLE),
+        Contestant::native(CHILDLESS, native::MULTIPLE),
         lines("warrener, Python, `lines`", &["python3", &here("children/lines.py")]),
         Contestant::warrener(
             "warrener, Python, `json`",
@@ -172,8 +175,9 @@ pub(crate) fn small() -> Vec<Contestant> {
     ]
 }
 
-/// Children that flush each line, and the same with each reply settled alone.
+/// Children that flush each line, the same with each reply settled alone, and nobody at all.
 pub(crate) fn flushing() -> Vec<Contestant> {
-    let wanted = |one: &Contestant| one.name.contains("sed -u") || one.name.contains("bash");
+    let wanted =
+        |one: &Contestant| ["sed -u", "bash", CHILDLESS].iter().any(|part| one.name.contains(part));
     small().into_iter().filter(wanted).collect()
 }

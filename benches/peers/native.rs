@@ -8,6 +8,7 @@ use lapin::types::FieldTable;
 use lapin::{Channel, Connection, ConnectionProperties, Consumer};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::Command;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::contestants::top;
 
@@ -62,12 +63,21 @@ async fn wrap(command: &str, channel: &Channel, mut consumer: Consumer) {
         }
     };
     let feeding = tokio::spawn(feed);
-    let mut tag = 0;
-    while let Ok(Some(_)) = replies.next_line().await {
-        tag += 1;
-        drop(channel.basic_ack(tag, BasicAckOptions::default()).now_or_never());
+    let mut told = signal(SignalKind::terminate()).expect("a signal");
+    let settle = async {
+        let mut tag = 0;
+        while let Ok(Some(_)) = replies.next_line().await {
+            tag += 1;
+            drop(channel.basic_ack(tag, BasicAckOptions::default()).now_or_never());
+        }
+    };
+    tokio::select! {
+        () = settle => {}
+        _ = told.recv() => {}
     }
     feeding.abort();
+    // What it has used is counted only once it was waited for.
+    child.kill().await.expect("our child");
 }
 
 async fn subscribe() -> (Channel, Consumer) {

@@ -31,6 +31,8 @@ pub(crate) struct Effects {
     pub(crate) policy: Vec<f64>,
     /// A queue and its binding are gone.
     pub(crate) removal: Vec<f64>,
+    /// A queue has another argument, for which it is made anew.
+    pub(crate) argument: Vec<f64>,
 }
 
 impl Effects {
@@ -40,6 +42,7 @@ impl Effects {
         self.consumer.extend(other.consumer);
         self.policy.extend(other.policy);
         self.removal.extend(other.removal);
+        self.argument.extend(other.argument);
     }
 }
 
@@ -52,6 +55,8 @@ struct Version {
     consumer: usize,
     /// What the policy says.
     policy: usize,
+    /// What the argument of a queue says.
+    argument: usize,
 }
 
 impl Version {
@@ -60,6 +65,9 @@ impl Version {
         let shell = format!("echo {} > ../version; exec sed -u s/.*/ack/", self.consumer);
         let queue = Topology::queue(0);
         stack["reconcile"] = json!({"prune": true});
+        let changing = &mut stack["queues"][Topology::queue(1)];
+        changing["on_conflict"] = json!("replace");
+        changing["arguments"] = json!({"x-max-length": 1_000_000 + self.argument});
         stack["consumers"] = json!({
             "watched": {"queue": queue, "protocol": "lines", "shell": shell, "discard": true},
         });
@@ -75,7 +83,7 @@ pub(crate) async fn measure(room: &Room, topology: &Topology) -> Effects {
     let file = room.folder.join("watched/large.yaml");
     let folder = file.parent().expect("it has one");
     std::fs::create_dir_all(folder).expect("a folder");
-    let mut version = Version { more: 3, consumer: 0, policy: 0 };
+    let mut version = Version { more: 3, consumer: 0, policy: 0, argument: 0 };
     save(&file, &version.stack(room, topology));
     let mut command = warrener();
     command.arg("run").arg(&file);
@@ -118,6 +126,13 @@ pub(crate) async fn measure(room: &Room, topology: &Topology) -> Effects {
         let stack = version.stack(room, topology);
         let gone = async || !room.exists_in(vhost, &queue).await;
         effects.removal.push(effect(&file, &stack, &log, gone).await);
+
+        version.argument += 1;
+        let stack = version.stack(room, topology);
+        let wanted = stack["queues"][Topology::queue(1)]["arguments"]["x-max-length"].clone();
+        let path = format!("queues/{vhost}/{}", Topology::queue(1));
+        let holds = async || room.management(&path).await["arguments"]["x-max-length"] == wanted;
+        effects.argument.push(effect(&file, &stack, &log, holds).await);
     }
     stage.leave().await;
     effects

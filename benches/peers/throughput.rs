@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::args::Args;
 use crate::bare;
 use crate::contest::{Outcome, Rules, Score, hold};
-use crate::contestants::{Contestant, flushing, here, peer, small};
+use crate::contestants::{CHILDLESS, Contestant, flushing, here, peer, small};
 use crate::plot;
 use crate::report::{Report, thousands};
 use crate::room::Room;
@@ -53,8 +53,9 @@ pub(crate) async fn measure_flushing(args: &Args, room: &Room, report: &Report) 
         let outcome = hold(args, room, rules, flushing()).await;
         let _ = writeln!(
             text,
-            "\n| {bytes} B | each reply settled alone, msg/s | warrener, msg/s | ratio | the child on pipes alone, msg/s |\n|---|---|---|---|---|"
+            "\n| {bytes} B | each reply settled alone, msg/s | warrener, msg/s | ratio | the child on pipes alone, msg/s | {CHILDLESS}, msg/s |\n|---|---|---|---|---|---|"
         );
+        let childless = outcome.of(CHILDLESS).map_or(0.0, |score| score.rate);
         for (child, command) in [("sed -u", "sed -u s/.*/ack/"), ("bash", bare::BASH)] {
             let of = |warrener: bool| {
                 let mut scores = outcome.scores.iter();
@@ -64,11 +65,12 @@ pub(crate) async fn measure_flushing(args: &Args, room: &Room, report: &Report) 
             let bound = bare::lines(command, args.messages, bytes);
             let _ = writeln!(
                 text,
-                "| `{child}` | {} | {} | {:.2} | {} |",
+                "| `{child}` | {} | {} | {:.2} | {} | {} |",
                 thousands(alone.rate),
                 thousands(ours.rate),
                 ours.rate / alone.rate,
-                thousands(bound)
+                thousands(bound),
+                thousands(childless)
             );
         }
     }

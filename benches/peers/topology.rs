@@ -198,12 +198,13 @@ fn table(args: &Args, report: &Report, times: Times) -> String {
     );
     let _ = writeln!(text, "| `plan`, nothing to do | {plan:.2} | |");
     let _ = writeln!(text, "| `apply` of one queue and its binding more | {change:.2} | |");
-    let Effects { queue, consumer, policy, removal } = times.reload;
+    let Effects { queue, consumer, policy, removal, argument } = times.reload;
     let effects = [
         ("a queue and its binding are there", queue),
         ("a consumer runs another command", consumer),
         ("a policy is another", policy),
         ("a queue is gone, with `prune`", removal),
+        ("a queue has another argument, made anew", argument),
     ];
     for (effect, seconds) in effects {
         let seconds = median(seconds);

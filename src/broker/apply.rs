@@ -87,10 +87,7 @@ pub async fn apply(
         }
         let deletions = changes.iter().filter(|change| change.action == Action::Delete);
         if report.failed.is_empty() {
-            for phase in (0..PHASES).rev() {
-                let steps = deletions.clone().filter(|change| change.target.phase() == phase);
-                work.phase(steps.collect(), &mut report).await;
-            }
+            work.deletions(deletions, &mut report).await;
         } else {
             // What goes may be what the missing was to replace.
             report.failed.extend(deletions.map(|change| Failure {
@@ -121,6 +118,29 @@ pub async fn apply(
     }
 }
 
+/// Performs these deletions and nothing else; fails with the first that is not done.
+pub(super) async fn delete(
+    deletions: &[Change],
+    topology: &Topology,
+    wires: &Wires,
+    management: &ManagementClient,
+) -> Result<Summary, String> {
+    let work = Work {
+        wires,
+        topology,
+        management: Some(management),
+        progress: &|_| {},
+        dealt_with: AtomicUsize::new(0),
+        force: false,
+    };
+    let mut outcome = Outcome::default();
+    work.deletions(deletions.iter(), &mut outcome).await;
+    match outcome.failed.into_iter().next() {
+        None => Ok(outcome.done),
+        Some(failure) => Err(failure.reason),
+    }
+}
+
 /// The queue that a step creates.
 fn created(change: &Change) -> Option<&Queue> {
     match &change.target {
@@ -145,6 +165,18 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
+    /// Deletes, in the reverse of the order in which things are created.
+    async fn deletions<'a>(
+        &self,
+        deletions: impl Iterator<Item = &'a Change> + Clone,
+        outcome: &mut Outcome,
+    ) {
+        for phase in (0..PHASES).rev() {
+            let steps = deletions.clone().filter(|change| change.target.phase() == phase);
+            self.phase(steps.collect(), outcome).await;
+        }
+    }
+
     async fn phase(&self, steps: Vec<&Change>, outcome: &mut Outcome) {
         let missing: BTreeSet<End> =
             outcome.failed.iter().map(|failure| End::of(&failure.change.target)).collect();

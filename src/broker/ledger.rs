@@ -45,6 +45,8 @@ pub struct LedgerStore {
 enum Place {
     Broker {
         client: ManagementClient,
+        /// Whether there was a ledger.
+        whole: bool,
         /// Whether there is an addendum.
         addendum: AtomicBool,
     },
@@ -63,10 +65,11 @@ impl LedgerStore {
             None => "only the management API could keep it on the broker".to_owned(),
             Some(client) => match client.global_parameters().await {
                 Ok(parameters) => {
-                    let addendum = addendum(&stack, &home);
-                    let addendum = parameters.iter().any(|parameter| parameter.name == addendum);
+                    let there = |name| parameters.iter().any(|parameter| parameter.name == name);
+                    let whole = there(parameter(&stack, &home));
+                    let addendum = there(addendum(&stack, &home)).into();
                     let ownership = collate(&stack, &home, parameters)?;
-                    let place = Place::Broker { client: client.clone(), addendum: addendum.into() };
+                    let place = Place::Broker { client: client.clone(), whole, addendum };
                     return Ok((Self { stack, home, place }, ownership));
                 }
                 Err(error) => error.to_string(),
@@ -105,6 +108,7 @@ impl LedgerStore {
         let said = |error: ManagementError| error.to_string();
         let (whole, addendum) = (parameter(&stack, &home), addendum(&stack, &home));
         let names = client.global_parameter_names().await.map_err(said)?;
+        let is_there = names.contains(&whole);
         let there = names.contains(&addendum);
         let needed = names.into_iter().filter(|name| name.starts_with(PREFIX) && *name != whole);
         let parameters = stream::iter(needed)
@@ -118,8 +122,14 @@ impl LedgerStore {
             .await
             .map_err(said)?;
         let ownership = collate(&stack, &home, parameters)?;
-        let place = Place::Broker { client: client.clone(), addendum: there.into() };
+        let place =
+            Place::Broker { client: client.clone(), whole: is_there, addendum: there.into() };
         Ok((Self { stack, home, place }, ownership))
+    }
+
+    /// Whether the broker had a ledger of the stack when it was read.
+    pub(super) fn is_there(&self) -> bool {
+        matches!(self.place, Place::Broker { whole: true, .. })
     }
 
     /// Writes a ledger as a whole, unless it is the one that is there already; else says why it could
@@ -128,7 +138,7 @@ impl LedgerStore {
     /// The addendum goes last: killed in between, the stack owns for a while longer what it owned.
     pub async fn bring(&self, there: &Ledger, ledger: &Ledger) -> Result<(), String> {
         match &self.place {
-            Place::Broker { client, addendum: added } => {
+            Place::Broker { client, addendum: added, .. } => {
                 let there_is_one = added.load(Ordering::Relaxed);
                 if there == ledger && !there_is_one {
                     return Ok(());

@@ -200,7 +200,7 @@ async fn definitions(
 
 /// What the answers say, in our words. An object whose name no file can spell is left out: nothing
 /// desired can be equal to it.
-fn add_vhost(
+pub(super) fn add_vhost(
     observed: &mut Observed,
     vhost: &VhostName,
     exchanges: Vec<ExchangeInfo>,

@@ -89,7 +89,8 @@ fn doomed(plan: &Plan, consent: Consent) -> Vec<(VhostName, QueueName)> {
         .collect()
 }
 
-async fn usage(
+/// How much these queues are used at this moment; without those that are not there.
+pub(super) async fn usage(
     queues: &[(VhostName, QueueName)],
     wires: &Wires,
     management: Option<&ManagementClient>,

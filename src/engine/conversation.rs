@@ -12,7 +12,7 @@ use super::child_log::{self, FIRST_READ, LastLines, Valve};
 use super::desk::Desk;
 use super::hush::Hush;
 use crate::model::{AckMode, ConsumerName, ConsumerSpec, StopSignal};
-use crate::process::{Child, Exit};
+use crate::process::{Child, ChildOutput, Exit};
 use crate::protocol::{
     Answer, Decoder, DeliveryId, Encoder, Envelope, Level, Line, Unencodable, excerpt,
 };
@@ -46,7 +46,7 @@ pub(super) struct Conversation {
     child: Child,
     slot: u16,
     stdin: Option<pipe::Sender>,
-    stdout: Option<pipe::Receiver>,
+    stdout: Option<ChildOutput>,
     encoder: Encoder,
     out: Vec<u8>,
     written: usize,
@@ -268,6 +268,13 @@ impl Conversation {
     /// Whether there was more to read than could be read at once.
     pub(super) fn has_more_to_say(&self) -> bool {
         self.full
+    }
+
+    /// Nobody is woken up by what it says until it is listened to again.
+    pub(super) fn rest(&mut self) {
+        if let Some(stdout) = &mut self.stdout {
+            stdout.rest();
+        }
     }
 
     /// How many messages it has not had yet, or not all of.

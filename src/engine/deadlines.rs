@@ -6,6 +6,9 @@ use super::desk::Desk;
 use crate::model::{ConsumerSpec, duration_label};
 use crate::protocol::DeliveryId;
 
+/// A timer that is noticed so late tells of a machine that stood still, not of a slow child.
+pub(super) const STALL: Duration = Duration::from_secs(1);
+
 /// Says that a worker's process outlives every signal, and that it is not waited for.
 pub(super) fn give_up(spec: &ConsumerSpec, slot: u16) {
     let hint = "it waits for something in the kernel, a disk or a network file system; it is reaped when it is gone";

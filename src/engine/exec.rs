@@ -5,20 +5,21 @@
 //! No other message is taken until a rehearsal shows that it would find its process: in this worker,
 //! and in the one that is tried alone after the consumer was cut off.
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use futures_util::future::FusedFuture as _;
+use tokio::time::Sleep;
 
 use super::Context;
 use super::child_log::ended_with;
 use super::crew::{News, Reins, Reporter};
-use super::deadlines;
+use super::deadlines::{self, STALL};
 use super::desk::Desk;
 use super::exec_pipes::{ExecPipes, Stdout};
 use super::kept::shown_deadline;
-use super::worker::STALL;
 use crate::model::{AckMode, ConsumerSpec, ExitVerdict, Order, duration_label};
 use crate::process::{Child, Exit, Input, SpawnRequest, check_startable};
 use crate::protocol::{DeliveryId, Encoder, Output, exec_environment};
@@ -27,6 +28,10 @@ use crate::telemetry::{Reason, RestartReason, WorkerMeter, WorkerState};
 
 /// Between the stop signal and `SIGKILL` for a process that has taken too long.
 const OVERDUE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a process is not listened to, at most. Most are over by then, and what they wrote is read
+/// at once: being woken up for the end of each of their pipes takes longer.
+const LULL: Duration = Duration::from_millis(5);
 
 /// How long a killed process may take to be gone.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
@@ -56,6 +61,8 @@ pub(super) struct ExecWorker {
     ready: bool,
     desk: Desk,
     backoff: Backoff,
+    /// Until it is over, nobody listens to a process.
+    lull: Pin<Box<Sleep>>,
 }
 
 /// How the process of one message came to its end.
@@ -98,7 +105,8 @@ impl ExecWorker {
     ) -> Self {
         let desk = Desk::new(spec.clone(), slot, context.clone(), shown, reins.drain.clone());
         let backoff = Backoff::new(spec.restart.backoff, spec.restart.backoff_max);
-        Self { spec, slot, context, reins, reporter, ready: false, desk, backoff }
+        let lull = Box::pin(tokio::time::sleep(LULL));
+        Self { spec, slot, context, reins, reporter, ready: false, desk, backoff, lull }
     }
 
     /// Lives until stopped.
@@ -305,7 +313,7 @@ impl ExecWorker {
             return End::Gone;
         };
         let deadline = limit.map(|limit| Instant::now() + limit);
-        let shown = shown_deadline(limit);
+        let shown = shown_deadline(&self.spec, limit);
         let envelope = kept.envelope(id, &self.spec, shown.as_deref());
         let environment = exec_environment(&envelope);
         let mut metadata = Vec::new();
@@ -352,6 +360,11 @@ impl ExecWorker {
         pipes: &mut ExecPipes,
         mut deadline: Option<Instant>,
     ) -> Option<Exit> {
+        // Whoever cannot be given all of its input at once is heard at once, too.
+        let mut heard = pipes.feeds();
+        if self.lull.is_elapsed() {
+            self.lull.as_mut().reset(tokio::time::Instant::now() + LULL);
+        }
         let mut flowing = std::pin::pin!(pipes.flow().fuse());
         let (mut overdue, mut stopping, mut asked, mut killed) = (false, false, false, false);
         // When the next harder word is due: first the signal, then the end.
@@ -378,7 +391,8 @@ impl ExecWorker {
                     let end = Instant::now() + self.spec.stop.grace.mul_f64(0.8);
                     limit = Some(limit.map_or(end, |limit| limit.min(end)));
                 }
-                () = &mut flowing, if !flowing.is_terminated() => {}
+                () = &mut self.lull, if !heard => heard = true,
+                () = &mut flowing, if heard && !flowing.is_terminated() => {}
                 () = self.desk.turn() => {
                     // Another host may have the message by now.
                     let lost = self.spec.order == Order::Strict && !self.desk.ledger.is_held(id);

@@ -96,6 +96,11 @@ impl ExecPipes {
         }
     }
 
+    /// Whether the process has to be fed.
+    pub(super) fn feeds(&self) -> bool {
+        self.feeding.is_some()
+    }
+
     /// Serves them for as long as it is polled. Cancel-safe.
     pub(super) async fn flow(&mut self) {
         let Self { feeding, stdout, stderr, .. } = self;

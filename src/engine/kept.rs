@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::dedupe::Claimed;
-use crate::model::{ConsumerSpec, Delivery};
+use crate::model::{ConsumerSpec, Delivery, WireProtocol};
 use crate::protocol::{DeliveryId, Envelope};
 use crate::supervise::first_address;
 
@@ -51,8 +51,12 @@ impl Kept {
     }
 }
 
-/// When the time of a message that is handed over now will be over, RFC 3339.
-pub(super) fn shown_deadline(limit: Option<Duration>) -> Option<String> {
+/// When the time of a message that is handed over now will be over, RFC 3339; nothing where the
+/// protocol has no place for it.
+pub(super) fn shown_deadline(spec: &ConsumerSpec, limit: Option<Duration>) -> Option<String> {
+    if matches!(spec.protocol, WireProtocol::Lines { .. }) {
+        return None;
+    }
     let deadline = jiff::Timestamp::now().checked_add(limit?).ok()?;
     Some(format!("{deadline:.3}"))
 }

@@ -35,7 +35,10 @@ pub(super) enum Reconciled {
     /// Not looked: the files say so.
     Off,
     /// As the files say already.
-    Unchanged,
+    Unchanged {
+        /// Whether the ledger has all of it.
+        noted: bool,
+    },
     /// Made so.
     Applied(ApplyReport),
     /// It differs, and was left so.
@@ -94,16 +97,17 @@ pub(super) async fn reconcile(
     }
     if matches!(power, Power::Verify | Power::Wait) {
         return Ok(match plan.changes().len() {
-            0 => Reconciled::Unchanged,
+            0 => Reconciled::Unchanged { noted: false },
             count => Reconciled::Drifted { count, plan: render(&plan, &place, style) },
         });
     }
     if plan.is_empty() {
         // What is there already as declared is owned from now on.
-        if let Err(why) = store.bring(plan.ledger_before(), &plan.ledger_after(&[])).await {
+        let brought = store.bring(plan.ledger_before(), &plan.ledger_after(&[])).await;
+        if let Err(why) = &brought {
             tracing::warn!("the ledger of what the stack owns could not be written: {why}");
         }
-        return Ok(Reconciled::Unchanged);
+        return Ok(Reconciled::Unchanged { noted: brought.is_ok() });
     }
     let approved = Approved::new(plan).map_err(|refused| {
         let plan = render(&refused.0, &place, style);

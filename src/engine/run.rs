@@ -324,7 +324,7 @@ impl Engine {
     /// Makes the broker and the processes as the files say.
     async fn bring_about(&mut self, next: &Loaded) -> Progress {
         let first = self.current.is_none();
-        if let Some(topology) = self.extend(&next.desired).await {
+        if let Some(topology) = self.change_in_place(&next.desired).await {
             self.go_over(next, format!("reloaded: {topology}")).await;
             return Progress::Done { looked: false };
         }

@@ -11,7 +11,7 @@ use super::Context;
 use super::child_log::ended_with;
 use super::conversation::{Conversation, Ending, Talk, Wishes};
 use super::crew::{News, Reins, Reporter};
-use super::deadlines;
+use super::deadlines::{self, STALL};
 use super::desk::Desk;
 use super::hush;
 use super::kept::shown_deadline;
@@ -24,9 +24,6 @@ use crate::telemetry::{Reason, RestartReason, WorkerMeter, WorkerState};
 /// How long a worker that is over waits for confirms that are under way: without them a message
 /// that was moved on would be in two places.
 const CONFIRM_PATIENCE: Duration = Duration::from_secs(2);
-
-/// A timer that is noticed so late tells of a machine that stood still, not of a slow child.
-pub(super) const STALL: Duration = Duration::from_secs(1);
 
 pub(super) struct Worker {
     spec: Arc<ConsumerSpec>,
@@ -148,6 +145,7 @@ impl Worker {
             if let Some(happening) = self.wait(listen).now_or_never() {
                 return happening;
             }
+            self.child.iter_mut().for_each(Conversation::rest);
             tokio::time::sleep(PAUSE).await;
         }
         self.wait(true).await
@@ -231,7 +229,7 @@ impl Worker {
         if self.desk.refuses_size(id) {
             return;
         }
-        let deadline = shown_deadline(self.desk.time_limit());
+        let deadline = shown_deadline(&self.spec, self.desk.time_limit());
         let (Some(child), Some(kept)) = (&mut self.child, self.desk.kept(id)) else { return };
         let envelope = kept.envelope(id, &self.spec, deadline.as_deref());
         if let Err(error) = child.hand_over(&envelope) {

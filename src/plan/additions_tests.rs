@@ -24,7 +24,7 @@ fn parts() -> TopologyParts {
 }
 
 /// Something that a person does to a file.
-type Edit<'a> = &'a dyn Fn(&mut TopologyParts);
+pub(super) type Edit<'a> = &'a dyn Fn(&mut TopologyParts);
 
 /// What there is between [`parts`] and what a change makes of them.
 fn after(change: impl FnOnce(&mut TopologyParts)) -> Option<String> {
@@ -142,7 +142,7 @@ fn what_another_stack_owns_is_not_claimed() {
 }
 
 /// A topology without some of its objects, where what is left fits.
-fn fewer(whole: &Topology, keep: &[bool]) -> Option<Topology> {
+pub(super) fn fewer(whole: &Topology, keep: &[bool]) -> Option<Topology> {
     let mut keep = keep.iter().copied().cycle();
     let mut kept = || keep.next().unwrap_or(true);
     let exchanges: Vec<Exchange> = whole.exchanges().filter(|_| kept()).cloned().collect();

@@ -25,6 +25,7 @@ mod migration;
 mod observed;
 mod owned;
 mod prune;
+mod removals;
 mod replace;
 mod report;
 mod saved;
@@ -43,6 +44,8 @@ mod memory_tests;
 mod ownership_tests;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod removals_tests;
 #[cfg(test)]
 mod settings_tests;
 #[cfg(test)]
@@ -66,6 +69,7 @@ pub use observed::{
     ObservedSetting, Seen, Subject, Unseen, Usage,
 };
 pub use owned::{Consent, Kept, Veto, plan};
+pub use removals::Removals;
 pub use replace::can_migrate;
 pub use report::{ApplyReport, Failure, Remaining};
 pub use saved::{SavedFault, SavedPlan};

@@ -26,6 +26,13 @@ pub enum Seen<T> {
     NameOnly,
 }
 
+impl Seen<ObservedExchange> {
+    /// Whether it is known to go when its last binding goes.
+    pub fn is_auto_delete(&self) -> bool {
+        matches!(self, Self::Whole(exchange) if exchange.auto_delete)
+    }
+}
+
 /// An exchange on the broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObservedExchange {

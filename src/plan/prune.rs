@@ -7,7 +7,7 @@ use super::change::{Change, Target};
 use super::deletion::deletion;
 use super::interrupted::Interrupted;
 use super::ledger::{Ledger, Ownership, ResourceId};
-use super::observed::{BindingKey, Observed, Seen, Unseen};
+use super::observed::{BindingKey, Observed, Unseen};
 use super::owned::{Consent, Kept, Veto};
 use super::{hold_vhosts, settings};
 use crate::model::{Destination, OnRemove, SettingId, Topology, VhostName};
@@ -312,7 +312,7 @@ impl Round<'_> {
             .observed
             .exchanges
             .iter()
-            .filter(|(_, seen)| matches!(seen, Seen::Whole(exchange) if exchange.auto_delete))
+            .filter(|(_, seen)| seen.is_auto_delete())
             .map(|(name, _)| name.clone())
             .collect();
         loop {

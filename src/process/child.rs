@@ -19,6 +19,7 @@ use tokio::net::unix::pipe;
 use super::control_groups::ControlGroup;
 use super::family::{Family, Mark};
 use super::nursery::Order;
+use super::output::ChildOutput;
 use super::spawner::Fd3;
 use crate::model::StopSignal;
 
@@ -52,9 +53,6 @@ impl fmt::Display for Exit {
 /// Our end of a child's stdin.
 pub type ChildInput = pipe::Sender;
 
-/// Our end of a child's stdout or stderr.
-pub type ChildOutput = pipe::Receiver;
-
 /// A child process and its group. Dropping it kills the group.
 #[derive(Debug)]
 pub struct Child {
@@ -83,7 +81,7 @@ impl Child {
     pub(super) fn new(leader: Leader, ended: OwnedFd, pipes: Pipes) -> io::Result<Self> {
         let (mut replies, mut metadata) = (None, None);
         match pipes.fd3 {
-            Some((Fd3::Replies, pipe)) => replies = Some(output(pipe)?),
+            Some((Fd3::Replies, pipe)) => replies = Some(ChildOutput::new(pipe)),
             Some((Fd3::Metadata, pipe)) => metadata = Some(input(pipe)?),
             None => {}
         }
@@ -93,8 +91,8 @@ impl Child {
             pid: leader.pid.as_raw_nonzero().get().unsigned_abs(),
             stdin: pipes.stdin.map(input).transpose()?,
             unwritten: pipes.unwritten,
-            stdout: Some(output(pipes.stdout)?),
-            stderr: Some(output(pipes.stderr)?),
+            stdout: Some(ChildOutput::new(pipes.stdout)),
+            stderr: Some(ChildOutput::new(pipes.stderr)),
             replies,
             metadata,
             ended,
@@ -169,10 +167,6 @@ pub(super) struct Pipes {
 
 fn input(pipe: OwnedFd) -> io::Result<ChildInput> {
     ChildInput::from_owned_fd_unchecked(pipe)
-}
-
-fn output(pipe: OwnedFd) -> io::Result<ChildOutput> {
-    ChildOutput::from_owned_fd_unchecked(pipe)
 }
 
 /// The right to signal and to reap one process group. As long as the leader is not reaped, its id

@@ -266,6 +266,40 @@ async fn what_a_policy_says_does_not_wait_for_a_look_at_the_rest() {
     assert_eq!(set().await, json!({"max-length": 3}));
 }
 
+/// What goes is gone before anybody has looked at the rest, unless a plan would keep some of it:
+/// then the whole is looked at.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_does_not_wait_for_a_look_at_the_rest() {
+    let (vhost, supervisor, outside) = running().await;
+    let url = amqp_url(&vhost);
+    let mail = "  mail: { bind: [{ exchange: orders, key: mail }] }\n";
+    let with = |queues: &str| topology(&url, queues, "reconcile: { prune: true }\n");
+    let lose = async || {
+        let deleted = outside.channel.queue_delete("other".into(), QueueDeleteOptions::default());
+        deleted.await.expect("deletes");
+    };
+    supervisor.write("stack.yaml", &with(mail));
+    supervisor.wait_for("reloaded: topology: 2 created, 0 updated");
+    lose().await;
+    supervisor.write("stack.yaml", &with(""));
+    supervisor.wait_for("reloaded: topology: 0 created, 0 updated, 2 deleted");
+    assert_eq!(outside.depth("mail").await, None);
+    supervisor.wait_for("the broker had drifted: topology: 1 created");
+
+    // With a message in it, it stays.
+    supervisor.write("stack.yaml", &with(mail));
+    wait_until("the queue again", PATIENCE, || {
+        supervisor.log().matches("reloaded: topology: 2 created, 0 updated").count() == 2
+    });
+    outside.send(("orders", "mail"), lapin::BasicProperties::default(), b"stays").await;
+    outside.wait_for_depth("mail", 1, PATIENCE).await;
+    lose().await;
+    supervisor.write("stack.yaml", &with(""));
+    supervisor.wait_for("reloaded: topology: 1 created, 0 updated");
+    assert_eq!(outside.depth("other").await, Some(0), "the whole was looked at");
+    assert_eq!(outside.depth("mail").await, Some(1));
+}
+
 /// What is new is owned from before it is there, also where nobody has lived to write the ledger as
 /// a whole.
 #[tokio::test(flavor = "multi_thread")]

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use super::{AGAIN, ASKED, ELSEWHERE, Engine};
 use crate::broker::amqp::ConnectErrorKind;
-use crate::broker::extend;
+use crate::broker::{extend, retire};
 use crate::engine::reconcile::{Power, Reconciled, Shortfall, reconcile};
 use crate::engine::seat::{Seat, Standing};
 use crate::files::Loaded;
 use crate::model::{Desired, ReconcileMode};
-use crate::plan::Additions;
+use crate::plan::{Additions, Removals};
 use crate::telemetry::Role;
 
 impl Engine {
@@ -24,13 +24,14 @@ impl Engine {
         }
     }
 
-    /// Brings about what the files say beyond what is in force, without looking at all the rest,
-    /// and gives it in a few words; `None` where it takes a look.
+    /// Brings about what the files say beyond what is in force, or no longer say, without looking at
+    /// all the rest, and gives it in a few words; `None` where it takes a look.
     ///
     /// It can be done where the last look, under the lock that is held still, has found or left the
-    /// broker as the files said, and where they now say the same and something more. The look that
-    /// every change deserves is due soon after: it would find in seconds what nobody waits for.
-    pub(super) async fn extend(&mut self, next: &Desired) -> Option<String> {
+    /// broker as the files said and the ledger as well, and where they now say the same and something
+    /// more, or something less. The look that every change deserves is due soon after: it would find
+    /// in seconds what nobody waits for.
+    pub(super) async fn change_in_place(&mut self, next: &Desired) -> Option<String> {
         let before = &self.current.as_ref()?.desired;
         let lock = self.seat.as_ref().filter(|seat| seat.is_of(next))?.lock()?;
         if !Weak::ptr_eq(&self.found_under, &Arc::downgrade(&lock))
@@ -39,14 +40,22 @@ impl Engine {
         {
             return None;
         }
-        let additions = Additions::between(&before.topology, &next.topology)?;
-        if additions.is_empty() {
-            return Some("topology: nothing to do".into());
-        }
-        match extend(next, &additions, &lock).await {
-            Ok(()) => Some(format!("topology: {}", additions.done().in_words())),
+        let (before, after) = (&before.topology, &next.topology);
+        let changed = match Additions::between(before, after) {
+            Some(additions) if additions.is_empty() => {
+                return Some("topology: nothing to do".into());
+            }
+            Some(additions) => extend(next, &additions, &lock).await.map(|()| additions.done()),
+            None => {
+                let removals = Removals::between(before, after);
+                let removals = removals.filter(|_| next.reconcile.prune)?;
+                retire(before, next, &removals, &lock).await
+            }
+        };
+        match changed {
+            Ok(done) => Some(format!("topology: {}", done.in_words())),
             Err(why) => {
-                tracing::debug!("what is new takes a look at all: {why}");
+                tracing::debug!("what has changed takes a look at all: {why}");
                 self.found_under = Weak::new();
                 None
             }
@@ -117,7 +126,11 @@ impl Engine {
             }
         })
         .await;
-        let done = matches!(reconciled, Ok(Reconciled::Unchanged | Reconciled::Applied(_)));
+        let done = match &reconciled {
+            Ok(Reconciled::Unchanged { noted }) => *noted,
+            Ok(Reconciled::Applied(report)) => report.unwritten.is_none(),
+            _ => false,
+        };
         self.found_under = if done { found_under } else { Weak::new() };
         match reconciled {
             Err(Shortfall::Elsewhere) => drop(self.waiting_since.get_or_insert_with(Instant::now)),
@@ -168,7 +181,7 @@ impl Engine {
         let left = match reconciled {
             Reconciled::Off => return "topology: not looked at".into(),
             Reconciled::Drifted { count, plan } => Some((*count, plan)),
-            Reconciled::Unchanged | Reconciled::Applied(_) => None,
+            Reconciled::Unchanged { .. } | Reconciled::Applied(_) => None,
         };
         registry.looked(left.map_or(0, |(count, _)| count));
         let Some((count, plan)) = left else {

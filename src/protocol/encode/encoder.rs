@@ -1,6 +1,5 @@
 //! One message to the bytes that a child reads.
 
-use std::io::Write as _;
 use std::str;
 
 use amq_protocol::protocol::BasicProperties;
@@ -9,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::{MAX_HEADER_NESTING, json, table};
 use crate::model::{BodyAs, Delimiter, WireProtocol};
-use crate::protocol::Envelope;
+use crate::protocol::{DeliveryId, Envelope};
 
 /// Why a message cannot be handed to the child in the protocol of its consumer. Trying again would
 /// end the same way: such a message is dead-lettered with this as the reason.
@@ -116,7 +115,13 @@ fn metadata(envelope: &Envelope<'_>, out: &mut Vec<u8>) -> Result<(), Unencodabl
 
 /// The members of the object that stand before the body; it is left open.
 fn object(envelope: &Envelope<'_>, out: &mut Vec<u8>) -> Result<(), Unencodable> {
-    write!(out, "{{\"id\":\"{}\",\"attempt\":", envelope.id).expect("a Vec can be written to");
+    let DeliveryId { epoch, tag } = envelope.id;
+    // As its `Display` has it.
+    out.extend_from_slice(b"{\"id\":\"");
+    json::number(epoch.0, out);
+    out.push(b'-');
+    json::number(tag, out);
+    out.extend_from_slice(b"\",\"attempt\":");
     json::number(envelope.attempt, out);
     out.extend_from_slice(b",\"redelivered\":");
     out.extend_from_slice(if envelope.redelivered { b"true" } else { b"false" });
@@ -143,19 +148,19 @@ fn object(envelope: &Envelope<'_>, out: &mut Vec<u8>) -> Result<(), Unencodable>
 /// The properties that the message has, by their AMQP names.
 fn properties(properties: &BasicProperties, out: &mut Vec<u8>) {
     let mut object = Members { out, any: false };
-    object.text("content_type", properties.content_type().as_ref());
-    object.text("content_encoding", properties.content_encoding().as_ref());
-    object.number("delivery_mode", properties.delivery_mode().map(u64::from));
-    object.number("priority", properties.priority().map(u64::from));
-    object.text("correlation_id", properties.correlation_id().as_ref());
-    object.text("reply_to", properties.reply_to().as_ref());
-    object.text("expiration", properties.expiration().as_ref());
-    object.text("message_id", properties.message_id().as_ref());
-    object.number("timestamp", *properties.timestamp());
-    object.text("type", properties.kind().as_ref());
-    object.text("user_id", properties.user_id().as_ref());
-    object.text("app_id", properties.app_id().as_ref());
-    object.text("cluster_id", properties.cluster_id().as_ref());
+    object.text(b",\"content_type\":", properties.content_type().as_ref());
+    object.text(b",\"content_encoding\":", properties.content_encoding().as_ref());
+    object.number(b",\"delivery_mode\":", properties.delivery_mode().map(u64::from));
+    object.number(b",\"priority\":", properties.priority().map(u64::from));
+    object.text(b",\"correlation_id\":", properties.correlation_id().as_ref());
+    object.text(b",\"reply_to\":", properties.reply_to().as_ref());
+    object.text(b",\"expiration\":", properties.expiration().as_ref());
+    object.text(b",\"message_id\":", properties.message_id().as_ref());
+    object.number(b",\"timestamp\":", *properties.timestamp());
+    object.text(b",\"type\":", properties.kind().as_ref());
+    object.text(b",\"user_id\":", properties.user_id().as_ref());
+    object.text(b",\"app_id\":", properties.app_id().as_ref());
+    object.text(b",\"cluster_id\":", properties.cluster_id().as_ref());
     object.end();
 }
 
@@ -166,25 +171,28 @@ struct Members<'a> {
 }
 
 impl Members<'_> {
-    fn text(&mut self, name: &str, value: Option<&ShortString>) {
+    fn text(&mut self, name: &[u8], value: Option<&ShortString>) {
         if let Some(value) = value {
             self.name(name);
             json::string(value.as_str(), self.out);
         }
     }
 
-    fn number(&mut self, name: &str, value: Option<u64>) {
+    fn number(&mut self, name: &[u8], value: Option<u64>) {
         if let Some(value) = value {
             self.name(name);
             json::number(value, self.out);
         }
     }
 
-    fn name(&mut self, name: &str) {
-        self.out.extend_from_slice(if self.any { b",\"" } else { b"{\"" });
-        self.any = true;
-        self.out.extend_from_slice(name.as_bytes());
-        self.out.extend_from_slice(b"\":");
+    /// `name` has a comma in front, and a colon behind it.
+    fn name(&mut self, name: &[u8]) {
+        let from = self.out.len();
+        self.out.extend_from_slice(name);
+        if !self.any {
+            self.out[from] = b'{';
+            self.any = true;
+        }
     }
 
     fn end(self) {

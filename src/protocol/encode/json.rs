@@ -41,10 +41,10 @@ pub(super) fn string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let mut start = 0;
     let mut at = 0;
-    while let Some(found) = bytes[at..].iter().position(|&byte| ESCAPES[usize::from(byte)] != PLAIN)
-    {
-        at += found;
-        match ESCAPES[usize::from(bytes[at])] {
+    loop {
+        at += plain(&bytes[at..]);
+        let Some(byte) = bytes.get(at) else { break };
+        match ESCAPES[usize::from(*byte)] {
             SEPARATOR => {
                 if let Some(escape) = separator(&bytes[at..]) {
                     out.extend_from_slice(&bytes[start..at]);
@@ -55,7 +55,7 @@ pub(super) fn string(text: &str, out: &mut Vec<u8>) {
             }
             HEX => {
                 const DIGITS: &[u8; 16] = b"0123456789abcdef";
-                let (high, low) = (bytes[at] >> 4, bytes[at] & 15);
+                let (high, low) = (byte >> 4, byte & 15);
                 out.extend_from_slice(&bytes[start..at]);
                 out.extend_from_slice(b"\\u00");
                 out.push(DIGITS[usize::from(high)]);
@@ -73,6 +73,27 @@ pub(super) fn string(text: &str, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(&bytes[start..]);
     out.push(b'"');
+}
+
+/// Bytes that are looked at together.
+const BLOCK: usize = 16;
+
+/// How many bytes at the beginning stand for themselves.
+fn plain(bytes: &[u8]) -> usize {
+    let (blocks, _) = bytes.as_chunks::<BLOCK>();
+    let clean = blocks.iter().take_while(|block| is_plain(block)).count() * BLOCK;
+    let rest = &bytes[clean..];
+    clean + rest.iter().take_while(|&&byte| ESCAPES[usize::from(byte)] == PLAIN).count()
+}
+
+/// Whether all of a block does. The comparisons stand here rather than in the table, so that a
+/// processor makes sixteen of them at once.
+#[expect(clippy::needless_bitwise_bool, reason = "with a way out between them they are one by one")]
+fn is_plain(block: &[u8; BLOCK]) -> bool {
+    let special = |byte: u8| {
+        (byte < 0x20) | (byte == 0x7f) | (byte == b'"') | (byte == b'\\') | (byte == SEPARATOR)
+    };
+    !block.iter().fold(false, |any, &byte| any | special(byte))
 }
 
 /// The escape of a line or paragraph separator, if the bytes begin with one.
@@ -120,7 +141,12 @@ pub(super) fn base64(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Appends a number as JSON has it.
-pub(super) fn number(number: impl serde::Serialize, out: &mut Vec<u8>) {
+/// Appends a whole number.
+pub(super) fn number(number: impl itoa::Integer, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// Appends a number with a fraction, which must be finite.
+pub(super) fn fraction(number: f64, out: &mut Vec<u8>) {
     serde_json::to_writer(out, &number).expect("a number can be serialized and a Vec written to");
 }

@@ -53,13 +53,13 @@ fn value(value: &AMQPValue, levels: usize, out: &mut Vec<u8>) -> Result<(), Unen
         AMQPValue::Boolean(value) => {
             out.extend_from_slice(if *value { b"true" } else { b"false" });
         }
-        AMQPValue::ShortShortInt(value) => json::number(value, out),
-        AMQPValue::ShortShortUInt(value) => json::number(value, out),
-        AMQPValue::ShortInt(value) => json::number(value, out),
-        AMQPValue::ShortUInt(value) => json::number(value, out),
-        AMQPValue::LongInt(value) => json::number(value, out),
-        AMQPValue::LongUInt(value) => json::number(value, out),
-        AMQPValue::LongLongInt(value) => json::number(value, out),
+        AMQPValue::ShortShortInt(value) => json::number(*value, out),
+        AMQPValue::ShortShortUInt(value) => json::number(*value, out),
+        AMQPValue::ShortInt(value) => json::number(*value, out),
+        AMQPValue::ShortUInt(value) => json::number(*value, out),
+        AMQPValue::LongInt(value) => json::number(*value, out),
+        AMQPValue::LongUInt(value) => json::number(*value, out),
+        AMQPValue::LongLongInt(value) => json::number(*value, out),
         // As a double: the shortest text of a float names another double than the float is.
         AMQPValue::Float(value) => double(f64::from(*value), out),
         AMQPValue::Double(value) => double(*value, out),
@@ -79,7 +79,7 @@ fn value(value: &AMQPValue, levels: usize, out: &mut Vec<u8>) -> Result<(), Unen
             tagged(b"@bytes", out, |out| json::base64(bytes.as_slice(), out));
         }
         AMQPValue::Timestamp(seconds) => {
-            tagged(b"@timestamp", out, |out| json::number(seconds, out));
+            tagged(b"@timestamp", out, |out| json::number(*seconds, out));
         }
         AMQPValue::Void => out.extend_from_slice(b"null"),
         AMQPValue::FieldArray(values) => {
@@ -106,7 +106,7 @@ fn double(value: f64, out: &mut Vec<u8>) {
         _ if value.is_nan() => "NaN",
         f64::INFINITY => "inf",
         f64::NEG_INFINITY => "-inf",
-        _ => return json::number(value, out),
+        _ => return json::fraction(value, out),
     };
     tagged(b"@double", out, |out| json::string(name, out));
 }

@@ -199,6 +199,25 @@ fn bodies() {
     "#);
 }
 
+/// Wherever among others it stands: they are looked at in blocks.
+#[test]
+fn every_character_that_is_escaped() {
+    let special = (0..0x80_u8).map(char::from).chain(['\u{2028}', '\u{2029}', '\u{2030}']);
+    for special in special {
+        for before in 0..40 {
+            let text = "x".repeat(before) + &special.to_string() + &"y".repeat(40 - before);
+            let mut out = Vec::new();
+            json::string(&text, &mut out);
+            let read: String = serde_json::from_slice(&out).expect("a JSON string");
+            assert_eq!(read, text);
+            let bare = |byte: &u8| *byte < 0x20 || *byte == 0x7f;
+            assert!(!out.iter().any(bare), "{special:?} stands for itself");
+            let written = str::from_utf8(&out).expect("text");
+            assert!(!written.contains(['\u{2028}', '\u{2029}']), "{special:?} stands for itself");
+        }
+    }
+}
+
 #[test]
 fn lines_are_the_body_and_the_delimiter() {
     let newline = WireProtocol::Lines { delimiter: Delimiter::Newline };
