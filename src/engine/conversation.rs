@@ -469,7 +469,7 @@ fn explain(consumer: &ConsumerName, worker: u16) {
 }
 
 fn structured(consumer: &ConsumerName, worker: u16, level: Level, text: &str, json: Option<&str>) {
-    let (text, json) = (excerpt(text.as_bytes()), json.unwrap_or_default());
+    let text = excerpt(text.as_bytes());
     macro_rules! say {
         ($level:ident) => {
             tracing::event!(target: CHILD_TARGET, tracing::Level::$level, %consumer, worker, json, "{text}")

@@ -104,7 +104,7 @@ fn what_they_answer() {
     let framed = stdout("frames.py", "{\"id\":\"1-0\",\"length\":3}\na\nb\n");
     assert_eq!(framed, "ack 1-0\n");
     let banner = stdout("banner.sh", "x y\n");
-    assert!(banner.starts_with("===") && banner.ends_with("working on x y\nack\n"), "{banner}");
+    assert!(banner.starts_with("===") && banner.ends_with("\"by\":\"card\"}\nack\n"), "{banner}");
     assert!(String::from_utf8(run("garbage.py", &two).stdout).is_err());
     // At its end it flushes after all; what matters is that it does not do so before.
     assert_eq!(stdout("block_buffered.py", &two), "ack 1-0\nack 1-1\n");

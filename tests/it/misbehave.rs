@@ -81,6 +81,13 @@ async fn banners_and_prints_between_answers_are_log() {
     }
     let books = case.stop(STOPPED);
     assert_eq!((books.count("acked"), books.count("protocol_errors")), (3, 0));
+    let lines = [
+        "WARN  worker[0]: three is late\n",
+        r#"ERROR worker[0]: three is charged json="{\"log\":\"three is charged\",\"level\":\"error\",\"by\":\"card\"}""#,
+    ];
+    for line in lines {
+        assert_eq!(case.logged(line), 1, "{line}: {}", case.supervisor.log());
+    }
     assert_eq!(case.logged("a line on stdout that is no answer is taken as log"), 1);
 }
 
