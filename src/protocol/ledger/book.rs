@@ -339,7 +339,7 @@ impl<T> Ledger<T> {
             return Some(ghost);
         }
         let epoch = self.epoch?;
-        let start = self.slots.partition_point(|slot| slot.tag < self.oldest);
+        let start = self.place(self.oldest);
         let held = |slot: &&Slot<T>| matches!(slot.state, State::Held { .. });
         let tag = self.slots.range(start..).find(held).map(|slot| slot.tag);
         self.oldest = tag.unwrap_or(self.next_tag);
@@ -359,14 +359,18 @@ impl<T> Ledger<T> {
 
     /// Where a delivery of the open channel stands among the slots, if it is still there.
     pub(super) fn index(&self, id: DeliveryId) -> Option<usize> {
-        if self.epoch != Some(id.epoch) {
-            return None;
-        }
-        let first = self.slots.front()?.tag;
-        let guess = usize::try_from(id.tag.checked_sub(first)?).ok()?;
+        let place = (self.epoch == Some(id.epoch)).then(|| self.place(id.tag))?;
+        self.slots.get(place).filter(|slot| slot.tag == id.tag).map(|_| place)
+    }
+
+    /// Where the first slot of that tag or of a later one is, or would be. Mostly no tag before it is
+    /// missing.
+    fn place(&self, tag: u64) -> usize {
+        let first = self.slots.front().map_or(tag, |slot| slot.tag);
+        let guess = usize::try_from(tag.saturating_sub(first)).unwrap_or(usize::MAX);
         match self.slots.get(guess) {
-            Some(slot) if slot.tag == id.tag => Some(guess),
-            _ => self.slots.binary_search_by_key(&id.tag, |slot| slot.tag).ok(),
+            Some(slot) if slot.tag == tag => guess,
+            _ => self.slots.partition_point(|slot| slot.tag < tag),
         }
     }
 }
