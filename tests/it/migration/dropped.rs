@@ -64,7 +64,8 @@ async fn settle(outside: &Outside) {
 async fn a_dropped_queue_with_messages_stays_and_can_be_put_back() {
     let mut stack = stack();
     let bound = stack.document["queues"]["work"]["bind"].clone();
-    let wanted = json!({"type": "quorum", "on_conflict": "migrate"});
+    let wanted = |kind: &str| json!({"type": kind, "on_conflict": "migrate"});
+    let mut kind = "quorum";
     tokio::task::block_in_place(|| {
         assert_eq!(stack.apply().code, Some(0));
     });
@@ -74,7 +75,13 @@ async fn a_dropped_queue_with_messages_stays_and_can_be_put_back() {
     let (mut hit, mut told) = (BTreeSet::new(), 0);
     for step in STEPS {
         tokio::task::block_in_place(|| {
-            want(&mut stack, &wanted, &bound);
+            // A kill that came late has left nothing to do: back again.
+            if temporary(&stack).is_empty()
+                && (queue_type(&stack) == "quorum") == (kind == "quorum")
+            {
+                kind = if kind == "quorum" { "classic" } else { "quorum" };
+            }
+            want(&mut stack, &wanted(kind), &bound);
             // The last round has pruned what is diverted and restored. Its kill may have come while
             // the queue itself was gone.
             let fork = "warrener.migrate.work";
@@ -113,13 +120,13 @@ async fn a_dropped_queue_with_messages_stays_and_can_be_put_back() {
         });
     }
     assert_eq!(hit.len(), STEPS.len(), "{hit:?}");
-    assert!(told >= STEPS.len() - 2, "interrupted {told} times");
+    assert!(told > STEPS.len() / 2, "interrupted {told} times");
     tokio::task::block_in_place(|| {
-        want(&mut stack, &wanted, &bound);
+        want(&mut stack, &wanted(kind), &bound);
         let applied = stack.apply();
         assert_eq!(applied.code, Some(0), "{applied:?}");
         assert_eq!(stack.plan().code, Some(0));
-        assert_eq!(queue_type(&stack), "quorum");
+        assert_eq!(queue_type(&stack) == "quorum", kind == "quorum");
         assert_eq!(bindings(&stack), before);
         assert_eq!(temporary(&stack), Vec::<String>::new());
     });
