@@ -1,5 +1,7 @@
 //! Children that misbehave: each harms nobody but itself, and no message is lost to it.
 
+mod scripted;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::time::{Duration, Instant};
@@ -399,109 +401,4 @@ async fn a_reader_of_the_log_who_stops_reading_stops_nothing_else() {
     case.supervisor.signal(Signal::SIGTERM);
     assert!(case.supervisor.exited(PATIENCE).success());
     drop(lines);
-}
-
-/// A consumer of `lines` that runs this, and gives a message up after its second crash.
-fn script(text: &str) -> String {
-    format!(
-        "shell: \"{text}\"\nprotocol: lines\nmax_crashes: 2\nstop: {{ grace: 3s }}\n\
-         restart: {{ backoff: 50ms, backoff_max: 200ms, intensity: {{ max: 100, period: 1m }} }}\n"
-    )
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn whatever_the_exit_code_a_message_in_flight_has_failed() {
-    for code in [3, 126, 127, 255] {
-        let mut case = Case::run(&script(&format!("read -r line; exit {code}"))).await;
-        case.send(&["a"]).await;
-        case.outside.wait_for_depth("dead", 1, PATIENCE).await;
-        let dead = case.outside.take_all("dead").await;
-        assert_eq!(dead[0].header("warrener-error"), format!("crash 2 of 2: exit code {code}"));
-        case.supervisor.wait_for(&format!("its process ended with exit code {code}; restart in"));
-        let books = case.stop(STOPPED);
-        assert_eq!((books.count("acked"), books.count("dead_lettered")), (0, 1), "{code}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn one_that_closes_its_output_and_lives_on_is_replaced() {
-    let mut case = Case::run(&script("read -r line; exec 1>&-; exec sleep 1000")).await;
-    case.send(&["a"]).await;
-    case.outside.wait_for_depth("dead", 1, PATIENCE).await;
-    let dead = case.outside.take_all("dead").await;
-    assert_eq!(dead[0].header("warrener-reason"), "crashed");
-    wait_until("another", PATIENCE, || case.logged("worker[0]: started") >= 3);
-    let books = case.stop(STOPPED);
-    assert_eq!((books.count("acked"), books.count("dead_lettered")), (0, 1));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_answer_after_the_deadline_settles_nothing() {
-    let text = "trap '' TERM; while read -r line; do sleep 1; echo ack; echo $line >> late; done";
-    let mut case = Case::run(&(script(text) + "timeout: 300ms\nprefetch: 1\n")).await;
-    case.send(&["a"]).await;
-    case.outside.wait_for_depth("dead", 1, PATIENCE).await;
-    let dead = case.outside.take_all("dead").await;
-    assert_eq!(dead[0].header("warrener-reason"), "timeout");
-    let late = case.supervisor.path("late");
-    wait_until("the late answer", PATIENCE, || late.exists());
-    case.supervisor.wait_for("no answer within 300ms: the worker is replaced");
-    wait_until("another", PATIENCE, || case.logged("worker[0]: started") >= 2);
-    let books = case.stop(STOPPED);
-    assert_eq!((books.count("acked"), books.count("dead_lettered")), (0, 1));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn ends_of_lines_of_other_systems_and_json_that_is_no_reply_are_no_fault() {
-    // A byte order mark, JSON of its own, pieces of an answer. One without its
-    // newline may be the beginning of another: it settles nothing, and the next child has the message.
-    let text = "set -e; read -r a; echo '{ \\\"hello\\\": [1] }'; echo '[\\\"ack\\\"]'; \
-                printf '\\\\357\\\\273\\\\277ack\\\\r\\\\n\\\\r\\\\n'; read -r b; printf 'a'; sleep 0.2; printf 'c'; sleep 0.2; printf 'k\\\\n'; \
-                read -r c; read -r d; printf 'ack\\\\nack\\\\n'; read -r e; printf 'ack'";
-    let mut case = Case::run(&script(text)).await;
-    case.send(&["a", "b", "c", "d", "e"]).await;
-    case.wait_settled();
-    for line in ["{ \"hello\": [1] }", "[\"ack\"]"] {
-        assert!(case.supervisor.log().contains(line), "{line}");
-    }
-    let books = case.stop(STOPPED);
-    assert_eq!((books.count("acked"), books.count("protocol_errors")), (5, 0));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn ten_mebibytes_on_stderr_without_a_line_end_hold_up_nothing() {
-    let script = "import sys
-for line in sys.stdin:
-    print('x' * (10 << 20), end='', flush=True, file=sys.stderr)
-    print('ack', flush=True)";
-    let mut case = Case::prepare().await;
-    case.supervisor.write("endless.py", script);
-    case.start(&format!("command: [python3, endless.py]\nprotocol: lines\n{QUICK}"));
-    case.supervisor.wait_for("started: topology");
-    case.send(&["a", "b"]).await;
-    case.wait_settled();
-    case.supervisor.wait_for("xxxxxxxx");
-    let books = case.stop(STOPPED);
-    assert_eq!((books.count("acked"), books.count("restarts")), (2, 0));
-    assert!(case.supervisor.log().len() < 2_000_000, "the flood is in the log");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_large_answer_stands_though_its_process_ends_right_after_it() {
-    let script = "import json, os, sys
-id = json.loads(sys.stdin.readline())['id']
-publish = [{'routing_key': 'dead', 'body': 'x' * 900000}]
-print(json.dumps({'id': id, 'result': 'ack', 'publish': publish}), flush=True)
-os._exit(0)";
-    let mut case = Case::prepare().await;
-    case.supervisor.write("large.py", script);
-    case.start(&format!("command: [python3, large.py]\nprefetch: 1\n{QUICK}"));
-    case.supervisor.wait_for("started: topology");
-    case.send(&["a"]).await;
-    case.outside.wait_for_depth("dead", 1, PATIENCE).await;
-    assert_eq!(case.outside.take_all("dead").await[0].body, "x".repeat(900_000));
-    case.supervisor.wait_for("its process ended with exit code 0; restart in");
-    case.wait_settled();
-    let books = case.stop(STOPPED);
-    assert_eq!((books.count("acked"), books.count("dead_lettered")), (1, 0));
 }

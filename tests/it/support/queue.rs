@@ -10,6 +10,8 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 
+use super::supervisor::PATIENCE;
+
 /// A connection of the test's own.
 pub(crate) struct Outside {
     pub(crate) channel: Channel,
@@ -21,6 +23,11 @@ pub(crate) struct Outside {
 pub(crate) struct Found {
     pub(crate) body: String,
     pub(crate) properties: BasicProperties,
+}
+
+/// What becomes of something that the broker is asked; a test never waits for it without end.
+async fn within<T>(asked: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, asked).await.expect("the broker answers in time")
 }
 
 impl Found {
@@ -38,11 +45,16 @@ impl Found {
 
 impl Outside {
     pub(crate) async fn connect(url: &str) -> Self {
-        let connection =
-            Connection::connect(url, ConnectionProperties::default()).await.expect("connects");
-        let channel = connection.create_channel().await.expect("opens a channel");
-        channel.confirm_select(ConfirmSelectOptions::default()).await.expect("confirms");
+        let connection = within(Connection::connect(url, ConnectionProperties::default()))
+            .await
+            .expect("connects");
+        let channel = within(connection.create_channel()).await.expect("opens a channel");
+        within(channel.confirm_select(ConfirmSelectOptions::default())).await.expect("confirms");
         Self { channel, connection }
+    }
+
+    async fn open_channel(&self) -> lapin::Result<Channel> {
+        within(self.connection.create_channel()).await
     }
 
     /// Publishes bodies to a queue, each numbered by its `message_id`, and waits for the confirms.
@@ -71,12 +83,12 @@ impl Outside {
         let (exchange, key) = (to.0.into(), to.1.into());
         let publish = self.channel.basic_publish(exchange, key, options, body, properties);
         // Registered with the channel, whose confirms are awaited together.
-        drop(publish.await.expect("publishes"));
+        drop(within(publish).await.expect("publishes"));
     }
 
     /// Waits until the broker has all that was published.
     pub(crate) async fn confirmed(&self) {
-        let returned = self.channel.wait_for_confirms().await.expect("confirms");
+        let returned = within(self.channel.wait_for_confirms()).await.expect("confirms");
         assert!(returned.is_empty(), "{} messages were returned: {returned:?}", returned.len());
     }
 
@@ -93,7 +105,7 @@ impl Outside {
     /// Ready messages and consumers; `None` where there is no such queue.
     async fn counts(&self, queue: &str) -> Option<(u32, u32)> {
         let channel = loop {
-            match self.connection.create_channel().await {
+            match self.open_channel().await {
                 Ok(channel) => break channel,
                 // The number of a channel that the broker has just closed may be given out while
                 // its end is under way, and that end is then told to the new one.
@@ -103,8 +115,8 @@ impl Outside {
             }
         };
         let options = QueueDeclareOptions { passive: true, ..Default::default() };
-        let declared = channel.queue_declare(queue.into(), options, FieldTable::default()).await;
-        declared.ok().map(|queue| (queue.message_count(), queue.consumer_count()))
+        let declared = channel.queue_declare(queue.into(), options, FieldTable::default());
+        within(declared).await.ok().map(|queue| (queue.message_count(), queue.consumer_count()))
     }
 
     /// Waits until a queue has so many consumers.
@@ -135,17 +147,17 @@ impl Outside {
 
     /// The offset of the first message that a stream still has.
     pub(crate) async fn first_offset(&self, stream: &str) -> i64 {
-        let channel = self.connection.create_channel().await.expect("opens a channel");
-        channel.basic_qos(1, BasicQosOptions::default()).await.expect("sets the prefetch");
+        let channel = self.open_channel().await.expect("opens a channel");
+        within(channel.basic_qos(1, BasicQosOptions::default())).await.expect("sets the prefetch");
         let mut arguments = FieldTable::default();
         arguments.insert("x-stream-offset".into(), AMQPValue::LongString("first".into()));
         let options = BasicConsumeOptions::default();
-        let consumed = channel.basic_consume(stream.into(), "".into(), options, arguments).await;
-        let first =
-            consumed.expect("consumes").next().await.expect("there is one").expect("is sent");
+        let consumed = channel.basic_consume(stream.into(), "".into(), options, arguments);
+        let mut messages = within(consumed).await.expect("consumes");
+        let first = within(messages.next()).await.expect("there is one").expect("is sent");
         let headers = first.properties.headers().as_ref().expect("it has headers");
         let offset = headers.inner().get("x-stream-offset").and_then(AMQPValue::as_long_long_int);
-        channel.close(200, "seen".into()).await.expect("closes");
+        within(channel.close(200, "seen".into())).await.expect("closes");
         offset.expect("it has an offset")
     }
 
@@ -153,8 +165,8 @@ impl Outside {
     pub(crate) async fn take_all(&self, queue: &str) -> Vec<Found> {
         let mut found = Vec::new();
         let options = BasicGetOptions { no_ack: true };
-        while let Some(message) = self.channel.basic_get(queue.into(), options).await.expect("gets")
-        {
+        let get = || within(self.channel.basic_get(queue.into(), options));
+        while let Some(message) = get().await.expect("gets") {
             let properties = message.delivery.properties.clone();
             let body = String::from_utf8_lossy(&message.delivery.data).into_owned();
             found.push(Found { body, properties });
