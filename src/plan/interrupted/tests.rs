@@ -248,10 +248,8 @@ fn a_deletion_that_failed_in_parts_is_finished() {
             world.ownership.own = plan.ledger_after(&failed);
             let queues: Vec<_> = world.observed.queues.keys().cloned().collect();
             for (_, held) in &queues {
-                let mut late = World {
-                    observed: world.observed.clone(),
-                    ownership: world.ownership.clone(),
-                };
+                let mut late =
+                    World { observed: world.observed.clone(), ownership: world.ownership.clone() };
                 late.use_queue(held.as_str(), Usage { messages: 1, consumers: 0 });
                 let told = text(&late.apply(&dropped(), PRUNE));
                 assert!(told.contains("kept: queue work: it holds 1 message"), "{at:?} {told}");
