@@ -16,7 +16,7 @@ const STOPPED: Duration = Duration::from_secs(5);
 const QUICK: &str = "restart: { backoff: 50ms, backoff_max: 200ms }\nstop: { grace: 3s }\n";
 
 /// A consumer that runs this program, with more keys.
-async fn python(case: &mut Case, text: &str, keys: &str) {
+fn python(case: &mut Case, text: &str, keys: &str) {
     case.supervisor.write("child.py", text);
     case.start(&format!("command: [python3, child.py]\n{QUICK}{keys}"));
     case.supervisor.wait_for("started: topology");
@@ -34,7 +34,7 @@ print(json.dumps({"id": ids[3], "result": "ack", "multiple": True}))
 print(json.dumps({"id": ids[5], "result": "reject", "reason": "too many", "multiple": True}), flush=True)
 sys.stdin.read()
 "#;
-    python(&mut case, text, "prefetch: 6\n").await;
+    python(&mut case, text, "prefetch: 6\n");
     case.send(&["0", "1", "2", "3", "4", "5"]).await;
     case.outside.wait_for_depth("dead", 2, PATIENCE).await;
     case.wait_settled();
@@ -69,7 +69,7 @@ for line in sys.stdin:
     for word in ["extend ID 900ms", "{\"id\":\"ID\",\"extend\":\"900ms\"}"] {
         let mut case = Case::prepare().await;
         let keys = format!("timeout: 900ms\nprefetch: 1\nenv: {{ WORD: '{word}' }}\n");
-        python(&mut case, text, &keys).await;
+        python(&mut case, text, &keys);
         case.send(&["long", "short"]).await;
         case.outside.wait_for_depth("dead", 1, PATIENCE).await;
         let dead = case.outside.take_all("dead").await;
@@ -98,7 +98,7 @@ for message, gate in zip(held, ["late", "now"]):
 sys.stdin.read()
 "#;
     let (mut case, proxy) = Case::behind_proxy("").await;
-    python(&mut case, text, "prefetch: 5\n").await;
+    python(&mut case, text, "prefetch: 5\n");
     case.send(&["a"]).await;
     case.wait_handled(1);
     proxy.cut();
@@ -173,7 +173,7 @@ async fn a_mebibyte_of_anything_comes_whole_or_not_at_all() {
         let mut case = Case::prepare().await;
         let name = if protocol == "nul" { "lines\ndelimiter: nul" } else { protocol };
         let keys = format!("protocol: {name}\nenv: {{ PROTOCOL: {protocol} }}\n");
-        python(&mut case, SUMS, &keys).await;
+        python(&mut case, SUMS, &keys);
         for body in large() {
             let properties = BasicProperties::default().with_delivery_mode(2);
             case.outside.send(("", "work"), properties, &body).await;
@@ -228,7 +228,7 @@ for line in sys.stdin:
     open("seen", "a").write(json.dumps([message["body"], message.get("encoding")]) + "\n")
     print("ack", flush=True)
 "#;
-    python(&mut case, text, "body_as: json\n").await;
+    python(&mut case, text, "body_as: json\n");
     case.send(&["{\"n\": 1.50,\n \"s\": \"x\"}", "no json", "[]"]).await;
     case.wait_settled();
     let seen = fs::read_to_string(case.supervisor.path("seen")).expect("they were seen");
@@ -269,7 +269,7 @@ for line, ugly in zip(sys.stdin, bad):
     out.flush()
 sys.stdin.read()
 "#;
-    python(&mut case, text, "prefetch: 1\n").await;
+    python(&mut case, text, "prefetch: 1\n");
     let bodies: Vec<String> = (0..15).map(|number| number.to_string()).collect();
     case.outside.publish("work", bodies).await;
     case.wait_settled();
