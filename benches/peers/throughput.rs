@@ -129,7 +129,8 @@ fn table(title: &str, outcome: &Outcome, yardsticks: &[&str]) -> String {
         text.push('\n');
     }
     for (name, why) in &outcome.absent {
-        let _ = writeln!(text, "| {name} | absent: {why} | | | | |{}", " |".repeat(yardsticks.len()));
+        let _ =
+            writeln!(text, "| {name} | absent: {why} | | | | |{}", " |".repeat(yardsticks.len()));
     }
     text
 }

@@ -8,7 +8,7 @@ use crate::model::{OnRemove, QueueName, QueueType, StackName, Topology, Topology
 use crate::plan::memory_tests::{binding, exchange, perform, queue, topology, vhost};
 use crate::plan::migration::plain_binding;
 use crate::plan::ownership_tests::{FORCE, PRUNE, World, text};
-use crate::plan::{Consent, Drift, Owner, Plan, Style, render_drift};
+use crate::plan::{Change, Consent, Drift, Failure, Owner, Plan, Style, render_drift};
 
 /// Where the migration was when it was cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -222,6 +222,50 @@ fn a_deletion_that_was_cut_off_is_finished() {
             assert_eq!(temporary(&world), 0, "{at:?}, {done} of {steps} done");
             assert_eq!(world.observed.queues.len(), 0);
             assert_eq!(world.ownership.own.len(), 1);
+        }
+    }
+}
+
+/// Whatever of it could not be deleted, the next apply deletes; a message that has come to one of the
+/// parts meanwhile holds all that is left, and can be had by declaring the queue again.
+#[test]
+fn a_deletion_that_failed_in_parts_is_finished() {
+    let work = ResourceId::Queue(vhost(), name("work"));
+    for at in ALL {
+        let steps = cut(at).plan(&dropped(), PRUNE).changes().len();
+        for refused in 1..1_u32 << steps {
+            let mut world = cut(at);
+            let plan = world.plan(&dropped(), PRUNE);
+            let nth = |change: &Change| {
+                plan.changes().iter().position(|other| other == change).expect("it is of the plan")
+            };
+            let is_refused = |change: &Change| refused & (1 << nth(change)) != 0;
+            let refusals = plan.changes().iter().filter(|change| is_refused(change));
+            let failed: Vec<_> = refusals
+                .map(|change| Failure { change: change.clone(), reason: "no".into(), hint: None })
+                .collect();
+            perform(&mut world.observed, &plan.clone().without(is_refused));
+            world.ownership.own = plan.ledger_after(&failed);
+            let queues: Vec<_> = world.observed.queues.keys().cloned().collect();
+            for (_, held) in &queues {
+                let mut late =
+                    World { observed: world.observed.clone(), ownership: world.ownership.clone() };
+                late.use_queue(held.as_str(), Usage { messages: 1, consumers: 0 });
+                let told = text(&late.apply(&dropped(), PRUNE));
+                assert!(told.contains("kept: queue work: it holds 1 message"), "{at:?} {told}");
+                assert!(late.ownership.own.contains(&work), "{at:?} {told}");
+                let again = text(&late.plan(&topology(all()), Consent::default()));
+                assert_eq!(
+                    again.contains("made anew with its messages"),
+                    temporary(&late) > 0,
+                    "{at:?} {again}"
+                );
+            }
+            world.apply(&dropped(), PRUNE);
+            assert_eq!(temporary(&world), 0, "{at:?}, {refused:b} of {steps} refused");
+            assert_eq!(world.observed.queues.len(), 0, "{at:?}, {refused:b} of {steps} refused");
+            assert!(world.observed.bindings.iter().flatten().next().is_none());
+            assert_eq!(world.ownership.own.len(), 1, "the exchange that is left");
         }
     }
 }
