@@ -19,8 +19,8 @@ use crate::plan::{Change, Renewals, Summary, Target};
 /// before, by a stack that owns just that. `pause` has whoever of ours consumes them wait.
 ///
 /// As with a plan, nothing of another stack's is touched, and nothing that is in use unless its
-/// messages come along; where a plan would refuse any of them, nothing at all is done. One that was cut off
-/// in the middle of it is finished by whoever looks and plans next.
+/// messages come along; where a plan would refuse any of them, nothing at all is done. What was cut
+/// off in the middle is finished by whoever looks and plans next.
 ///
 /// # Errors
 /// Why it was not done, or not wholly: whoever looks and plans finds out the rest.
@@ -40,18 +40,24 @@ pub async fn renew(
         return Err("the ledger of the stack is gone".into());
     }
     let wires = Wires::new(desired).under(lock);
-    let queues: Vec<_> = observed.queues.keys().cloned().collect();
-    observed.usage = usage(&queues, &wires, Some(&client)).await.map_err(said)?;
-    let steps = renewals.steps(&observed, &ownership.others);
-    let steps = steps.ok_or("a plan may refuse it, or have more to do")?;
-    let anew = |change: &Change| match &change.target {
-        Target::Queue(queue) => Some((queue.vhost.clone(), queue.name.clone())),
-        _ => None,
+    let work = async {
+        let queues: Vec<_> = observed.queues.keys().cloned().collect();
+        observed.usage = usage(&queues, &wires, Some(&client)).await.map_err(said)?;
+        let steps = renewals.steps(&observed, &ownership.others);
+        let steps = steps.ok_or("a plan may refuse it, or have more to do")?;
+        pause(steps.iter().filter_map(queue).collect()).await;
+        apply::make_anew(&steps, &desired.topology, &wires, &client).await
     };
-    pause(steps.iter().filter_map(anew).collect()).await;
-    let done = apply::make_anew(&steps, &desired.topology, &wires, &client).await;
+    let done = work.await;
     wires.close().await;
     done
+}
+
+fn queue(step: &Change) -> Option<(VhostName, QueueName)> {
+    match &step.target {
+        Target::Queue(queue) => Some((queue.vhost.clone(), queue.name.clone())),
+        _ => None,
+    }
 }
 
 fn said(error: impl Display) -> String {

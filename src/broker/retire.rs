@@ -38,12 +38,15 @@ pub async fn retire(
         return Err("the ledger of the stack is gone".into());
     }
     let wires = Wires::new(desired).under(lock);
-    let queues: Vec<_> = observed.queues.keys().cloned().collect();
-    observed.usage = usage(&queues, &wires, Some(&client)).await.map_err(said)?;
-    let after = &desired.topology;
-    let deletions = Removals::deletions(before, after, &observed, &desired.stack, ownership.others)
-        .ok_or("some of it is to stay")?;
-    let deleted = apply::delete(&deletions, after, &wires, &client).await;
+    let work = async {
+        let queues: Vec<_> = observed.queues.keys().cloned().collect();
+        observed.usage = usage(&queues, &wires, Some(&client)).await.map_err(said)?;
+        let (after, others) = (&desired.topology, ownership.others);
+        let deletions = Removals::deletions(before, after, &observed, &desired.stack, others)
+            .ok_or("some of it is to stay")?;
+        apply::delete(&deletions, after, &wires, &client).await
+    };
+    let deleted = work.await;
     wires.close().await;
     deleted
 }

@@ -112,10 +112,14 @@ pub(super) async fn reconcile(
         }
         return Ok(Reconciled::Unchanged { noted: brought.is_ok() });
     }
-    let approved = Approved::new(plan).map_err(|refused| {
-        let plan = render(&refused.0, &place, style);
-        Shortfall::Refused(format!("{refused}\n{plan}"))
-    })?;
+    let approved = match Approved::new(plan) {
+        Ok(approved) => approved,
+        Err(refused) => {
+            wires.close().await;
+            let plan = render(&refused.0, &place, style);
+            return Err(Shortfall::Refused(format!("{refused}\n{plan}")));
+        }
+    };
     begins();
     if !approved.plan().made_anew().is_empty() {
         pause(approved.plan().made_anew()).await;

@@ -122,15 +122,25 @@ async fn what_a_plan_would_refuse_is_refused_after_a_look_at_the_rest() {
     scene.supervisor.wait_for("it holds 1 message, and only what is empty and unused is replaced");
     assert_eq!(scene.outside.depth("work").await, Some(1));
     assert_eq!(scene.work().await["arguments"]["x-max-length"], Value::Null);
+}
 
-    // What has been begun is no such case either: it is finished after a look at everything.
-    let vhost = scene.vhost.name();
-    let fork = json!({"type": "fanout", "internal": true});
-    manage(Method::PUT, &format!("exchanges/{vhost}/warrener.migrate.work"), Some(fork)).await;
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_has_begun_is_finished_after_a_look_at_the_rest() {
+    let scene = Scene::begin(false).await;
+    scene.outside.send(("", "work"), BasicProperties::default(), b"comes along").await;
+    scene.outside.confirmed().await;
+    scene.outside.wait_for_depth("work", 1, PATIENCE).await;
+    let keys = scene.keys().await;
+    let aside = json!({"alternate-exchange": "warrener.migrate.work.aside"});
+    let fork = json!({"type": "fanout", "durable": true, "internal": true, "arguments": aside});
+    let path = format!("exchanges/{}/warrener.migrate.work", scene.vhost.name());
+    manage(Method::PUT, &path, Some(fork)).await;
+    scene.lose_other().await;
     scene.say(&json!({"max_length": 9, "on_conflict": "migrate"}), false);
     scene.supervisor.wait_for("reloaded: topology: 2 created, 0 updated, 1 migrated");
     assert_eq!(scene.work().await["arguments"]["x-max-length"], 9);
     assert_eq!(scene.outside.depth("work").await, Some(1));
+    assert_eq!(scene.keys().await, keys);
     assert!(!scene.remains().await);
 }
 

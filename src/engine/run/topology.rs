@@ -12,7 +12,7 @@ use crate::engine::reconcile::{Power, Reconciled, Shortfall, reconcile};
 use crate::engine::seat::{Seat, Standing};
 use crate::files::Loaded;
 use crate::model::{Desired, ReconcileMode};
-use crate::plan::{Additions, Removals, Renewals};
+use crate::plan::{Additions, Removals, Renewals, Summary};
 use crate::telemetry::Role;
 
 impl Engine {
@@ -43,9 +43,7 @@ impl Engine {
         }
         let (before, after) = (&before.topology, &next.topology);
         let changed = match Additions::between(before, after) {
-            Some(additions) if additions.is_empty() => {
-                return Some("topology: nothing to do".into());
-            }
+            Some(additions) if additions.is_empty() => Ok(Summary::default()),
             Some(additions) => extend(next, &additions, &lock).await.map(|()| additions.done()),
             None => {
                 let removals = Removals::between(before, after);
@@ -64,6 +62,7 @@ impl Engine {
             }
         };
         match changed {
+            Ok(done) if done == Summary::default() => Some("topology: nothing to do".into()),
             Ok(done) => Some(format!("topology: {}", done.in_words())),
             Err(why) => {
                 tracing::debug!("what has changed takes a look at all: {why}");
