@@ -27,7 +27,8 @@ const LONGEST: usize = 255;
 /// What the name of an addendum begins with, after the prefix. No name of a stack begins so.
 const ADDENDUM: &str = "+";
 
-/// What has fewer entries is written as a whole: that takes the broker no longer.
+/// What has fewer entries is written as a whole: that takes the broker no longer. One of twenty
+/// thousand takes it 0.1 s.
 const LARGE: usize = 1000;
 
 /// The addendum has at most one entry for so many of the whole.

@@ -9,8 +9,8 @@ use super::ownership_tests::{FORCE, PRUNE, World};
 use super::properties::some_topology;
 use super::*;
 use crate::model::{
-    BrokerLimits, OnConflict, OnRemove, Origin, Queue, QueueType, Setting, Topology, TopologyParts,
-    Vhost, VhostName,
+    BrokerLimits, Destination, OnConflict, OnRemove, Origin, Queue, QueueType, Setting, Topology,
+    TopologyParts, Vhost, VhostName,
 };
 
 /// What a look at these places alone would see of a broker.
@@ -118,11 +118,35 @@ fn a_little_of_much_is_looked_at_alone() {
     assert!(!touched.is_little_of(&blind));
 }
 
-/// A broker that is as a topology says, and what it takes to make it as another says but for what
-/// cannot be, and vhosts.
-fn changing(before: &Topology, after: &Topology) -> (World, Plan) {
+/// Two ends, from which something is picked.
+type Ends = (prop::sample::Index, prop::sample::Index);
+
+/// Binds what there is as nobody declares.
+fn bind(observed: &mut Observed, strange: &[Ends]) {
+    let sources: Vec<_> = observed.exchanges.keys().cloned().collect();
+    let queues = observed.queues.keys();
+    let queues = queues.map(|(vhost, name)| (vhost.clone(), Destination::Queue(name.clone())));
+    let exchanges = sources.iter();
+    let exchanges =
+        exchanges.map(|(vhost, name)| (vhost.clone(), Destination::Exchange(name.clone())));
+    let ends: Vec<_> = queues.chain(exchanges).collect();
+    for (source, to) in strange.iter().filter(|_| !sources.is_empty()) {
+        let mut key = binding("x", "y", "stranger");
+        (key.vhost, key.source) = source.get(&sources).clone();
+        let (vhost, destination) = to.get(&ends).clone();
+        if vhost == key.vhost {
+            key.destination = destination;
+            observed.bindings.get_or_insert_default().insert(BindingKey::from(&key));
+        }
+    }
+}
+
+/// A broker that is as a topology says but for what somebody has bound, and what it takes to make it
+/// as another says but for what cannot be, and vhosts.
+fn changing(before: &Topology, after: &Topology, strange: &[Ends]) -> (World, Plan) {
     let mut world = World::new();
     world.apply(before, FORCE);
+    bind(&mut world.observed, strange);
     let plan = world.plan(after, FORCE).without(|change| {
         change.action == Action::Conflict
             || (matches!(change.target, Target::Setting(Setting::Vhost(_)))
@@ -139,9 +163,10 @@ proptest! {
         before in some_topology(),
         after in some_topology(),
         taken in prop::collection::vec(any::<bool>(), 1..20),
+        strange in prop::collection::vec(any::<Ends>(), 0..5),
         lost in any::<bool>(),
     ) {
-        let (mut world, plan) = changing(&before, &after);
+        let (mut world, plan) = changing(&before, &after, &strange);
         let touched = Touched::by(&plan).expect("nothing is made anew");
         let mut renewed = world.observed.clone();
         let steps = plan.changes().iter().zip(taken.into_iter().cycle());
