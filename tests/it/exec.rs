@@ -152,6 +152,42 @@ mkdir run.$$; ls -d run.* | wc -l >> running; sleep 0.3; rmdir run.$$";
     assert_eq!(stop(&mut case).count("acked"), 6);
 }
 
+/// Its message is done when it ends, whoever still holds its pipes; and those are ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_process_leaves_behind_keeps_no_message_waiting() {
+    for (way, reply) in [("sleep 600 &", "none"), ("setsid sleep 600 &", "stdout")] {
+        let mut case = Case::prepare().await;
+        let keys = script(&case, &format!("cat; {way} echo $! >> left")) + "prefetch: 10\n";
+        let queues = crate::support::case::QUEUES;
+        let keys = format!("{keys}reply: {reply}\nstop: {{ grace: 5s }}\n");
+        case.write(&format!(
+            "{queues}  answers: {{}}\nconsumers:\n{}",
+            consumer("worker", "work", &keys)
+        ));
+        case.supervisor.start();
+        case.supervisor.wait_for("started: topology");
+        let asking = lapin::BasicProperties::default().with_reply_to("answers".into());
+        let start = Instant::now();
+        case.outside.publish_with("work", (0..5).map(|number| number.to_string()), asking).await;
+        let left = || fs::read_to_string(case.supervisor.path("left")).unwrap_or_default();
+        wait_until("five to run", PATIENCE, || left().lines().count() == 5);
+        case.wait_settled();
+        assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
+        for pid in left().lines().map(|pid| pid.parse().unwrap()) {
+            wait_until("its end", PATIENCE, || !alive(pid));
+        }
+        case.supervisor.wait_for("its process left others behind when it ended: they are killed");
+        if reply == "stdout" {
+            let mut answers = case.outside.take_all("answers").await;
+            answers.sort_by(|one, other| one.body.cmp(&other.body));
+            let answers: Vec<_> = answers.iter().map(|answer| answer.body.as_str()).collect();
+            assert_eq!(answers, ["0", "1", "2", "3", "4"]);
+        }
+        assert_eq!(stop(&mut case).count("acked"), 5, "{way}");
+        assert_eq!(case.logged("left others behind"), 1, "{way}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_takes_too_long_is_ended() {
     let text = "echo $$ > pid; exec sleep 600";

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use super::{QUICK, STOPPED};
-use crate::support::case::Case;
+use crate::support::case::{Case, QUEUES, consumer};
 use crate::support::supervisor::{PATIENCE, alive, wait_until};
 
 /// A consumer of `lines` that runs this, and gives a message up after its second crash.
@@ -140,6 +140,48 @@ for line in sys.stdin:
     let books = case.stop(STOPPED);
     assert_eq!((books.count("acked"), books.count("restarts")), (2, 0));
     assert!(case.supervisor.log().len() < 2_000_000, "the flood is in the log");
+}
+
+/// The most memory that a process has ever had, MiB.
+fn peak(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a size");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
+}
+
+/// What floods standard error and what is never read take no memory of the supervisor, and its
+/// neighbour goes on meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_and_an_unread_pipe_cost_no_memory() {
+    const FLOOD: &str = "import sys
+for piece in range(512):
+    sys.stderr.buffer.write((b'x' * 99 + b'\\n') * 5000)
+open('flooded', 'w')
+import time; time.sleep(600)";
+    let mut case = Case::prepare().await;
+    case.supervisor.write("flood.py", FLOOD);
+    let flood = format!("command: [python3, flood.py]\nprefetch: 500\n{QUICK}");
+    let good = "command: [python3, \"${CHILDREN}/ledger.py\"]\nenv: { LEDGER: ledger }\n";
+    case.write(&format!(
+        "{QUEUES}  other: {{ dead_letter: {{ queue: dead }} }}\nconsumers:\n{}{}",
+        consumer("flood", "other", &flood),
+        consumer("worker", "work", good)
+    ));
+    case.supervisor.start();
+    case.supervisor.wait_for("started: topology");
+    let before = peak(case.supervisor.pid());
+    // What it never reads: 500 messages are held, 8 MiB of them in all.
+    case.outside.publish("other", (0..500).map(|_| "y".repeat(16 << 10))).await;
+    case.outside.publish("work", (0..2000).map(|number| number.to_string())).await;
+    case.wait_handled(2000);
+    let flooded = case.supervisor.path("flooded");
+    wait_until("all of it to be drained", PATIENCE * 2, || flooded.exists());
+    let grown = peak(case.supervisor.pid()) - before;
+    assert!(grown <= 64, "{grown} MiB more");
+    let books = case.stop(STOPPED);
+    assert_eq!((books.count("acked"), books.count("released")), (2000, 500));
+    assert!(books.count("log_lines_dropped") > 1_000_000, "{books:?}");
+    assert!(case.supervisor.log().len() < 20_000_000, "the flood is in the log");
 }
 
 #[tokio::test(flavor = "multi_thread")]
