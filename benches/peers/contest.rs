@@ -33,6 +33,8 @@ pub(crate) struct Score {
     pub(crate) cpu: f64,
     /// CPU of its first process, µs a message: of the supervisor, where there is one.
     pub(crate) own: f64,
+    /// The same without the thread in which lapin reads and writes.
+    pub(crate) above: f64,
 }
 
 /// What came of a contest.
@@ -84,6 +86,7 @@ pub(crate) async fn hold(args: &Args, room: &Room, rules: Rules, all: Vec<Contes
         ),
         cpu: median(turns.iter().map(|turn| per_message(turn.1.tree))),
         own: median(turns.iter().map(|turn| per_message(turn.1.own))),
+        above: median(turns.iter().map(|turn| per_message(turn.1.above))),
     });
     Outcome { scores: scores.collect(), absent }
 }

@@ -13,6 +13,9 @@ use nix::unistd::Pid;
 /// How long a contestant may take to end by itself.
 const GRACE: Duration = Duration::from_secs(20);
 
+/// The name of the thread in which lapin reads and writes its socket.
+const LAPIN: &str = "lapin-io-loop";
+
 /// A running contestant, together with all processes below it.
 pub(crate) struct Stage {
     child: Child,
@@ -26,12 +29,18 @@ pub(crate) struct Used {
     pub(crate) tree: Duration,
     /// CPU of its first process alone, until just before its end.
     pub(crate) own: Duration,
+    /// The same without that of the thread in which lapin reads and writes its socket.
+    pub(crate) above: Duration,
 }
 
 impl Used {
     /// What is left without what starting and ending takes.
     pub(crate) fn beyond(self, idle: Self) -> Self {
-        Self { tree: self.tree.saturating_sub(idle.tree), own: self.own.saturating_sub(idle.own) }
+        Self {
+            tree: self.tree.saturating_sub(idle.tree),
+            own: self.own.saturating_sub(idle.own),
+            above: self.above.saturating_sub(idle.above),
+        }
     }
 }
 
@@ -62,6 +71,7 @@ impl Stage {
     /// Asks it to end, and waits for that.
     pub(crate) async fn leave(mut self) -> Used {
         let own = cpu(self.pid());
+        let above = cpu_of(self.pid(), |thread| thread != LAPIN);
         let pid = i32::try_from(self.pid()).expect("a process id is positive");
         let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
         let deadline = Instant::now() + GRACE;
@@ -71,7 +81,7 @@ impl Stage {
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        Used { tree: reaped().saturating_sub(self.before), own }
+        Used { tree: reaped().saturating_sub(self.before), own, above }
     }
 }
 
@@ -84,10 +94,18 @@ fn reaped() -> Duration {
 
 /// CPU of all threads of a process that have not ended; zero where it has ended.
 pub(crate) fn cpu(pid: u32) -> Duration {
+    cpu_of(pid, |_| true)
+}
+
+/// The same of the threads with such names.
+fn cpu_of(pid: u32, wanted: impl Fn(&str) -> bool) -> Duration {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Duration::ZERO };
     let nanos = threads.filter_map(|thread| {
-        let text = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
-        text.split_whitespace().next()?.parse::<u64>().ok()
+        let folder = thread.ok()?.path();
+        let name = fs::read_to_string(folder.join("comm")).ok()?;
+        let text = fs::read_to_string(folder.join("schedstat")).ok()?;
+        let nanos = text.split_whitespace().next()?.parse::<u64>().ok()?;
+        wanted(name.trim_end()).then_some(nanos)
     });
     Duration::from_nanos(nanos.sum())
 }

@@ -108,15 +108,16 @@ pub(crate) async fn measure_frames(args: &Args, room: &Room, report: &Report) {
 /// A row for each, and how its rate compares with those of the yardsticks.
 fn table(title: &str, outcome: &Outcome, yardsticks: &[&str]) -> String {
     let mut text = format!(
-        "{title}\n\n| consumer | msg/s | lowest and highest | CPU µs/msg | of it the supervisor |"
+        "{title}\n\n| consumer | msg/s | lowest and highest | CPU µs/msg | of it the supervisor | \
+         of that above lapin's thread |"
     );
     for name in yardsticks {
         let _ = write!(text, " × {name} |");
     }
-    let _ = writeln!(text, "\n|---|---|---|---|---|{}", "---|".repeat(yardsticks.len()));
+    let _ = writeln!(text, "\n|---|---|---|---|---|---|{}", "---|".repeat(yardsticks.len()));
     for score in &outcome.scores {
-        let Score { name, is_warrener, rate, range, cpu, own } = score;
-        let own = if *is_warrener { format!("{own:.1}") } else { String::new() };
+        let Score { name, is_warrener, rate, range, cpu, own, above } = score;
+        let own = if *is_warrener { format!("{own:.1} | {above:.1}") } else { " |".to_owned() };
         let range = format!("{} – {}", thousands(range.0), thousands(range.1));
         let _ = write!(text, "| {name} | {} | {range} | {cpu:.1} | {own} |", thousands(*rate));
         for yardstick in yardsticks {
@@ -128,7 +129,8 @@ fn table(title: &str, outcome: &Outcome, yardsticks: &[&str]) -> String {
         text.push('\n');
     }
     for (name, why) in &outcome.absent {
-        let _ = writeln!(text, "| {name} | absent: {why} | | | |{}", " |".repeat(yardsticks.len()));
+        let _ =
+            writeln!(text, "| {name} | absent: {why} | | | | |{}", " |".repeat(yardsticks.len()));
     }
     text
 }

@@ -7,8 +7,7 @@ use std::io::{self, BufRead};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
-
+use super::bar::bar;
 use super::exit::Exit;
 use super::plan::{ConsentArgs, show};
 use super::screen::Screen;
@@ -147,10 +146,7 @@ async fn under_lock(
     }
 
     // Draws on standard error, and only where that is a terminal.
-    let bar = ProgressBar::new(approved.plan().changes().len() as u64).with_style(
-        ProgressStyle::with_template("{bar:30} {pos}/{len} {per_sec}")
-            .unwrap_or_else(|_| ProgressStyle::default_bar()),
-    );
+    let bar = bar(approved.plan().changes().len() as u64);
     let report = broker::apply(
         &approved,
         &desired.topology,

@@ -6,6 +6,7 @@
 mod address;
 mod apply;
 mod args;
+mod bar;
 mod carried;
 mod check;
 mod control;

@@ -1,6 +1,7 @@
 //! The two directions of the talk with one child.
 
 use std::collections::VecDeque;
+use std::fmt::Display;
 use std::time::Duration;
 
 use rustix::io::ioctl_fionread;
@@ -14,7 +15,7 @@ use super::hush::Hush;
 use crate::model::{AckMode, ConsumerName, ConsumerSpec, StopSignal};
 use crate::process::{Child, ChildOutput, Exit};
 use crate::protocol::{
-    Answer, Decoder, DeliveryId, Encoder, Envelope, Level, Line, Unencodable, excerpt,
+    Answer, Decoder, DeliveryId, Encoder, Envelope, Level, Line, Target, Unencodable, excerpt,
 };
 use crate::telemetry::{CHILD_TARGET, ConsumerMeter};
 
@@ -372,11 +373,13 @@ impl Conversation {
         let (worker, consumer) = (*slot, desk.spec.name.clone());
         let unread = unwritten.front().map(|piece| piece.id);
         let mut replace = false;
-        let mut strike = |what: &dyn std::fmt::Display, desk: &Desk, strikes: &mut u32| {
+        let mut strike = |what: &dyn Display, of: Target, desk: &Desk, strikes: &mut u32| {
             desk.meter.protocol_error();
             *strikes += 1;
             if errors.admits() {
-                tracing::warn!(%consumer, worker, "protocol error: {what}");
+                let id =
+                    if let Target::Id(id) = of { Some(tracing::field::display(id)) } else { None };
+                tracing::warn!(%consumer, worker, id, "protocol error: {what}");
             }
             replace |= *strikes >= STRIKES;
         };
@@ -389,10 +392,12 @@ impl Conversation {
                 }
                 Answer::Stale => {}
                 Answer::Unknown => {
-                    strike(&"an answer to a message it was not given", desk, strikes);
+                    let what = "an answer to a message it was not given";
+                    strike(&what, reply.target, desk, strikes);
                 }
                 Answer::Repeated => {
-                    strike(&"a second answer to one message; the first stands", desk, strikes);
+                    let what = "a second answer to one message; the first stands";
+                    strike(&what, reply.target, desk, strikes);
                 }
             },
             Line::Log(text) => {
@@ -410,10 +415,10 @@ impl Conversation {
             }
             Line::Ready => wishes.ready = true,
             Line::Stop => wishes.stop = true,
-            Line::Fault(fault) => strike(&fault, desk, strikes),
+            Line::Fault(fault) => strike(&fault, Target::Oldest, desk, strikes),
             Line::TooLong => {
                 *strikes = STRIKES;
-                strike(&"a line longer than `max_reply`", desk, strikes);
+                strike(&"a line longer than `max_reply`", Target::Oldest, desk, strikes);
             }
         });
         child_log::roomier(buffer, read, IN_BUFFER);

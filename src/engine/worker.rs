@@ -1,6 +1,7 @@
 //! A worker: one child that is fed messages and answers them, for the protocols with a stream.
 
 mod overtime;
+mod parting_wishes;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,6 +26,10 @@ use crate::telemetry::{Reason, RestartReason, WorkerMeter, WorkerState};
 /// that was moved on would be in two places.
 const CONFIRM_PATIENCE: Duration = Duration::from_secs(2);
 
+/// Where to look when a process was killed, and not by us.
+const KILLED: &str =
+    "it was killed from outside; where memory ran out, the log of the kernel says so (`dmesg`)";
+
 pub(super) struct Worker {
     spec: Arc<ConsumerSpec>,
     slot: u16,
@@ -41,6 +46,8 @@ pub(super) struct Worker {
     over: bool,
     /// Why the child is being replaced, where that is our doing.
     replaced: Option<RestartReason>,
+    /// Whether that is because it has closed its output.
+    mute: bool,
     /// Whether the child before has died of a message.
     crashed: bool,
 }
@@ -82,6 +89,7 @@ impl Worker {
             draining: false,
             over: false,
             replaced: None,
+            mute: false,
             crashed: false,
         }
     }
@@ -278,8 +286,7 @@ impl Worker {
             Talk::Heard => false,
             Talk::Hushed => return hush::hint(&self.spec, self.slot),
             Talk::Said => child.take_answers(&mut self.desk),
-            // Without an output it can answer nothing more; which it need not, if nobody waits for it.
-            Talk::Silent => self.spec.ack == AckMode::Each,
+            Talk::Silent => return self.mute().await,
             Talk::Exited(exit) => return self.exited(exit).await,
             Talk::Deaf => return self.deaf().await,
         };
@@ -287,36 +294,11 @@ impl Worker {
         if ready {
             self.on(Event::Ready).await;
         }
-        let state = self.lifecycle.state();
-        let young = matches!(state, State::Warming { .. } | State::Proving { .. });
-        if replace && (young || state.is_fed() || state == State::Recycling) {
+        if replace && self.may_be_replaced() {
             self.replaced = Some(RestartReason::Protocol);
             self.on(Event::Replace).await;
-        } else if stop && state.is_fed() {
+        } else if stop && self.lifecycle.state().is_fed() {
             self.recycle().await;
-        }
-    }
-
-    /// The child wants no more: what it has not had goes to another.
-    async fn recycle(&mut self) {
-        let Some(child) = &mut self.child else { return };
-        let (earned, unread) = (child.has_answered(), child.take_unbegun());
-        self.desk.keep_for_next(unread);
-        let (consumer, worker) = (&self.spec.name, self.slot);
-        tracing::info!(%consumer, worker, "it asks to be replaced, and is when it has answered what it has");
-        self.replaced = Some(RestartReason::Recycle);
-        self.on(Event::Recycle { earned }).await;
-    }
-
-    /// The child has closed its input: what it has not had goes to another.
-    async fn deaf(&mut self) {
-        let unread = self.child.as_mut().map(Conversation::take_unwritten).unwrap_or_default();
-        self.desk.keep_for_next(unread);
-        if self.lifecycle.state().is_fed() {
-            let (consumer, worker) = (&self.spec.name, self.slot);
-            tracing::info!(%consumer, worker, "it has closed its input: it is replaced when it has answered what it has");
-            self.replaced = Some(RestartReason::Recycle);
-            self.on(Event::Deaf).await;
         }
     }
 
@@ -333,7 +315,7 @@ impl Worker {
             Exit::Code(_) => RestartReason::Exit,
             Exit::Signal(_) => RestartReason::Signal,
         });
-        let mut booked = 0;
+        let (mut booked, mute) = (0, std::mem::take(&mut self.mute));
         if let Some(Ending { unseen, words }) = ending
             && !self.lifecycle.finishing()
         {
@@ -349,6 +331,7 @@ impl Worker {
                 tracing::warn!(%consumer, worker, "{lost} messages are lost that its process was given and has not read, as `ack: auto` allows");
             }
             let why = match reason {
+                RestartReason::Protocol if mute => "it closed its output and went on".to_owned(),
                 RestartReason::Protocol => "it broke the protocol".to_owned(),
                 _ => ended_with(exit, &words),
             };
@@ -368,7 +351,8 @@ impl Worker {
                 RestartReason::NotReady => deadlines::not_ready(&self.spec),
                 _ => format!("its process ended with {exit}"),
             };
-            tracing::warn!(%consumer, worker, "{why}; restart in {pause:.1?}");
+            let hint = (reason == RestartReason::Signal && exit == Exit::KILLED).then_some(KILLED);
+            tracing::warn!(%consumer, worker, hint, "{why}; restart in {pause:.1?}");
             self.ready = false;
             // One that took too long over a message has not crashed: the message may be to blame.
             let news = match reason {

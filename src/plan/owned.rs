@@ -1,5 +1,7 @@
 //! A plan in the light of who owns what.
 
+use std::collections::BTreeMap;
+
 use super::approved::Plan;
 use super::change::{Action, Change};
 use super::diff::diff;
@@ -51,6 +53,8 @@ pub(super) struct Books {
     /// from the start, whatever becomes of this program.
     claims: Ledger,
     after: Ledger,
+    /// What is deleted as a part of something that is owned, and of what.
+    parts: BTreeMap<ResourceId, ResourceId>,
 }
 
 /// What it takes to make the broker what the topology says, by a stack that owns what its ledger
@@ -72,6 +76,7 @@ pub fn plan(
     let pruned = prune(&view, &plan.changes, observed, &interrupted);
     plan.changes.extend(pruned.deletions);
     plan.books = books(declared, &ownership.own, &pruned.surviving);
+    plan.books.parts = pruned.parts;
     plan.kept = pruned.kept;
     plan.veto = pruned.veto;
     plan.consent = consent;
@@ -94,7 +99,7 @@ fn books(declared: Ledger, own: &Ledger, surviving: &[(ResourceId, bool)]) -> Bo
             after.claim(id.clone(), own.on_remove(id).unwrap_or(OnRemove::Delete));
         }
     }
-    Books { before: own.clone(), claims, after }
+    Books { before: own.clone(), claims, after, parts: BTreeMap::new() }
 }
 
 impl Plan {
@@ -109,13 +114,16 @@ impl Plan {
     }
 
     /// The ledger as it should be when all is done that could be. What was not created is not
-    /// owned unless it was before, what was not deleted still is.
+    /// owned unless it was before, what was not deleted still is, as the whole that it is a part of.
     pub fn ledger_after(&self, failed: &[Failure]) -> Ledger {
         let mut after = self.books.after.clone();
         for Failure { change, .. } in failed {
             let id = ResourceId::from(&change.target);
             match change.action {
-                Action::Delete => after.claim(id, OnRemove::Delete),
+                Action::Delete => {
+                    let whole = self.books.parts.get(&id).unwrap_or(&id);
+                    after.claim(whole.clone(), OnRemove::Delete);
+                }
                 _ if self.books.before.contains(&id) => {}
                 _ => after.release(&id),
             }

@@ -1,7 +1,7 @@
 //! What a stack owns and its files no longer declare: what of it goes, and what stays and why.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::change::{Change, Target};
 use super::deletion::deletion;
@@ -33,6 +33,8 @@ pub(super) struct Pruned {
     pub(super) kept: Vec<Kept>,
     /// What is owned, undeclared and still there, and whether it is deleted.
     pub(super) surviving: Vec<(ResourceId, bool)>,
+    /// What is deleted as a part of something that was being made anew, and of what.
+    pub(super) parts: BTreeMap<ResourceId, ResourceId>,
     pub(super) veto: Option<Veto>,
 }
 
@@ -109,8 +111,14 @@ pub(super) fn prune(
             hint: "are these all the files? if so, `--force` deletes them".into(),
         });
     }
-    let remains = going.iter().flat_map(|id| interrupted.remains(id, actual, topology));
-    pruned.deletions = remains.filter_map(|id| deletion(&id, actual)).collect();
+    for id in &going {
+        for piece in interrupted.remains(id, actual, topology) {
+            pruned.deletions.extend(deletion(&piece, actual));
+            if piece != *id {
+                pruned.parts.insert(piece, id.clone());
+            }
+        }
+    }
     pruned.deletions.sort_by_key(|change| Reverse(change.target.phase()));
     pruned
 }

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use bytes::Bytes;
 use nix::sys::signal::Signal as Named;
@@ -176,6 +176,8 @@ pub(super) struct Leader {
     pid: Pid,
     mark: Option<Mark>,
     group: Option<ControlGroup>,
+    /// Whose it is.
+    consumer: Option<Arc<str>>,
     exit: Option<Exit>,
     /// Keeps the spawning thread alive, on whose death the child would be killed, and reaps what
     /// is dropped.
@@ -187,9 +189,10 @@ impl Leader {
         pid: Pid,
         mark: Option<Mark>,
         group: Option<ControlGroup>,
+        consumer: Option<Arc<str>>,
         orders: mpsc::Sender<Order>,
     ) -> Self {
-        Self { pid, mark, group, exit: None, orders }
+        Self { pid, mark, group, consumer, exit: None, orders }
     }
 
     fn poll(&mut self) -> Option<Exit> {
@@ -202,8 +205,10 @@ impl Leader {
             if let (Some(_), Some(mark)) = (self.exit, self.mark)
                 && Family::has_adopted()
             {
+                // Who was killed could not wait for its own.
+                let to_blame = self.consumer.take().filter(|_| self.exit != Some(Exit::KILLED));
                 // Without the thread, the guardian looks for them.
-                let _ = self.orders.send(Order::Clear(mark));
+                let _ = self.orders.send(Order::Clear(mark, self.pid, to_blame));
             }
         }
         self.exit

@@ -6,12 +6,13 @@
 //! since 2.4.25, so its soft value is free to carry a number, and everybody may read it in
 //! `/proc/PID/limits`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustix::process::{
     Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, getpid, getrlimit, kill_process,
@@ -26,6 +27,9 @@ const COUNT_BITS: u32 = 24;
 
 /// Bits of a supervisor's number. All together stay clear of what means "unlimited".
 const FAMILY_BITS: u32 = 38;
+
+/// How often it is told of one consumer that it leaves processes behind.
+const TELL_PAUSE: Duration = Duration::from_mins(1);
 
 /// The line of `/proc/PID/limits` that has the mark.
 const LINE: &[u8] = b"Max file locks";
@@ -73,6 +77,8 @@ pub(super) struct Family {
     adopted: Option<File>,
     /// Held while children are looked at and reaped, so that no number is taken for another.
     looking: Mutex<()>,
+    /// When it was last told of a consumer that it leaves processes behind.
+    told: Mutex<BTreeMap<Arc<str>, Instant>>,
 }
 
 static FAMILY: OnceLock<Family> = OnceLock::new();
@@ -113,6 +119,7 @@ impl Family {
             home,
             _guarded: guarded,
             looking: Mutex::new(()),
+            told: Mutex::default(),
         }))
     }
 
@@ -132,12 +139,17 @@ impl Family {
 
     /// Kills what this process has adopted and what has one of these marks, and reaps what is dead.
     /// `strangers` says whether to reap as well what has no mark of ours: only for a process that
-    /// starts no others.
+    /// starts no others. What had not ended by itself is put down by its mark in `killed`.
     ///
     /// All that comes from a child is below it, or below one that was adopted. So when this finds
     /// nobody of a mark whose child has ended, nobody is left of it, unless somebody ended during
     /// the look itself: then the list has gaps.
-    pub(super) fn look(&self, ended: &BTreeSet<Mark>, strangers: bool) -> Look {
+    pub(super) fn look(
+        &self,
+        ended: &BTreeSet<Mark>,
+        strangers: bool,
+        killed: &mut BTreeSet<Mark>,
+    ) -> Look {
         let _looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
         let mut look = Look::Nobody;
         for pid in self.adopted() {
@@ -145,15 +157,32 @@ impl Family {
                 look = Look::Others;
             }
             let mark = Mark::of(pid);
-            if mark.is_some_and(|mark| ended.contains(&mark)) {
+            let left = mark.filter(|mark| ended.contains(mark));
+            if left.is_some() {
                 look = Look::Some;
                 let _ = kill_process(pid, Signal::KILL);
             }
             if strangers || mark.is_some_and(|mark| mark.family() == self.number) {
-                let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+                let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+                let end = waitid(WaitId::Pid(pid), options).ok().flatten();
+                let by_force = Signal::KILL.as_raw();
+                if end.is_none_or(|end| end.terminating_signal() == Some(by_force)) {
+                    killed.extend(left);
+                }
             }
         }
         look
+    }
+
+    /// Whether it is time to tell that a consumer leaves processes behind: it may with every message.
+    pub(super) fn may_tell_of(&self, consumer: &Arc<str>) -> bool {
+        let now = Instant::now();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = told.get(consumer).is_none_or(|last| now - *last >= TELL_PAUSE);
+        if due {
+            told.insert(consumer.clone(), now);
+        }
+        due
     }
 
     /// Whether there is anybody whom [`look`](Self::look) would see: hardly ever, and far cheaper

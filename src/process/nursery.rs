@@ -33,6 +33,10 @@ const LOOK_PAUSE: Duration = Duration::from_secs(1);
 /// dies when the kernel lets go of it.
 const CLEAR_PATIENCE: Duration = Duration::from_secs(10);
 
+/// The mend for a program that leaves others behind.
+const STAY: &str =
+    "a program that is to live on must stay in the foreground, and wait for what it starts";
+
 /// What the thread is asked for.
 #[derive(Debug)]
 pub(super) enum Order {
@@ -43,7 +47,7 @@ pub(super) enum Order {
     /// Wait for this one, which was killed.
     Reap(Pid, Option<Mark>),
     /// A child has ended: end what it has left behind.
-    Clear(Mark),
+    Clear(Mark, Pid, Option<Arc<str>>),
     /// Remove the control group of that name from the home: its worker is gone.
     Remove(CString),
 }
@@ -66,6 +70,14 @@ pub(super) struct Started {
     pub(super) pipes: Pipes,
 }
 
+/// A child that has ended, and may have left others behind.
+struct Ended {
+    /// How long they are looked for.
+    until: Instant,
+    /// What it was, and of which consumer, where somebody is to be told if it has.
+    whose: Option<(Pid, Arc<str>)>,
+}
+
 /// What a thread has.
 pub(super) struct Nursery {
     family: &'static Family,
@@ -77,8 +89,8 @@ pub(super) struct Nursery {
     stack: Stack,
     /// Killed, and to be reaped.
     dropped: Vec<(Pid, Option<Mark>)>,
-    /// Ended, and to be cleared up after, until that time.
-    ended: BTreeMap<Mark, Instant>,
+    /// Ended, and to be cleared up after.
+    ended: BTreeMap<Mark, Ended>,
     /// Control groups of workers that are gone, to be removed until that time.
     left: Vec<(CString, Instant)>,
     /// When it last looked for who is dead or should be.
@@ -131,7 +143,13 @@ impl Nursery {
                 let started = start_child(&request, mark, &mut self.accounts, &mut self.stack);
                 self.busy.fetch_sub(1, Ordering::Relaxed);
                 let _ = answer.send(started.map(|(launched, pipes)| Started {
-                    leader: Leader::new(launched.pid, mark, request.group, orders),
+                    leader: Leader::new(
+                        launched.pid,
+                        mark,
+                        request.group,
+                        request.consumer,
+                        orders,
+                    ),
                     ended: launched.ended,
                     pipes,
                 }));
@@ -143,7 +161,9 @@ impl Nursery {
                 self.dropped.push((pid, mark));
                 self.pause = REAP_PAUSE.0;
             }
-            Order::Clear(mark) => self.expect_end(mark),
+            Order::Clear(mark, pid, consumer) => {
+                self.expect_end(mark, consumer.map(|consumer| (pid, consumer)));
+            }
             Order::Remove(name) => {
                 self.left.push((name, Instant::now() + CLEAR_PATIENCE));
                 self.pause = REAP_PAUSE.0;
@@ -151,8 +171,8 @@ impl Nursery {
         }
     }
 
-    fn expect_end(&mut self, mark: Mark) {
-        self.ended.insert(mark, Instant::now() + CLEAR_PATIENCE);
+    fn expect_end(&mut self, mark: Mark, whose: Option<(Pid, Arc<str>)>) {
+        self.ended.insert(mark, Ended { until: Instant::now() + CLEAR_PATIENCE, whose });
         self.pause = REAP_PAUSE.0;
     }
 
@@ -183,7 +203,7 @@ impl Nursery {
             !ended
         });
         for mark in gone {
-            self.expect_end(mark);
+            self.expect_end(mark, None);
         }
         // Not after each start: whoever starts one process a message would pay for it.
         if self.ended.is_empty() && (!self.looks || self.looked.elapsed() < LOOK_PAUSE) {
@@ -191,20 +211,36 @@ impl Nursery {
         }
         self.looked = Instant::now();
         let marks: BTreeSet<Mark> = self.ended.keys().copied().collect();
-        match family.look(&marks, self.alone) {
+        let mut killed = BTreeSet::new();
+        let look = family.look(&marks, self.alone, &mut killed);
+        for mark in killed {
+            self.tell_of(mark);
+        }
+        match look {
             Look::Nobody => self.ended.clear(),
             // A list with gaps may have hidden one, so they are looked for once more.
             Look::Others => {
                 let now = Instant::now();
-                for at in self.ended.values_mut() {
-                    *at = (*at).min(now + REAP_PAUSE.0);
+                for Ended { until, .. } in self.ended.values_mut() {
+                    *until = (*until).min(now + REAP_PAUSE.0);
                 }
-                self.ended.retain(|_, at| *at > now);
+                self.ended.retain(|_, ended| ended.until > now);
             }
             Look::Some => {
                 let now = Instant::now();
-                self.ended.retain(|_, at| *at > now);
+                self.ended.retain(|_, ended| ended.until > now);
             }
+        }
+    }
+
+    /// Says that a child has left processes behind, once of each.
+    fn tell_of(&mut self, mark: Mark) {
+        let whose = self.ended.get_mut(&mark).and_then(|ended| ended.whose.take());
+        if let Some((pid, consumer)) = whose
+            && self.family.may_tell_of(&consumer)
+        {
+            let (hint, pid) = (STAY, pid.as_raw_nonzero());
+            tracing::warn!(%consumer, pid, hint, "its process left others behind when it ended: they are killed");
         }
     }
 }

@@ -45,6 +45,9 @@ pub struct SpawnRequest {
     pub input: Input,
     /// The control group that it is in from its first instruction on, see [`Spawner::group`].
     pub group: Option<ControlGroup>,
+    /// The consumer that is named in the log where it leaves processes behind; `None` where nobody is
+    /// to be told.
+    pub consumer: Option<Arc<str>>,
 }
 
 /// What a child reads from its standard input.
@@ -89,6 +92,7 @@ impl SpawnRequest {
             fd3,
             input: Input::Open,
             group: None,
+            consumer: Some(spec.name.as_str().into()),
         }
     }
 }

@@ -81,8 +81,6 @@ words! {
         Signal = "signal",
         /// It held a message for too long, and we ended it.
         Timeout = "timeout",
-        /// The kernel ended it for its memory.
-        Oom = "oom",
         /// It broke the protocol too often, or its reply line had no end.
         Protocol = "protocol",
         /// It could not be started at all.
@@ -93,8 +91,6 @@ words! {
         Recycle = "recycle",
         /// It had a message of a strictly ordered queue whose channel was lost.
         ChannelLost = "channel_lost",
-        /// The file changed what it runs.
-        Reload = "reload",
     }
 }
 

@@ -90,6 +90,105 @@ exit "$verdict"
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn other_exit_codes_can_mean_other_things() {
+    let codes = "exit_codes: { 0: reject, 9: ack, 10: requeue, default: reject }\n";
+    // What came back is done.
+    let text = "read -r code; [ $WARRENER_REDELIVERED = true ] && exit 9; exit $code";
+    let mut case = run(text, codes).await;
+    case.send(&["0\n", "9\n", "10\n", "11\n"]).await;
+    case.outside.wait_for_depth("dead", 2, PATIENCE).await;
+    case.wait_settled();
+    let dead = case.outside.take_all("dead").await;
+    let mut dead: Vec<_> = dead.iter().map(|dead| dead.header("warrener-error")).collect();
+    dead.sort();
+    assert_eq!(dead, ["exit code 0", "exit code 11"]);
+    let books = stop(&mut case);
+    let counts = ["acked", "requeued", "dead_lettered"].map(|name| books.count(name));
+    assert_eq!(counts, [2, 1, 2]);
+}
+
+/// All of it is in the environment, and as many run at once as the file says.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_has_its_message_in_its_environment() {
+    let text = "env | grep ^WARRENER_ | sort > env.$WARRENER_MESSAGE_ID
+mkdir run.$$; ls -d run.* | wc -l >> running; sleep 0.3; rmdir run.$$";
+    let mut case = run(text, "workers: 2\nprefetch: 2\ntimeout: 30s\n").await;
+    let asking = lapin::BasicProperties::default()
+        .with_correlation_id("c 7".into())
+        .with_reply_to("answers".into())
+        .with_content_type("text/x; y=$(id)".into());
+    let before = jiff::Timestamp::now();
+    case.outside.publish_with("work", (0..6).map(|number| number.to_string()), asking).await;
+    wait_until("six to run", PATIENCE, || {
+        fs::read_to_string(case.supervisor.path("running"))
+            .is_ok_and(|text| text.lines().count() == 6)
+    });
+    case.wait_settled();
+    let environment = fs::read_to_string(case.supervisor.path("env.4")).unwrap();
+    let (told, deadline): (Vec<&str>, Vec<&str>) =
+        environment.lines().partition(|line| !line.starts_with("WARRENER_DEADLINE="));
+    let told: Vec<_> = told.into_iter().filter(|line| !line.starts_with("WARRENER_ID=")).collect();
+    assert_eq!(
+        told,
+        [
+            "WARRENER_ATTEMPT=1",
+            "WARRENER_CONSUMER=worker",
+            "WARRENER_CONTENT_TYPE=text/x; y=$(id)",
+            "WARRENER_CORRELATION_ID=c 7",
+            "WARRENER_EXCHANGE=",
+            "WARRENER_MESSAGE_ID=4",
+            "WARRENER_QUEUE=work",
+            "WARRENER_REDELIVERED=false",
+            "WARRENER_REPLY_TO=answers",
+            "WARRENER_ROUTING_KEY=work",
+        ]
+    );
+    let deadline = deadline[0].split_once('=').unwrap().1;
+    let left = deadline.parse::<jiff::Timestamp>().unwrap().duration_since(before).as_secs();
+    assert!((29..40).contains(&left), "{left} s");
+    let running = fs::read_to_string(case.supervisor.path("running")).unwrap();
+    let most = running.lines().map(|line| line.trim().parse::<u32>().unwrap()).max();
+    assert_eq!(most, Some(2), "{running}");
+    assert_eq!(stop(&mut case).count("acked"), 6);
+}
+
+/// Its message is done when it ends, whoever still holds its pipes; and those are ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_process_leaves_behind_keeps_no_message_waiting() {
+    for (way, reply) in [("sleep 600 &", "none"), ("setsid sleep 600 &", "stdout")] {
+        let mut case = Case::prepare().await;
+        let keys = script(&case, &format!("cat; {way} echo $! >> left")) + "prefetch: 10\n";
+        let queues = crate::support::case::QUEUES;
+        let keys = format!("{keys}reply: {reply}\nstop: {{ grace: 5s }}\n");
+        case.write(&format!(
+            "{queues}  answers: {{}}\nconsumers:\n{}",
+            consumer("worker", "work", &keys)
+        ));
+        case.supervisor.start();
+        case.supervisor.wait_for("started: topology");
+        let asking = lapin::BasicProperties::default().with_reply_to("answers".into());
+        let start = Instant::now();
+        case.outside.publish_with("work", (0..5).map(|number| number.to_string()), asking).await;
+        let left = || fs::read_to_string(case.supervisor.path("left")).unwrap_or_default();
+        wait_until("five to run", PATIENCE, || left().lines().count() == 5);
+        case.wait_settled();
+        assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
+        for pid in left().lines().map(|pid| pid.parse().unwrap()) {
+            wait_until("its end", PATIENCE, || !alive(pid));
+        }
+        case.supervisor.wait_for("its process left others behind when it ended: they are killed");
+        if reply == "stdout" {
+            let mut answers = case.outside.take_all("answers").await;
+            answers.sort_by(|one, other| one.body.cmp(&other.body));
+            let answers: Vec<_> = answers.iter().map(|answer| answer.body.as_str()).collect();
+            assert_eq!(answers, ["0", "1", "2", "3", "4"]);
+        }
+        assert_eq!(stop(&mut case).count("acked"), 5, "{way}");
+        assert_eq!(case.logged("left others behind"), 1, "{way}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_that_takes_too_long_is_ended() {
     let text = "echo $$ > pid; exec sleep 600";
     let mut case = run(text, "timeout: 300ms\n").await;

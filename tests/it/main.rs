@@ -2,6 +2,7 @@
 //! of contents.
 
 mod access;
+mod answers;
 mod asking;
 mod auto;
 mod bad_input;

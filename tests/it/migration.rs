@@ -2,6 +2,7 @@
 //! with a process that is killed at each step.
 
 mod dropped;
+mod failed;
 mod wide;
 
 use std::collections::BTreeSet;

@@ -105,11 +105,14 @@ async fn answers_that_are_repeated_made_up_or_out_of_order_settle_each_message_o
         case.outside.wait_for_depth("dead", 0, PATIENCE).await;
         assert_eq!(books.count("acked"), 6, "{file}");
         assert_eq!(books.count("restarts"), 0, "{file}");
+        assert_eq!(case.logged("message failed"), 0, "{file}");
         // What comes after the last ack may come after the stop.
         assert!((errors - 2..=errors).contains(&(books.count("protocol_errors").cast_signed())));
         let said = match file {
             "duplicates.py" => "protocol error: a second answer to one message; the first stands",
-            "unknown_id.py" => "protocol error: an answer to a message it was not given",
+            "unknown_id.py" => {
+                "protocol error: an answer to a message it was not given id=4294967295-999999"
+            }
             _ => continue,
         };
         assert!(case.logged(said) > 0, "{file}");
@@ -252,6 +255,7 @@ async fn a_grandchild_that_holds_the_pipes_stops_nothing() {
     // It left its group and session, so it is ended by its mark, a moment after the child.
     wait_until("its end", PATIENCE, || !alive(grandchild().unwrap()));
     assert_eq!(books.count("acked"), 1);
+    assert_eq!(case.logged("its process ended with exit code 0\n"), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -48,6 +48,7 @@ fn request(program: Program) -> SpawnRequest {
         fd3: None,
         input: Input::Open,
         group: None,
+        consumer: None,
     }
 }
 

@@ -61,6 +61,13 @@ consumers:
             "reject never: rejected after 1, never",
         ]
     );
+    for found in &dead {
+        assert_eq!(found.header("warrener-consumer"), "worker");
+        assert_eq!(found.header("warrener-first-queue"), "work", "however often it was retried");
+        let at: jiff::Timestamp = found.header("warrener-failed-at").parse().expect("a time");
+        let age = jiff::Timestamp::now().duration_since(at);
+        assert!((0..60).contains(&age.as_secs()), "{age}");
+    }
     for queue in ["work", "work.retry.100ms", "work.retry.200ms"] {
         outside.wait_for_depth(queue, 0, PATIENCE).await;
     }

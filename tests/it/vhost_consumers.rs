@@ -159,6 +159,31 @@ async fn consumers_of_a_missing_vhost_are_down_and_come_back() {
     both.case.stop(PATIENCE);
 }
 
+/// Each says why it is away itself, whatever is heard of the other meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_keeps_one_vhost_away_is_not_said_of_another() {
+    let (case, proxy) = Case::behind_proxy("").await;
+    let mut both = Both::of(case).await;
+    both.start("");
+    wait_until("both", PATIENCE, || both.case.logged("consuming") == 2);
+    proxy.refuse_named(Some(both.case.vhost.name()));
+    wait_until("the loss", PATIENCE, || both.state("here") == "waiting");
+    manage(reqwest::Method::DELETE, &format!("vhosts/{}", both.other.name()), None).await;
+    wait_until("the refusal", PATIENCE, || both.state("there") == "down");
+    // Whichever of them was tried last.
+    let status = both.status();
+    let said = |consumer: &str| {
+        let shown = &status["consumers"][consumer];
+        let why = shown["why"].as_str().unwrap_or_default();
+        (shown["state"].as_str().unwrap_or_default(), why.contains(both.other.name()))
+    };
+    assert_eq!((said("here"), said("there")), (("waiting", false), ("down", true)), "{status}");
+    proxy.refuse_named(None);
+    wait_until("it to be back", PATIENCE, || both.state("here") == "running");
+    assert_eq!(both.state("there"), "down");
+    both.case.stop(PATIENCE);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_moves_to_another_vhost_and_back() {
     let mut both = Both::of(Case::prepare().await).await;

@@ -8,7 +8,7 @@ use crate::model::{OnRemove, QueueName, QueueType, StackName, Topology, Topology
 use crate::plan::memory_tests::{binding, exchange, perform, queue, topology, vhost};
 use crate::plan::migration::plain_binding;
 use crate::plan::ownership_tests::{FORCE, PRUNE, World, text};
-use crate::plan::{Consent, Drift, Owner, Plan, Style, render_drift};
+use crate::plan::{Change, Consent, Drift, Failure, Owner, Plan, Style, render_drift};
 
 /// Where the migration was when it was cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,6 +226,55 @@ fn a_deletion_that_was_cut_off_is_finished() {
     }
 }
 
+/// Prunes, but for the steps whose bits are set: those are refused.
+fn fail_in_parts(world: &mut World, topology: &Topology, refused: u32) {
+    let plan = world.plan(topology, PRUNE);
+    let nth = |change: &Change| {
+        plan.changes().iter().position(|other| other == change).expect("it is of the plan")
+    };
+    let is_refused = |change: &Change| refused & (1 << nth(change)) != 0;
+    let refusals = plan.changes().iter().filter(|change| is_refused(change));
+    let failed: Vec<_> = refusals
+        .map(|change| Failure { change: change.clone(), reason: "no".into(), hint: None })
+        .collect();
+    perform(&mut world.observed, &plan.clone().without(is_refused));
+    world.ownership.own = plan.ledger_after(&failed);
+}
+
+/// Whatever of it could not be deleted, the next apply deletes; a message that has come to one of the
+/// parts meanwhile holds all that is left, and can be had by declaring the queue again.
+#[test]
+fn a_deletion_that_failed_in_parts_is_finished() {
+    let work = ResourceId::Queue(vhost(), name("work"));
+    for at in ALL {
+        let steps = cut(at).plan(&dropped(), PRUNE).changes().len();
+        for refused in 1..1_u32 << steps {
+            let mut world = cut(at);
+            fail_in_parts(&mut world, &dropped(), refused);
+            let queues: Vec<_> = world.observed.queues.keys().cloned().collect();
+            for (_, held) in &queues {
+                let mut late =
+                    World { observed: world.observed.clone(), ownership: world.ownership.clone() };
+                late.use_queue(held.as_str(), Usage { messages: 1, consumers: 0 });
+                let told = text(&late.apply(&dropped(), PRUNE));
+                assert!(told.contains("kept: queue work: it holds 1 message"), "{at:?} {told}");
+                assert!(late.ownership.own.contains(&work), "{at:?} {told}");
+                let again = text(&late.plan(&topology(all()), Consent::default()));
+                assert_eq!(
+                    again.contains("made anew with its messages"),
+                    temporary(&late) > 0,
+                    "{at:?} {again}"
+                );
+            }
+            world.apply(&dropped(), PRUNE);
+            assert_eq!(temporary(&world), 0, "{at:?}, {refused:b} of {steps} refused");
+            assert_eq!(world.observed.queues.len(), 0, "{at:?}, {refused:b} of {steps} refused");
+            assert!(world.observed.bindings.iter().flatten().next().is_none());
+            assert_eq!(world.ownership.own.len(), 1, "the exchange that is left");
+        }
+    }
+}
+
 #[test]
 fn what_others_have_bound_to_it_counts_on_its_detour_too() {
     for at in ALL {
@@ -282,9 +331,9 @@ fn what_another_stack_was_making_anew_is_left_alone() {
     );
 }
 
-/// The same for an exchange, whose bindings are held by two others meanwhile.
-#[test]
-fn an_exchange_that_was_being_made_anew_goes_with_its_parts() {
+/// A world in which `inner` was declared, and making it anew was cut off while it was not there: its
+/// bindings are held by two others. With what a file declares that has it, and one that has not.
+fn cut_exchange() -> (World, Topology, Topology) {
     let parts = || TopologyParts {
         exchanges: vec![exchange("orders", "topic"), exchange("inner", "topic")],
         queues: vec![queue("work", QueueType::Classic)],
@@ -301,16 +350,20 @@ fn an_exchange_that_was_being_made_anew_goes_with_its_parts() {
     }
     let aside = from_another(&BindingKey::from(&binding("inner", "work", "a")), &from);
     observed.bindings = Some(BTreeSet::from([aside]));
-    // Declared, it is finished, and nothing is missed.
-    let told = text(&world.plan(&topology(parts()), PRUNE));
-    assert_snapshot!(told, @r"
-    ± exchange inner: it was being made anew, and that was interrupted, made anew with its bindings
-    0 to create, 0 to update, 0 in conflict, 1 to replace
-    ");
     let mut fewer = parts();
     fewer.exchanges.truncate(1);
     fewer.bindings.clear();
-    let fewer = topology(fewer);
+    (world, topology(parts()), topology(fewer))
+}
+
+#[test]
+fn an_exchange_that_was_being_made_anew_goes_with_its_parts() {
+    let (mut world, all, fewer) = cut_exchange();
+    // Declared, it is finished, and nothing is missed.
+    assert_snapshot!(text(&world.plan(&all, PRUNE)), @r"
+    ± exchange inner: it was being made anew, and that was interrupted, made anew with its bindings
+    0 to create, 0 to update, 0 in conflict, 1 to replace
+    ");
     assert_snapshot!(text(&world.plan(&fewer, PRUNE)), @r"
     - binding warrener.replace.inner.from → work (key a)
     - exchange warrener.replace.inner.to
@@ -319,6 +372,25 @@ fn an_exchange_that_was_being_made_anew_goes_with_its_parts() {
     ");
     world.apply(&fewer, PRUNE);
     assert_eq!((temporary(&world), world.ownership.own.len()), (0, 2));
+}
+
+#[test]
+fn the_deletion_of_an_exchange_that_failed_in_parts_is_finished() {
+    for refused in 1..1 << 3 {
+        let (mut world, all, fewer) = cut_exchange();
+        fail_in_parts(&mut world, &fewer, refused);
+        if temporary(&world) > 0 {
+            let told = text(&world.plan(&fewer, Consent::default()));
+            assert!(told.contains("kept: exchange inner: "), "{refused:b} {told}");
+            let told = text(&world.plan(&all, Consent::default()));
+            assert!(
+                told.contains("± exchange inner: it was being made anew"),
+                "{refused:b} {told}"
+            );
+        }
+        world.apply(&fewer, PRUNE);
+        assert_eq!((temporary(&world), world.ownership.own.len()), (0, 2), "{refused:b}");
+    }
 }
 
 /// A binding that alone was dropped goes when what it leads to has been made whole again.

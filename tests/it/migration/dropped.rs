@@ -17,10 +17,11 @@ use crate::support::stack::Stack;
 /// Messages in the queue when its migration begins: enough for a kill to come in the middle.
 const HELD: u32 = 3000;
 
-const PARTS: [&str; 3] = ["work", "warrener.migrate.work.old", "warrener.migrate.work.new"];
+pub(super) const PARTS: [&str; 3] =
+    ["work", "warrener.migrate.work.old", "warrener.migrate.work.new"];
 
 /// Begins to apply, and kills it as soon as it says that it has come to a step. Whether it did.
-fn killed_at(step: &str, stack: &Stack) -> bool {
+pub(super) fn killed_at(step: &str, stack: &Stack) -> bool {
     let mut apply = start_apply(stack);
     let log = || std::fs::read_to_string(stack.path("err")).unwrap_or_default();
     wait_until(step, PATIENCE, || {
@@ -32,7 +33,7 @@ fn killed_at(step: &str, stack: &Stack) -> bool {
 }
 
 /// The file wants `work` to be another, with its messages.
-fn want(stack: &mut Stack, queue: &Value, bound: &Value) {
+pub(super) fn want(stack: &mut Stack, queue: &Value, bound: &Value) {
     stack.document["queues"]["work"] = queue.clone();
     stack.document["queues"]["work"]["bind"] = bound.clone();
     // Written by whoever runs a command.
@@ -40,17 +41,17 @@ fn want(stack: &mut Stack, queue: &Value, bound: &Value) {
 }
 
 /// The file knows it no more.
-fn drop_it(stack: &mut Stack) {
+pub(super) fn drop_it(stack: &mut Stack) {
     stack.document["queues"] = json!({});
 }
 
-fn temporary(stack: &Stack) -> Vec<String> {
+pub(super) fn temporary(stack: &Stack) -> Vec<String> {
     let names = exchanges(stack).into_iter().chain(queue_names(stack));
     names.filter(|name| name.starts_with("warrener.")).collect()
 }
 
 /// Waits until whoever was killed has nothing any more.
-async fn settle(outside: &Outside) {
+pub(super) async fn settle(outside: &Outside) {
     for part in PARTS {
         if outside.depth(part).await.is_some() {
             outside.wait_for_consumers(part, 0, PATIENCE).await;
