@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
@@ -11,23 +10,16 @@ use super::amqp::{ConnectError, ConnectErrorKind};
 use super::attach::attach;
 use super::declare::{CONCURRENCY, DeclareError};
 use super::ledger::LedgerStore;
+use super::look_again::look_again;
 use super::management::{ManagementClient, ManagementError};
-use super::observe::observe;
 use super::remake::{RemakeError, remake_exchange, remake_queue};
-use super::scope::Scope;
 use super::settings;
+use super::survey::Sighted;
 use super::wires::Wires;
 use crate::model::{Queue, SettingKind, Topology, VhostName};
 use crate::plan::{
-    Action, ApplyReport, Approved, Change, Failure, PHASES, Plan, Remaining, Summary, Target,
+    Action, ApplyReport, Approved, Change, Failure, PHASES, Remaining, Summary, Target,
 };
-
-/// Looks at the broker until it is as it should be, this often: another node of a cluster may show
-/// a change a moment after the one that made it.
-const LOOKS: u32 = 5;
-
-/// The pause between two looks.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(300);
 
 /// Performs the plan over AMQP, its policies and settings through the management API, and looks
 /// again.
@@ -36,11 +28,12 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(300);
 /// refuses any of them, nothing else is tried and nothing is changed. A failed step stops neither
 /// the others of its phase nor later ones that do not need it, but nothing is deleted after one.
 /// The ledger has what is to be created before it is, and what is to be deleted until it is gone.
-/// `progress` is told after each step
-/// how many have been dealt with.
+/// `before` is what the plan was made from, and `progress` is told after each step how many have
+/// been dealt with.
 pub async fn apply(
     approved: &Approved,
     topology: &Topology,
+    before: Sighted,
     wires: &Wires,
     management: Option<&ManagementClient>,
     store: &LedgerStore,
@@ -99,7 +92,7 @@ pub async fn apply(
         touched = report.done != checked;
     }
     let remaining = match management {
-        Some(client) => look_again(plan, topology, client, &report.failed).await,
+        Some(client) => look_again(plan, topology, before, client, &report.failed).await,
         None => Remaining::Unseen("only the management API could tell".into()),
     };
     let now = if written.is_ok() { plan.ledger_claims() } else { plan.ledger_before() };
@@ -118,6 +111,19 @@ pub async fn apply(
     }
 }
 
+/// Makes these queues anew and does nothing else; fails with the first that is not done.
+pub(super) async fn make_anew(
+    steps: &[Change],
+    topology: &Topology,
+    wires: &Wires,
+    management: &ManagementClient,
+) -> Result<Summary, String> {
+    let work = Work::alone(topology, wires, management);
+    let mut outcome = Outcome::default();
+    work.phase(steps.iter().collect(), &mut outcome).await;
+    outcome.wholly()
+}
+
 /// Performs these deletions and nothing else; fails with the first that is not done.
 pub(super) async fn delete(
     deletions: &[Change],
@@ -125,20 +131,10 @@ pub(super) async fn delete(
     wires: &Wires,
     management: &ManagementClient,
 ) -> Result<Summary, String> {
-    let work = Work {
-        wires,
-        topology,
-        management: Some(management),
-        progress: &|_| {},
-        dealt_with: AtomicUsize::new(0),
-        force: false,
-    };
+    let work = Work::alone(topology, wires, management);
     let mut outcome = Outcome::default();
     work.deletions(deletions.iter(), &mut outcome).await;
-    match outcome.failed.into_iter().next() {
-        None => Ok(outcome.done),
-        Some(failure) => Err(failure.reason),
-    }
+    outcome.wholly()
 }
 
 /// The queue that a step creates.
@@ -155,6 +151,16 @@ struct Outcome {
     failed: Vec<Failure>,
 }
 
+impl Outcome {
+    /// What was done, or why the first that was not was not.
+    fn wholly(self) -> Result<Summary, String> {
+        match self.failed.into_iter().next() {
+            None => Ok(self.done),
+            Some(failure) => Err(failure.reason),
+        }
+    }
+}
+
 struct Work<'a> {
     wires: &'a Wires,
     topology: &'a Topology,
@@ -162,6 +168,20 @@ struct Work<'a> {
     progress: &'a (dyn Fn(usize) + Sync),
     dealt_with: AtomicUsize,
     force: bool,
+}
+
+impl<'a> Work<'a> {
+    /// Work that nobody watches, and that deletes nothing that is in use.
+    fn alone(topology: &'a Topology, wires: &'a Wires, management: &'a ManagementClient) -> Self {
+        Self {
+            wires,
+            topology,
+            management: Some(management),
+            progress: &|_| {},
+            dealt_with: AtomicUsize::new(0),
+            force: false,
+        }
+    }
 }
 
 impl Work<'_> {
@@ -406,37 +426,5 @@ impl From<RemakeError> for Stumble {
 impl From<ManagementError> for Stumble {
     fn from(error: ManagementError) -> Self {
         Self { hint: error.hint(), reason: error.to_string() }
-    }
-}
-
-/// Observes and compares until nothing is left to do but what is known to have failed.
-async fn look_again(
-    done: &Plan,
-    topology: &Topology,
-    client: &ManagementClient,
-    failed: &[Failure],
-) -> Remaining {
-    let mut scope = Scope::of(topology);
-    for change in done.changes() {
-        scope.vhosts.extend(change.target.vhost().cloned());
-        if let Target::Setting(setting) = &change.target {
-            scope.kinds.insert(setting.kind());
-        }
-    }
-    let mut looks = 0;
-    loop {
-        looks += 1;
-        let plan = match observe(&scope, client).await {
-            Ok(observed) => done.again(topology, &observed),
-            Err(error) => return Remaining::Unseen(error.to_string()),
-        };
-        let plan = plan.without(|change| failed.iter().any(|f| f.change.target == change.target));
-        if plan.is_empty() {
-            return Remaining::Nothing;
-        }
-        if looks == LOOKS {
-            return Remaining::Plan(Box::new(plan));
-        }
-        tokio::time::sleep(BETWEEN_LOOKS).await;
     }
 }

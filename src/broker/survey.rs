@@ -1,6 +1,7 @@
 //! From what should be to a plan: look at the broker by whatever way is open, and compare.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use futures_util::future::join_all;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -14,12 +15,20 @@ use super::wires::Wires;
 use crate::model::{BrokerSpec, Desired, Management, OnConflict, QueueName, UserName, VhostName};
 use crate::plan::{Action, Consent, Observed, Plan, Target, Usage, plan};
 
+/// A broker as it was seen, and when.
+pub struct Sighted {
+    /// What there was.
+    pub observed: Observed,
+    /// When the look began.
+    pub at: Instant,
+}
+
 /// A plan, and the ways to the broker that were found open on the way to it.
 pub struct Survey {
     /// What would have to be done.
     pub plan: Plan,
     /// What it was made from.
-    pub observed: Observed,
+    pub sighted: Sighted,
     /// The management API, where it answered.
     pub management: Option<ManagementClient>,
     /// Where the ledger of what the stack owns is kept.
@@ -35,6 +44,7 @@ pub async fn survey(desired: &Desired, consent: Consent) -> Result<Survey, Obser
     let management = ManagementClient::new(&desired.broker.management, Timeouts::default())
         .map_err(ObserveError::Management)?;
     let wires = Wires::new(desired);
+    let at = Instant::now();
     let Sight { mut observed, through_management } =
         look(desired, management.as_ref(), &wires).await?;
     let management = management.filter(|_| through_management);
@@ -56,7 +66,7 @@ pub async fn survey(desired: &Desired, consent: Consent) -> Result<Survey, Obser
         observed.usage = usage(&doomed, &wires, management.as_ref()).await?;
         plan = crate::plan::plan(&desired.topology, &observed, &ownership, consent);
     }
-    Ok(Survey { plan, observed, management, store, wires })
+    Ok(Survey { plan, sighted: Sighted { observed, at }, management, store, wires })
 }
 
 /// The users as whom warrener comes to the broker.

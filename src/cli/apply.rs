@@ -105,7 +105,7 @@ async fn under_lock(
     answers: Option<&mut (dyn BufRead + Send)>,
     screen: &mut Screen<'_>,
 ) -> io::Result<Exit> {
-    let Survey { plan, management, store, wires, .. } = survey;
+    let Survey { plan, sighted, management, store, wires } = survey;
     if args.dry_run {
         return show(&plan, desired, false, screen);
     }
@@ -150,6 +150,7 @@ async fn under_lock(
     let report = broker::apply(
         &approved,
         &desired.topology,
+        sighted,
         &wires,
         management.as_ref(),
         &store,

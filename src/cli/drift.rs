@@ -30,7 +30,7 @@ pub(super) async fn run(
     screen: &mut Screen<'_>,
 ) -> io::Result<Exit> {
     let drift = match survey(desired, Consent::default()).await {
-        Ok(survey) => Drift::new(survey.plan, &desired.topology, &survey.observed),
+        Ok(survey) => Drift::new(survey.plan, &desired.topology, &survey.sighted.observed),
         Err(error) => {
             screen.error(&error, error.hint().as_deref())?;
             return Ok(Exit::Failed);

@@ -77,17 +77,20 @@ pub(super) async fn reconcile(
     let consent = Consent { prune: desired.reconcile.prune, ..Consent::default() };
     // On the heap: the futures of whoever awaits this stay small.
     let looked = Box::pin(survey(desired, consent)).await;
-    let Survey { plan, management, store, wires, .. } = looked.map_err(|error| match &error {
-        ObserveError::NoWay { connect, .. } => Shortfall::Unreachable {
-            why: error.to_string(),
-            hint: error.hint(),
-            refused: connect.kind.is_refusal(),
-        },
-        ObserveError::Usage(_) => {
-            Shortfall::Unreachable { why: error.to_string(), hint: error.hint(), refused: false }
-        }
-        _ => Shortfall::Refused(with_hint(&error.to_string(), error.hint().as_deref())),
-    })?;
+    let Survey { plan, sighted, management, store, wires } =
+        looked.map_err(|error| match &error {
+            ObserveError::NoWay { connect, .. } => Shortfall::Unreachable {
+                why: error.to_string(),
+                hint: error.hint(),
+                refused: connect.kind.is_refusal(),
+            },
+            ObserveError::Usage(_) => Shortfall::Unreachable {
+                why: error.to_string(),
+                hint: error.hint(),
+                refused: false,
+            },
+            _ => Shortfall::Refused(with_hint(&error.to_string(), error.hint().as_deref())),
+        })?;
     let place = |origin| sources.place(origin);
     let style = Style::default();
     if matches!(power, Power::Wait) && !plan.made_anew().is_empty() {
@@ -109,10 +112,14 @@ pub(super) async fn reconcile(
         }
         return Ok(Reconciled::Unchanged { noted: brought.is_ok() });
     }
-    let approved = Approved::new(plan).map_err(|refused| {
-        let plan = render(&refused.0, &place, style);
-        Shortfall::Refused(format!("{refused}\n{plan}"))
-    })?;
+    let approved = match Approved::new(plan) {
+        Ok(approved) => approved,
+        Err(refused) => {
+            wires.close().await;
+            let plan = render(&refused.0, &place, style);
+            return Err(Shortfall::Refused(format!("{refused}\n{plan}")));
+        }
+    };
     begins();
     if !approved.plan().made_anew().is_empty() {
         pause(approved.plan().made_anew()).await;
@@ -120,7 +127,7 @@ pub(super) async fn reconcile(
     let (topology, management) = (&desired.topology, management.as_ref());
     if let Power::Locked(lock) = &power {
         let wires = wires.under(lock);
-        let report = apply(&approved, topology, &wires, management, &store, &|_| {}).await;
+        let report = apply(&approved, topology, sighted, &wires, management, &store, &|_| {}).await;
         wires.close().await;
         if !report.is_complete() && !lock.wire().connection.status().connected() {
             return Err(Shortfall::Unreachable {
@@ -139,7 +146,7 @@ pub(super) async fn reconcile(
             refused: error.kind.is_refusal(),
         })?;
     }
-    let report = apply(&approved, topology, &wires, management, &store, &|_| {}).await;
+    let report = apply(&approved, topology, sighted, &wires, management, &store, &|_| {}).await;
     wires.close().await;
     said(report, sources)
 }

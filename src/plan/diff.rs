@@ -52,7 +52,7 @@ fn exchange(want: &Exchange, observed: &Observed) -> Option<Change> {
     }
 }
 
-fn queue(want: &Queue, observed: &Observed) -> Option<Change> {
+pub(super) fn queue(want: &Queue, observed: &Observed) -> Option<Change> {
     let target = Target::Queue(want.clone());
     let seen = observed.queues.get(&(want.vhost.clone(), want.name.clone()));
     match seen {

@@ -184,6 +184,14 @@ impl Ledger {
         }
     }
 
+    /// What it has beyond another that it has all of, just as that has it; `None` where there is more
+    /// between the two.
+    pub fn beyond(&self, other: &Self) -> Option<Self> {
+        let kept = other.owned.iter().all(|(id, on_remove)| self.owned.get(id) == Some(on_remove));
+        let more = self.owned.iter().filter(|(id, _)| !other.owned.contains_key(id));
+        kept.then(|| Self { owned: more.map(|(id, on_remove)| (id.clone(), *on_remove)).collect() })
+    }
+
     /// Forgets a resource.
     pub fn release(&mut self, id: &ResourceId) {
         self.owned.remove(id);

@@ -26,11 +26,13 @@ mod observed;
 mod owned;
 mod prune;
 mod removals;
+mod renewals;
 mod replace;
 mod report;
 mod saved;
 mod settings;
 mod text;
+mod touched;
 
 #[cfg(test)]
 mod additions_tests;
@@ -47,9 +49,13 @@ mod properties;
 #[cfg(test)]
 mod removals_tests;
 #[cfg(test)]
+mod renewals_tests;
+#[cfg(test)]
 mod settings_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod touched_tests;
 
 pub use additions::{Additions, Revision};
 pub use approved::{Approved, Plan, Refused, Summary};
@@ -70,7 +76,9 @@ pub use observed::{
 };
 pub use owned::{Consent, Kept, Veto, plan};
 pub use removals::Removals;
+pub use renewals::Renewals;
 pub use replace::can_migrate;
 pub use report::{ApplyReport, Failure, Remaining};
 pub use saved::{SavedFault, SavedPlan};
 pub use text::{Style, render, render_drift, render_report};
+pub use touched::{Place, Touched};

@@ -21,23 +21,7 @@ pub(super) fn resolve(
     consent: Consent,
 ) {
     for change in changes.iter_mut() {
-        // What another stack owns, or is missing, differs in nothing.
-        if change.action != Action::Conflict || change.differences.is_empty() {
-            continue;
-        }
-        let way = match &change.target {
-            Target::Queue(queue) => of_queue(queue, observed, consent),
-            Target::Exchange(exchange) => of_exchange(exchange, observed, consent),
-            _ => continue,
-        };
-        match way {
-            Way::Anew(action) => {
-                change.action = action;
-                change.hint = None;
-            }
-            Way::Barred(why) => change.hint = Some(why),
-            Way::NotAsked => {}
-        }
+        resolve_one(change, observed, consent);
     }
     for queue in topology.queues().filter(|queue| queue.managed) {
         let id = ResourceId::Queue(queue.vhost.clone(), queue.name.clone());
@@ -50,6 +34,27 @@ pub(super) fn resolve(
         if interrupted.contains(&id) {
             finish(changes, Target::Exchange(exchange.clone()), Action::Replace);
         }
+    }
+}
+
+/// The same for one step, where nothing was interrupted.
+pub(super) fn resolve_one(change: &mut Change, observed: &Observed, consent: Consent) {
+    // What another stack owns, or is missing, differs in nothing.
+    if change.action != Action::Conflict || change.differences.is_empty() {
+        return;
+    }
+    let way = match &change.target {
+        Target::Queue(queue) => of_queue(queue, observed, consent),
+        Target::Exchange(exchange) => of_exchange(exchange, observed, consent),
+        _ => return,
+    };
+    match way {
+        Way::Anew(action) => {
+            change.action = action;
+            change.hint = None;
+        }
+        Way::Barred(why) => change.hint = Some(why),
+        Way::NotAsked => {}
     }
 }
 

@@ -233,6 +233,7 @@ async fn a_message_that_comes_after_the_plan_is_not_lost() {
     let report = warrener::broker::apply(
         &approved,
         &desired.topology,
+        survey.sighted,
         &survey.wires,
         survey.management.as_ref(),
         &survey.store,

@@ -2,14 +2,16 @@
 
 use insta::assert_snapshot;
 use lapin::BasicProperties;
+use lapin::options::{BasicAckOptions, BasicGetOptions};
 use reqwest::Method;
 use serde_json::json;
 
 use crate::migration::{bind_by_hand, bindings, exchanges, stack};
-use crate::reconcile::{api, queue_names};
+use crate::reconcile::{api, get, queue_names};
+use crate::support::listener::Listener;
 use crate::support::queue::Outside;
 use crate::support::stack::Stack;
-use crate::support::supervisor::PATIENCE;
+use crate::support::supervisor::{PATIENCE, wait_until};
 
 /// What is empty and unused is made anew with its bindings, those too that nobody declares.
 #[test]
@@ -123,4 +125,39 @@ fn an_interrupted_replacement_is_finished_or_pruned() {
         assert_eq!(exchanges(&stack).contains("audit"), declared);
         assert_eq!(bindings(&stack) == before, declared);
     }
+}
+
+/// A message that somebody has taken is not in sight any more and may come back: the queue stays until
+/// it is settled.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_holds_a_message_that_somebody_has_taken_waits_for_it() {
+    let mut stack = Stack::new(json!({"queues": {"work": {}}}));
+    tokio::task::block_in_place(|| assert_eq!(stack.apply().code, Some(0)));
+    let outside = Outside::connect(stack.document["broker"]["url"].as_str().expect("text")).await;
+    outside.publish("work", ["x".to_owned()]).await;
+    let taken = outside.channel.basic_get("work".into(), BasicGetOptions::default());
+    let taken = taken.await.expect("an answer").expect("a message");
+
+    let listener = Listener::start();
+    stack.document["broker"]["management"] = json!(listener.url());
+    stack.document["queues"]["work"] = json!({"type": "quorum", "on_conflict": "replace"});
+    let path = format!("queues/{}/work", stack.vhost());
+    let applying = std::thread::spawn(move || stack.apply());
+    let mut counts = 0;
+    tokio::task::block_in_place(|| {
+        wait_until("some counts of its messages", PATIENCE, || {
+            let asked = listener.asked();
+            counts += asked.iter().filter(|asked| asked.contains("enable_queue_totals")).count();
+            counts > 5
+        });
+        assert_eq!(get(&path)["arguments"]["x-queue-type"], "classic");
+    });
+    let settled =
+        outside.channel.basic_ack(taken.delivery.delivery_tag, BasicAckOptions::default());
+    settled.await.expect("is sent");
+    tokio::task::block_in_place(|| {
+        let applied = applying.join().expect("it ends");
+        assert_eq!(applied.code, Some(0), "{applied:?}");
+        assert!(applied.out.ends_with("0 created, 0 updated, 1 replaced\n"), "{applied:?}");
+    });
 }

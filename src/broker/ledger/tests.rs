@@ -61,7 +61,8 @@ fn ledgers_are_told_apart_by_what_they_say() {
         parameter("warrener.+shop", value("shop", "/", "returns")),
         parameter("warrener.shop@v", value("shop", "v", "others")),
     ];
-    let ownership = collate(&stack("shop"), &vhost("/"), parameters).expect("ledgers");
+    let (ownership, added) = collate(&stack("shop"), &vhost("/"), parameters).expect("ledgers");
+    assert_eq!(added, Some(owning("returns").0));
     let mut own = owning("orders").0;
     own.join(owning("returns").0);
     assert_eq!(ownership.own, own);
@@ -98,4 +99,30 @@ async fn a_file_is_written_only_for_a_change() {
     let impossible = path.join("below a file");
     let store = LedgerStore { place: Place::File(impossible), ..store };
     assert!(store.bring(&Ledger::default(), &ledger).await.is_err());
+}
+
+/// A ledger of these queues.
+fn of(queues: impl IntoIterator<Item = usize>) -> Ledger {
+    let mut ledger = Ledger::default();
+    for queue in queues {
+        ledger.join(owning(&queue.to_string()).0);
+    }
+    ledger
+}
+
+#[test]
+fn what_little_a_large_ledger_has_more_goes_into_the_addendum() {
+    let whole = of(0..LARGE);
+    assert_eq!(grown(&whole, &of(0..=LARGE), None), Some(of([LARGE])));
+    let (there, more) = (of(0..=LARGE), of(0..LARGE + 2));
+    assert_eq!(grown(&there, &more, Some(&of([LARGE]))), Some(of([LARGE, LARGE + 1])));
+    let full = of(0..LARGE / SHARE);
+    assert_eq!(grown(&there, &more, Some(&full)), None, "it is no longer small");
+    assert_eq!(grown(&whole, &whole, Some(&of([0]))), None, "they are to be one");
+    assert_eq!(grown(&of(0..9), &of(0..10), None), None, "the whole is small");
+    assert_eq!(grown(&there, &of(1..LARGE + 2), None), None, "something goes");
+    let mut changed = more;
+    let (_, id) = owning("0");
+    changed.claim(id, OnRemove::Delete);
+    assert_eq!(grown(&there, &changed, None), None, "something else is to become of it");
 }

@@ -149,7 +149,15 @@ impl ManagementClient {
         name: &QueueName,
     ) -> Result<Option<u64>, ManagementError> {
         let totals = "disable_stats=true&enable_queue_totals=true";
-        let path = format!("queues/{}?{totals}", segment(vhost)?);
+        let path = format!("queues/{}/{}?{totals}", segment(vhost)?, segment(name)?);
+        match self.get::<QueueInfo>(&path, format!("queue `{name}`")).await {
+            Ok(QueueInfo { messages: Some(messages), .. }) => return Ok(Some(messages)),
+            // 3.10 tells that only of all queues together.
+            Ok(_) => {}
+            Err(ManagementError::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        let path = format!("queues/{}?{totals}&columns=name,messages", segment(vhost)?);
         let queues: Vec<QueueInfo> = self.get(&path, vhost_words(vhost)).await?;
         let queue = queues.into_iter().find(|queue| queue.name == name.as_str());
         Ok(queue.map(|queue| queue.messages.unwrap_or_default()))

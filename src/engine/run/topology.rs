@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use super::{AGAIN, ASKED, ELSEWHERE, Engine};
 use crate::broker::amqp::ConnectErrorKind;
-use crate::broker::{extend, retire};
+use crate::broker::{extend, renew, retire};
 use crate::engine::reconcile::{Power, Reconciled, Shortfall, reconcile};
 use crate::engine::seat::{Seat, Standing};
 use crate::files::Loaded;
 use crate::model::{Desired, ReconcileMode};
-use crate::plan::{Additions, Removals};
+use crate::plan::{Additions, Removals, Renewals, Summary};
 use crate::telemetry::Role;
 
 impl Engine {
@@ -24,12 +24,13 @@ impl Engine {
         }
     }
 
-    /// Brings about what the files say beyond what is in force, or no longer say, without looking at
-    /// all the rest, and gives it in a few words; `None` where it takes a look.
+    /// Brings about what the files say beyond what is in force, or no longer say, or say otherwise of
+    /// queues that are to be made anew, without looking at all the rest, and gives it in a few words;
+    /// `None` where it takes a look.
     ///
     /// It can be done where the last look, under the lock that is held still, has found or left the
-    /// broker as the files said and the ledger as well, and where they now say the same and something
-    /// more, or something less. The look that every change deserves is due soon after: it would find
+    /// broker as the files said and the ledger as well, and where one of these is all that they say
+    /// otherwise now. The look that every change deserves is due soon after: it would find
     /// in seconds what nobody waits for.
     pub(super) async fn change_in_place(&mut self, next: &Desired) -> Option<String> {
         let before = &self.current.as_ref()?.desired;
@@ -42,17 +43,26 @@ impl Engine {
         }
         let (before, after) = (&before.topology, &next.topology);
         let changed = match Additions::between(before, after) {
-            Some(additions) if additions.is_empty() => {
-                return Some("topology: nothing to do".into());
-            }
+            Some(additions) if additions.is_empty() => Ok(Summary::default()),
             Some(additions) => extend(next, &additions, &lock).await.map(|()| additions.done()),
             None => {
                 let removals = Removals::between(before, after);
-                let removals = removals.filter(|_| next.reconcile.prune)?;
-                retire(before, next, &removals, &lock).await
+                if let Some(removals) = removals.filter(|_| next.reconcile.prune) {
+                    retire(before, next, &removals, &lock).await
+                } else {
+                    let renewals = Renewals::between(before, after)?;
+                    let (keeper, paused) = (&mut self.keeper, &mut self.paused);
+                    renew(next, &renewals, &lock, async |queues| {
+                        if keeper.pause(&queues).await > 0 {
+                            *paused = true;
+                        }
+                    })
+                    .await
+                }
             }
         };
         match changed {
+            Ok(done) if done == Summary::default() => Some("topology: nothing to do".into()),
             Ok(done) => Some(format!("topology: {}", done.in_words())),
             Err(why) => {
                 tracing::debug!("what has changed takes a look at all: {why}");

@@ -5,6 +5,7 @@ pub(crate) mod broker;
 pub(crate) mod case;
 pub(crate) mod control_groups;
 pub(crate) mod frames;
+pub(crate) mod listener;
 pub(crate) mod processes;
 pub(crate) mod proxy;
 pub(crate) mod queue;
