@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::model::ConsumerName;
 use crate::process::Exit;
-use crate::protocol::excerpt;
+use crate::protocol::{Level, excerpt};
 use crate::telemetry::{CHILD_TARGET, ConsumerMeter};
 
 /// Lines a second that are written of one child.
@@ -122,6 +122,35 @@ pub(super) fn ended_with(exit: Exit, words: &str) -> String {
 /// Writes one line of a child to the log, in the consumer's name.
 pub(super) fn child_line(consumer: &ConsumerName, worker: u16, stream: &str, line: &[u8]) {
     tracing::info!(target: CHILD_TARGET, %consumer, worker, stream, "{}", excerpt(line));
+}
+
+/// Says once why a line of a child is log.
+pub(super) fn explain(consumer: &ConsumerName, worker: u16) {
+    let hint = "answers are `ack`, `nack`, `reject`, `requeue` or JSON with \"result\"; print everything else to stderr";
+    tracing::info!(%consumer, worker, hint, "a line on stdout that is no answer is taken as log");
+}
+
+/// Writes a line that a child has given a level to the log.
+pub(super) fn structured(
+    consumer: &ConsumerName,
+    worker: u16,
+    level: Level,
+    text: &str,
+    json: Option<&str>,
+) {
+    let text = excerpt(text.as_bytes());
+    macro_rules! say {
+        ($level:ident) => {
+            tracing::event!(target: CHILD_TARGET, tracing::Level::$level, %consumer, worker, json, "{text}")
+        };
+    }
+    match level {
+        Level::Error => say!(ERROR),
+        Level::Warn => say!(WARN),
+        Level::Info => say!(INFO),
+        Level::Debug => say!(DEBUG),
+        Level::Trace => say!(TRACE),
+    }
 }
 
 /// Drains a source, where there is one, to its end. `stream` is what it is called in the log; `last`

@@ -1,5 +1,6 @@
 //! The two directions of the talk with one child.
 
+use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::fmt::Display;
 use std::time::Duration;
@@ -12,12 +13,10 @@ use tokio_util::task::AbortOnDropHandle;
 use super::child_log::{self, FIRST_READ, LastLines, Valve};
 use super::desk::Desk;
 use super::hush::Hush;
-use crate::model::{AckMode, ConsumerName, ConsumerSpec, StopSignal};
+use crate::model::{AckMode, ConsumerSpec, StopSignal};
 use crate::process::{Child, ChildOutput, Exit};
-use crate::protocol::{
-    Answer, Decoder, DeliveryId, Encoder, Envelope, Level, Line, Target, Unencodable, excerpt,
-};
-use crate::telemetry::{CHILD_TARGET, ConsumerMeter};
+use crate::protocol::{Answer, Decoder, DeliveryId, Encoder, Envelope, Line, Target, Unencodable};
+use crate::telemetry::ConsumerMeter;
 
 /// Bytes that wait to be written to the child. More messages are encoded when there is room: what
 /// is not encoded need not be held twice.
@@ -238,7 +237,7 @@ impl Conversation {
 
     fn wrote(&mut self, count: usize) -> Talk {
         if count == 0 {
-            self.left = self.lying();
+            self.left = lying(self.stdin.as_ref());
             self.close_input();
             return self.closed();
         }
@@ -366,12 +365,25 @@ impl Conversation {
             words,
             slot,
             unwritten,
+            piped,
+            told,
+            left,
+            stdin,
             answered,
             wishes,
             ..
         } = self;
         let (worker, consumer) = (*slot, desk.spec.name.clone());
-        let unread = unwritten.front().map(|piece| piece.id);
+        // Whoever names a message has read of it. Else it is found out, once for all that was said.
+        let unseen = OnceCell::new();
+        let unread = |target: &Target| match target {
+            Target::Id(_) => unwritten.front().map(|piece| piece.id),
+            Target::Oldest => *unseen.get_or_init(|| {
+                let read = told.saturating_sub(left.or_else(|| lying(stdin.as_ref())).unwrap_or(0));
+                let mut pieces = piped.iter().filter(|piece| piece.begin >= read);
+                pieces.next().or(unwritten.front()).map(|piece| piece.id)
+            }),
+        };
         let mut replace = false;
         let mut strike = |what: &dyn Display, of: Target, desk: &Desk, strikes: &mut u32| {
             desk.meter.protocol_error();
@@ -385,7 +397,7 @@ impl Conversation {
         };
         let read = std::mem::take(&mut self.read);
         decoder.feed(&buffer[..read], &mut |line| match line {
-            Line::Reply(reply) => match desk.answer(&reply, unread) {
+            Line::Reply(reply) => match desk.answer(&reply, unread(&reply.target)) {
                 Answer::Settled | Answer::Taken | Answer::Extend(_) => {
                     *strikes = 0;
                     *answered = true;
@@ -402,7 +414,7 @@ impl Conversation {
             },
             Line::Log(text) => {
                 if !std::mem::replace(explained, true) {
-                    explain(&consumer, worker);
+                    child_log::explain(&consumer, worker);
                 }
                 if words.admits() {
                     child_log::child_line(&consumer, worker, "stdout", text);
@@ -411,7 +423,7 @@ impl Conversation {
                 }
             }
             Line::Structured { level, text, json } => {
-                structured(&consumer, worker, level, &text, json);
+                child_log::structured(&consumer, worker, level, &text, json);
             }
             Line::Ready => wishes.ready = true,
             Line::Stop => wishes.stop = true,
@@ -428,15 +440,10 @@ impl Conversation {
         replace
     }
 
-    /// Bytes that lie in the pipe, where the system says how many that are.
-    fn lying(&self) -> Option<u64> {
-        ioctl_fionread(self.stdin.as_ref()?).ok()
-    }
-
     /// Messages of which the child, which has ended, has read nothing, in order. Where we closed
     /// its input ourselves, it may have read all that was written.
     fn unseen(&self) -> Vec<DeliveryId> {
-        let lying = self.left.or_else(|| self.lying()).unwrap_or(0);
+        let lying = self.left.or_else(|| lying(self.stdin.as_ref())).unwrap_or(0);
         let read = self.told - lying.min(self.told);
         let pieces = self.piped.iter().chain(&self.unwritten);
         pieces.filter(|piece| piece.begin >= read).map(|piece| piece.id).collect()
@@ -468,23 +475,7 @@ impl Conversation {
     }
 }
 
-fn explain(consumer: &ConsumerName, worker: u16) {
-    let hint = "answers are `ack`, `nack`, `reject`, `requeue` or JSON with \"result\"; print everything else to stderr";
-    tracing::info!(%consumer, worker, hint, "a line on stdout that is no answer is taken as log");
-}
-
-fn structured(consumer: &ConsumerName, worker: u16, level: Level, text: &str, json: Option<&str>) {
-    let text = excerpt(text.as_bytes());
-    macro_rules! say {
-        ($level:ident) => {
-            tracing::event!(target: CHILD_TARGET, tracing::Level::$level, %consumer, worker, json, "{text}")
-        };
-    }
-    match level {
-        Level::Error => say!(ERROR),
-        Level::Warn => say!(WARN),
-        Level::Info => say!(INFO),
-        Level::Debug => say!(DEBUG),
-        Level::Trace => say!(TRACE),
-    }
+/// Bytes that lie in the pipe, where the system says how many that are.
+fn lying(stdin: Option<&pipe::Sender>) -> Option<u64> {
+    ioctl_fionread(stdin?).ok()
 }

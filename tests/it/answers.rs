@@ -281,3 +281,40 @@ sys.stdin.read()
     assert_eq!(case.logged("worker[0] stdout: "), 3, "{}", case.supervisor.log());
     assert!(case.supervisor.log().contains("\u{fffd}"), "the line is shown");
 }
+
+/// Messages that lie in its pipe, of which it has not read a byte, cannot be what it means.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_to_what_was_not_read_settles_nothing() {
+    let text = r#"
+import json, os, sys, time
+def wait(name):
+    while not os.path.exists(name):
+        time.sleep(0.01)
+wait("early")
+print("ack\nack", flush=True)
+wait("go")
+for line in sys.stdin:
+    open("ledger", "a").write(json.loads(line)["properties"]["message_id"] + "\n")
+    print("ack", flush=True)
+"#;
+    let mut case = Case::prepare().await;
+    python(&mut case, text, "prefetch: 5\n");
+    case.send(&["a", "b", "c", "d", "e"]).await;
+    case.outside.wait_for_depth("work", 0, PATIENCE).await;
+    let given = || {
+        let said = case.supervisor.run(&["status", "--json"]);
+        let report: Value = serde_json::from_str(&said.out).expect("a report");
+        report["status"]["consumers"]["worker"]["in_flight"].as_u64()
+    };
+    wait_until("all to be in the pipe", PATIENCE, || given() == Some(5));
+    case.supervisor.write("early", "");
+    wait_until("both early answers", PATIENCE, || {
+        case.logged("protocol error: an answer to a message it was not given") == 2
+    });
+    assert_eq!(given(), Some(5));
+    case.supervisor.write("go", "");
+    case.wait_settled();
+    let books = case.stop(STOPPED);
+    let counts = ["acked", "protocol_errors", "restarts"].map(|name| books.count(name));
+    assert_eq!((counts, case.ledger().len()), ([5, 2, 0], 5));
+}

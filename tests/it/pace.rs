@@ -49,10 +49,12 @@ async fn what_has_gathered_is_settled_though_the_child_says_no_more() {
 for turn in range(1000):
     while not os.path.exists(f'go.{turn}'):
         time.sleep(0.01)
+    sys.stdin.readline()
     print('ack', flush=True)
     until = time.perf_counter() + 0.0002
     while time.perf_counter() < until:
         pass
+    sys.stdin.readline()
     print('ack', flush=True)
 ",
     );
