@@ -19,7 +19,7 @@ use crate::plan::{Action, Consent, Observed, Plan, Target, Usage, plan};
 pub struct Sighted {
     /// What there was.
     pub observed: Observed,
-    /// When the look began.
+    /// When the look had ended.
     pub at: Instant,
 }
 
@@ -44,7 +44,6 @@ pub async fn survey(desired: &Desired, consent: Consent) -> Result<Survey, Obser
     let management = ManagementClient::new(&desired.broker.management, Timeouts::default())
         .map_err(ObserveError::Management)?;
     let wires = Wires::new(desired);
-    let at = Instant::now();
     let Sight { mut observed, through_management } =
         look(desired, management.as_ref(), &wires).await?;
     let management = management.filter(|_| through_management);
@@ -66,7 +65,8 @@ pub async fn survey(desired: &Desired, consent: Consent) -> Result<Survey, Obser
         observed.usage = usage(&doomed, &wires, management.as_ref()).await?;
         plan = crate::plan::plan(&desired.topology, &observed, &ownership, consent);
     }
-    Ok(Survey { plan, sighted: Sighted { observed, at }, management, store, wires })
+    let sighted = Sighted { observed, at: Instant::now() };
+    Ok(Survey { plan, sighted, management, store, wires })
 }
 
 /// The users as whom warrener comes to the broker.
