@@ -74,7 +74,7 @@ for line in sys.stdin:
         case.outside.wait_for_depth("dead", 1, PATIENCE).await;
         let dead = case.outside.take_all("dead").await;
         assert_eq!(dead[0].body, "short", "{word}");
-        assert_eq!(dead[0].header("warrener-error"), "no answer within 2500ms");
+        assert_eq!(dead[0].header("warrener-error"), "no answer within 2s500ms");
         let books = case.stop(STOPPED);
         let counts = ["acked", "dead_lettered", "protocol_errors"].map(|name| books.count(name));
         assert_eq!(counts, [1, 1, 0], "{word}");
