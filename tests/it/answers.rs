@@ -60,21 +60,21 @@ for line in sys.stdin:
     message = json.loads(line)
     if message["body"] == "long":
         for _ in range(8):
-            time.sleep(0.4)
+            time.sleep(0.5)
             print(os.environ["WORD"].replace("ID", message["id"]), flush=True)
         print("ack", message["id"], flush=True)
     else:
         time.sleep(600)
 "#;
-    for word in ["extend ID 900ms", "{\"id\":\"ID\",\"extend\":\"900ms\"}"] {
+    for word in ["extend ID 2500ms", "{\"id\":\"ID\",\"extend\":\"2500ms\"}"] {
         let mut case = Case::prepare().await;
-        let keys = format!("timeout: 900ms\nprefetch: 1\nenv: {{ WORD: '{word}' }}\n");
+        let keys = format!("timeout: 2500ms\nprefetch: 1\nenv: {{ WORD: '{word}' }}\n");
         python(&mut case, text, &keys);
         case.send(&["long", "short"]).await;
         case.outside.wait_for_depth("dead", 1, PATIENCE).await;
         let dead = case.outside.take_all("dead").await;
         assert_eq!(dead[0].body, "short", "{word}");
-        assert_eq!(dead[0].header("warrener-error"), "no answer within 900ms");
+        assert_eq!(dead[0].header("warrener-error"), "no answer within 2s500ms");
         let books = case.stop(STOPPED);
         let counts = ["acked", "dead_lettered", "protocol_errors"].map(|name| books.count(name));
         assert_eq!(counts, [1, 1, 0], "{word}");
