@@ -24,7 +24,7 @@ use super::output::Published;
 use super::parting::GIVEN_BACK;
 use super::stream::{Awaited, Reader, Storing};
 use crate::broker::amqp::{Pausing, SubscribeError, Subscription};
-use crate::model::{AckMode, ConsumerSpec, Delivery, Epoch, QueueType};
+use crate::model::{AckMode, ConsumerSpec, Delivery, Epoch, QueueType, WireProtocol};
 use crate::protocol::{
     Answer, DeliveryId, Ledger, Lost, Reply, SettleOp, Settlement, Target, Verdict,
 };
@@ -134,7 +134,10 @@ impl Desk {
         Self {
             route: context.route_of(&spec),
             shown,
-            pace: Pace::new(spec.prefetch.get()),
+            pace: match spec.protocol {
+                WireProtocol::Exec => Pace::of_processes(spec.prefetch.get()),
+                _ => Pace::new(spec.prefetch.get()),
+            },
             gathering: None,
             spec,
             meter,

@@ -327,7 +327,7 @@ impl ExecWorker {
         request.env.extend(environment.into_iter().map(|(name, value)| (name.into(), value)));
         let spawning = self.context.spawner.spawn(request);
         // What is told of the message before does not keep this one waiting.
-        self.desk.flush();
+        self.desk.tell();
         let mut child = match spawning.await {
             Ok(child) => child,
             Err(error) => {

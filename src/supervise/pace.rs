@@ -11,6 +11,11 @@ use std::time::{Duration, Instant};
 /// no finer. With less than that between them nobody could tell them apart but the broker.
 pub const PAUSE: Duration = Duration::from_millis(1);
 
+/// The same where each message is a process of its own. An ack and what the broker sends in its place
+/// wake up half a dozen threads, which takes a tenth of the time of a short process. What
+/// takes longer than this is told of at once.
+const PROCESSES: Duration = Duration::from_millis(4);
+
 /// Decisions that are told to the broker however soon after the last: as many as make a call
 /// cheap.
 const MANY: usize = 64;
@@ -30,6 +35,8 @@ const SPELL: Duration = Duration::from_millis(4);
 /// When a worker tells the broker what was decided, and when it lets a child alone.
 #[derive(Clone, Debug)]
 pub struct Pace {
+    /// The shortest time between two settlements while answers keep coming.
+    between: Duration,
     most: usize,
     told: Option<Instant>,
     /// Most answers in a pause with which the broker is never kept waiting for room.
@@ -58,6 +65,7 @@ impl Pace {
     /// broker sends nothing in place of what it does not know to be done.
     pub fn new(prefetch: u16) -> Self {
         Self {
+            between: PAUSE,
             most: (usize::from(prefetch) / 4).clamp(1, MANY),
             told: None,
             roomy: u32::from(prefetch) / 8,
@@ -65,6 +73,11 @@ impl Pace {
             passed: None,
             fast: None,
         }
+    }
+
+    /// The same for a worker that starts a process for each message.
+    pub fn of_processes(prefetch: u16) -> Self {
+        Self { between: PROCESSES, ..Self::new(prefetch) }
     }
 
     /// The child has answered so many messages.
@@ -93,7 +106,7 @@ impl Pace {
         if decided == 0 {
             return Telling::Nothing;
         }
-        let due = self.told.map_or(now, |told| told + PAUSE);
+        let due = self.told.map_or(now, |told| told + self.between);
         if unanswered > 0 && decided < self.most && due > now {
             return Telling::At(due);
         }

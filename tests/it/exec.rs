@@ -395,3 +395,16 @@ async fn no_message_is_taken_for_a_worker_whose_process_the_system_refuses() {
     let books = stop(&mut case);
     assert_eq!(["received", "acked", "released"].map(|name| books.count(name)), [2, 2, 0]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_done_is_told_while_the_next_process_takes_long() {
+    let text = "read -r word\n[ $word = wait ] || exit 0\nuntil [ -e go ]; do sleep 0.01; done\n";
+    let mut case = run(text, "workers: 1\nprefetch: 40\n").await;
+    case.send(&["0\n", "0\n", "0\n", "wait\n", "0\n"]).await;
+    // The one that takes long, and the one behind it.
+    wait_until("the first three to be settled", PATIENCE, || case.unsettled() == Some(2));
+    case.supervisor.write("go", "");
+    case.wait_settled();
+    let books = stop(&mut case);
+    assert_eq!((books.count("acked"), books.count("duplicates")), (5, 0));
+}

@@ -57,6 +57,23 @@ fn many_are_told_at_once() {
 }
 
 #[test]
+fn short_processes_are_told_of_together_and_longer_ones_at_once() {
+    for (each, processes, calls) in [(1, 100, 25), (4, 100, 100), (50, 100, 100)] {
+        let (start, mut pace) = (Instant::now(), Pace::of_processes(100));
+        let mut decided = 0;
+        let mut told = 0;
+        for nth in 0..processes {
+            decided += 1;
+            let now = start + nth * Duration::from_millis(each);
+            if pace.tell(decided, 1, now) == Telling::Now {
+                (decided, told) = (0, told + 1);
+            }
+        }
+        assert_eq!(told, calls, "processes of {each} ms");
+    }
+}
+
+#[test]
 fn a_child_with_plenty_to_do_is_left_alone() {
     let (pace, now) = (Pace::new(1000), Instant::now());
     assert!(!pace.may_rest(0, 0, now));
