@@ -20,6 +20,20 @@ pub(super) fn digest(path: &Path) -> Hash {
     hasher.finalize()
 }
 
+/// When the file, or of a directory any source file in it, was changed last, in nanoseconds of the
+/// clock of the file system; nothing where none can be asked.
+pub(super) fn changed_at(path: &Path) -> Option<i128> {
+    let of = |path: &Path| {
+        let meta = fs::metadata(path).ok()?;
+        Some(i128::from(meta.ctime()) * 1_000_000_000 + i128::from(meta.ctime_nsec()))
+    };
+    // Files of others change a directory as well.
+    match sources_in(path) {
+        Ok(sources) => sources.iter().filter_map(|source| of(source)).max(),
+        Err(_) => of(path),
+    }
+}
+
 fn feed(path: &Path, hasher: &mut Hasher) -> io::Result<()> {
     let meta = fs::metadata(path)?;
     if meta.is_dir() {

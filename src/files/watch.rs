@@ -28,6 +28,9 @@ const RESCAN: Duration = Duration::from_secs(10);
 /// The same where a directory is not watched.
 const POLL: Duration = Duration::from_secs(1);
 
+/// What was there.
+type Sight = BTreeMap<Watched, Hash>;
+
 /// Watches files, directories and patterns for changes; [`Watched`] says what a change is.
 ///
 /// Start it, and name new paths, before reading the files: only what changes afterwards is noticed.
@@ -35,15 +38,16 @@ const POLL: Duration = Duration::from_secs(1);
 pub struct Watcher {
     watched: Arc<[Watched]>,
     /// What the one who waits was last told of, or what was there when a path was named.
-    seen: BTreeMap<Watched, Hash>,
+    seen: Sight,
     /// Behind a lock because looking happens on a thread that may block.
     arms: Arc<Mutex<Arms>>,
     signal: Arc<Signal>,
     /// When the first event came that has not led to a look yet. It stands here and not on the
     /// stack of `changed`, which may be dropped at any await.
     pending: Option<Instant>,
-    /// What was there at the last look while events went on, and since when it is that.
-    glimpse: Option<(BTreeMap<Watched, Hash>, Instant)>,
+    /// What was there at the last look while events went on, when that was written, and since when
+    /// it is that. Each save of a file may begin with the same half of it.
+    glimpse: Option<(Sight, Option<i128>, Instant)>,
     next_look: Instant,
 }
 
@@ -118,14 +122,14 @@ impl Watcher {
             let first = *self.pending.get_or_insert_with(Instant::now);
             let quiet = self.quiet(first + LONGEST).await;
             // It fails only where the runtime is ending, and everyone who waits with it.
-            let Some(found) = self.look().await else { continue };
+            let Some((found, written)) = self.look().await else { continue };
             let now = Instant::now();
             if !quiet && found != self.seen {
                 let since = match &self.glimpse {
-                    Some((glimpse, since)) if *glimpse == found => *since,
+                    Some((glimpse, at, since)) if *glimpse == found && *at == written => *since,
                     _ => now,
                 };
-                self.glimpse = Some((found.clone(), since));
+                self.glimpse = Some((found.clone(), written, since));
                 if now < since + QUIET {
                     sleep_until(since + QUIET).await;
                     continue;
@@ -141,10 +145,14 @@ impl Watcher {
         }
     }
 
-    /// Reads what is watched.
-    async fn look(&self) -> Option<BTreeMap<Watched, Hash>> {
+    /// Reads what is watched, and when it was written. What is written in between is written later.
+    async fn look(&self) -> Option<(Sight, Option<i128>)> {
         let (arms, watched) = (Arc::clone(&self.arms), Arc::clone(&self.watched));
-        tokio::task::spawn_blocking(move || look(&arms, &watched)).await.ok()
+        let both = move || {
+            let written = watched.iter().filter_map(Watched::changed_at).max();
+            (look(&arms, &watched), written)
+        };
+        tokio::task::spawn_blocking(both).await.ok()
     }
 
     /// Waits for a pause of [`QUIET`] between events, or until `latest`; whether there was one.
@@ -168,7 +176,7 @@ fn lock(arms: &Mutex<Arms>) -> MutexGuard<'_, Arms> {
 }
 
 /// Watches first and reads then, so that what happens in between leads to another look.
-fn look(arms: &Mutex<Arms>, watched: &[Watched]) -> BTreeMap<Watched, Hash> {
+fn look(arms: &Mutex<Arms>, watched: &[Watched]) -> Sight {
     lock(arms).watch(watched);
     watched.iter().map(|one| (one.clone(), one.digest())).collect()
 }

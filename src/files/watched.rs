@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use blake3::{Hash, Hasher};
 use glob::{MatchOptions, Pattern};
 
-use super::digest::{digest, sources_in};
+use super::digest::{changed_at, digest, sources_in};
 use super::follow::directories;
 
 /// Something whose change may change a stack.
@@ -64,6 +64,14 @@ impl Watched {
                 }
                 hasher.finalize()
             }
+        }
+    }
+
+    /// When what is in there was changed last, see [`changed_at`].
+    pub(super) fn changed_at(&self) -> Option<i128> {
+        match self {
+            Self::Path(path) => changed_at(path),
+            Self::Matches(_) => None,
         }
     }
 
