@@ -2,16 +2,39 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures_util::future::try_join;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::declare::CONCURRENCY;
+use super::ledger::LedgerStore;
 use super::management::{
     BindingInfo, Definitions, ExchangeInfo, ManagementClient, ManagementError, PolicyInfo,
-    QueueInfo,
+    QueueInfo, Timeouts,
 };
 use super::observe::add_vhost;
-use crate::model::VhostName;
-use crate::plan::{Observed, Place};
+use crate::model::{Desired, VhostName};
+use crate::plan::{Observed, Ownership, Place};
+
+/// What `look` sees through the management API, which is given too, and who owns what, but for all
+/// that the ledger of the stack has as a whole.
+///
+/// # Errors
+/// Why that cannot be told, or that the stack has no ledger.
+pub(super) async fn sight_under_ledger(
+    desired: &Desired,
+    look: impl AsyncFnOnce(&ManagementClient) -> Result<Observed, ManagementError>,
+) -> Result<(ManagementClient, Ownership, Observed), String> {
+    let client = ManagementClient::new(&desired.broker.management, Timeouts::default());
+    let client =
+        client.map_err(|error| error.to_string())?.ok_or("the management API is switched off")?;
+    let sight = async { look(&client).await.map_err(|error| error.to_string()) };
+    let ((store, ownership), observed) =
+        try_join(LedgerStore::read_addendum(desired, &client), sight).await?;
+    if !store.is_there() {
+        return Err("the ledger of the stack is gone".into());
+    }
+    Ok((client, ownership, observed))
+}
 
 /// What is at these places, and nothing else; at some there may be nothing.
 ///

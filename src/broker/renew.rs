@@ -3,13 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
-use futures_util::future::try_join;
-
 use super::apply;
-use super::glance::glance;
-use super::ledger::LedgerStore;
+use super::glance::{glance, sight_under_ledger};
 use super::lock::Lock;
-use super::management::{ManagementClient, Timeouts};
 use super::survey::usage;
 use super::wires::Wires;
 use crate::model::{Desired, QueueName, VhostName};
@@ -30,15 +26,9 @@ pub async fn renew(
     lock: &Lock,
     pause: impl AsyncFnOnce(BTreeSet<(VhostName, QueueName)>),
 ) -> Result<Summary, String> {
-    let client = ManagementClient::new(&desired.broker.management, Timeouts::default());
-    let client = client.map_err(said)?.ok_or("the management API is switched off")?;
     let places = renewals.places();
-    let sight = async { glance(&places, &client).await.map_err(said) };
-    let ((store, ownership), mut observed) =
-        try_join(LedgerStore::read_addendum(desired, &client), sight).await?;
-    if !store.is_there() {
-        return Err("the ledger of the stack is gone".into());
-    }
+    let (client, ownership, mut observed) =
+        sight_under_ledger(desired, async |client| glance(&places, client).await).await?;
     let wires = Wires::new(desired).under(lock);
     let work = async {
         let queues: Vec<_> = observed.queues.keys().cloned().collect();

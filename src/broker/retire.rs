@@ -3,13 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
-use futures_util::future::try_join;
-
 use super::apply;
-use super::glance::glance;
-use super::ledger::LedgerStore;
+use super::glance::{glance, sight_under_ledger};
 use super::lock::Lock;
-use super::management::{ManagementClient, ManagementError, Timeouts};
+use super::management::{ManagementClient, ManagementError};
 use super::survey::usage;
 use super::wires::Wires;
 use crate::model::{Desired, Policy, Topology};
@@ -29,14 +26,8 @@ pub async fn retire(
     removals: &Removals,
     lock: &Lock,
 ) -> Result<Summary, String> {
-    let client = ManagementClient::new(&desired.broker.management, Timeouts::default());
-    let client = client.map_err(said)?.ok_or("the management API is switched off")?;
-    let sight = async { look(removals.gone(), &client).await.map_err(said) };
-    let ((store, ownership), mut observed) =
-        try_join(LedgerStore::read_addendum(desired, &client), sight).await?;
-    if !store.is_there() {
-        return Err("the ledger of the stack is gone".into());
-    }
+    let (client, ownership, mut observed) =
+        sight_under_ledger(desired, async |client| look(removals.gone(), client).await).await?;
     let wires = Wires::new(desired).under(lock);
     let work = async {
         let queues: Vec<_> = observed.queues.keys().cloned().collect();

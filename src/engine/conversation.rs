@@ -379,9 +379,9 @@ impl Conversation {
         let unread = |target: &Target| match target {
             Target::Id(_) => unwritten.front().map(|piece| piece.id),
             Target::Oldest => *unseen.get_or_init(|| {
-                let read = told.saturating_sub(left.or_else(|| lying(stdin.as_ref())).unwrap_or(0));
-                let mut pieces = piped.iter().filter(|piece| piece.begin >= read);
-                pieces.next().or(unwritten.front()).map(|piece| piece.id)
+                let read = told_and_read(*told, *left, stdin.as_ref());
+                let unread = piped.partition_point(|piece| piece.begin < read);
+                piped.get(unread).or(unwritten.front()).map(|piece| piece.id)
             }),
         };
         let mut replace = false;
@@ -443,8 +443,7 @@ impl Conversation {
     /// Messages of which the child, which has ended, has read nothing, in order. Where we closed
     /// its input ourselves, it may have read all that was written.
     fn unseen(&self) -> Vec<DeliveryId> {
-        let lying = self.left.or_else(|| lying(self.stdin.as_ref())).unwrap_or(0);
-        let read = self.told - lying.min(self.told);
+        let read = told_and_read(self.told, self.left, self.stdin.as_ref());
         let pieces = self.piped.iter().chain(&self.unwritten);
         pieces.filter(|piece| piece.begin >= read).map(|piece| piece.id).collect()
     }
@@ -473,6 +472,12 @@ impl Conversation {
         });
         Ending { unseen, words: self.last_lines.text() }
     }
+}
+
+/// Of so many bytes that were written to a child, those that it has read; all of them where nobody
+/// can say. `left` is what lay in its pipe when that was last open.
+fn told_and_read(told: u64, left: Option<u64>, stdin: Option<&pipe::Sender>) -> u64 {
+    told.saturating_sub(left.or_else(|| lying(stdin)).unwrap_or(0))
 }
 
 /// Bytes that lie in the pipe, where the system says how many that are.

@@ -139,32 +139,44 @@ async fn distinct(outside: &Outside) -> usize {
     found.iter().map(|found| found.body.as_str()).collect::<BTreeSet<_>>().len()
 }
 
+/// Has the queue, with so many messages, dropped from the file when its migration was cut off at that
+/// step. Gives a connection of its own: a channel remembers the quorum queue that had the name before.
+pub(super) async fn dropped_at(step: &str, held: u32, stack: &mut Stack, bound: &Value) -> Outside {
+    tokio::task::block_in_place(|| {
+        want(stack, &json!({"type": "classic"}), bound);
+        let applied = stack.apply();
+        assert_eq!(applied.code, Some(0), "{step}: {applied:?}");
+    });
+    fill(&url(stack), held).await;
+    tokio::task::block_in_place(|| {
+        want(stack, &json!({"type": "quorum", "on_conflict": "migrate"}), bound);
+        assert!(killed_at(step, stack), "{step} was not reached");
+        drop_it(stack);
+    });
+    let outside = Outside::connect(&url(stack)).await;
+    settle(&outside).await;
+    outside
+}
+
+/// Takes the messages out of all parts of the queue.
+pub(super) async fn empty(outside: &Outside) {
+    for part in PARTS {
+        if outside.depth(part).await.is_some() {
+            outside.take_all(part).await;
+        }
+    }
+}
+
 /// Empty in all its parts it goes with all of them, and with `--force` whatever it holds.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_queue_goes_with_all_its_parts() {
     let mut stack = stack();
     let bound = stack.document["queues"]["work"]["bind"].clone();
     for (number, step) in STEPS.into_iter().enumerate() {
-        tokio::task::block_in_place(|| {
-            want(&mut stack, &json!({"type": "classic"}), &bound);
-            let applied = stack.apply();
-            assert_eq!(applied.code, Some(0), "{step}: {applied:?}");
-        });
-        fill(&url(&stack), HELD).await;
-        tokio::task::block_in_place(|| {
-            want(&mut stack, &json!({"type": "quorum", "on_conflict": "migrate"}), &bound);
-            assert!(killed_at(step, &stack), "{step} was not reached");
-            drop_it(&mut stack);
-        });
-        let outside = Outside::connect(&url(&stack)).await;
-        settle(&outside).await;
+        let outside = dropped_at(step, HELD, &mut stack, &bound).await;
         let force = number % 2 == 0;
         if !force {
-            for part in PARTS {
-                if outside.depth(part).await.is_some() {
-                    outside.take_all(part).await;
-                }
-            }
+            empty(&outside).await;
         }
         tokio::task::block_in_place(|| {
             let mut command = vec!["apply", "--prune", "stack.yaml"];

@@ -3,8 +3,8 @@
 use reqwest::Method;
 use serde_json::json;
 
-use super::dropped::{PARTS, drop_it, killed_at, settle, temporary, want};
-use super::{bindings, exchanges, fill, stack, url};
+use super::dropped::{PARTS, drop_it, dropped_at, empty, temporary, want};
+use super::{bindings, exchanges, stack, url};
 use crate::reconcile::{api, get, queue_names};
 use crate::support::queue::Outside;
 use crate::support::stack::{Said, Stack};
@@ -83,25 +83,8 @@ async fn a_deletion_that_is_refused_in_parts_is_finished_by_the_next() {
     let hindered = tokio::task::block_in_place(|| Hindered::new(&stack));
     let (mut refusals, mut rescued) = (0, 0);
     for (step, refused) in CASES {
-        tokio::task::block_in_place(|| {
-            want(&mut stack, &json!({"type": "classic"}), &bound);
-            let applied = stack.apply();
-            assert_eq!(applied.code, Some(0), "{step}: {applied:?}");
-        });
-        fill(&url(&stack), HELD).await;
-        tokio::task::block_in_place(|| {
-            want(&mut stack, &json!({"type": "quorum", "on_conflict": "migrate"}), &bound);
-            assert!(killed_at(step, &stack), "{step} was not reached");
-            drop_it(&mut stack);
-        });
-        // Another one each time: a channel remembers the quorum queue that had the name before.
-        let outside = Outside::connect(&url(&stack)).await;
-        settle(&outside).await;
-        for part in PARTS {
-            if outside.depth(part).await.is_some() {
-                outside.take_all(part).await;
-            }
-        }
+        let outside = dropped_at(step, HELD, &mut stack, &bound).await;
+        empty(&outside).await;
         let left = tokio::task::block_in_place(|| {
             let said = hindered.prune(&mut stack, refused);
             let mut left = queue_names(&stack);
