@@ -2,10 +2,11 @@
 
 use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{Mode, OFlags, mkdirat, openat};
 use rustix::io::Errno;
+use tokio::sync::mpsc::UnboundedSender;
 
 use super::ends::{end_all, open_folder};
 use super::home::Home;
@@ -33,7 +34,7 @@ struct Inner {
     /// Its name below the home; none before it is made.
     name: Mutex<Option<CString>>,
     /// Removes it.
-    orders: mpsc::Sender<Order>,
+    orders: UnboundedSender<Order>,
 }
 
 impl ControlGroup {
@@ -41,7 +42,7 @@ impl ControlGroup {
     pub(in crate::process) fn new(
         home: &'static Home,
         label: &str,
-        orders: mpsc::Sender<Order>,
+        orders: UnboundedSender<Order>,
     ) -> Self {
         // No file that the kernel puts into a folder of a group has a `-`, so none has this name.
         let label = label.replace('/', "_");
