@@ -35,7 +35,7 @@ mod start;
 
 pub use allocator::keep_freed_memory;
 pub use child::{Child, ChildInput, Exit};
-pub use control_groups::{ControlGroup, Home, Undivided};
+pub use control_groups::{ControlGroup, Home, Shortage, Undivided, Unmetered};
 pub use identity::NoAccount;
 pub use memory::resident;
 pub use output::ChildOutput;

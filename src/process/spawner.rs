@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::child::Child;
-use super::control_groups::{ControlGroup, Home, Undivided};
+use super::control_groups::{ControlGroup, Home, Undivided, Unmetered};
 use super::cradle::{Cradle, Started};
 use super::family::Family;
 use super::identity::NoAccount;
@@ -217,11 +217,20 @@ impl Spawner {
         self.family.home().map(Home::path).map_err(Clone::clone)
     }
 
+    /// Whether the kernel accounts for memory by those groups; nothing where there are none.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn memory_by_group(&self) -> Option<Result<(), Unmetered>> {
+        self.family.home().ok().map(|home| home.memory().map_err(Clone::clone))
+    }
+
     /// A control group for the processes of one worker, with a name that begins like that; nothing
-    /// where there are none.
-    pub fn group(&self, label: &str) -> Option<ControlGroup> {
+    /// where there are none. `memory` is how many bytes all of them have together at most, where the
+    /// kernel accounts for that.
+    pub fn group(&self, label: &str, memory: Option<u64>) -> Option<ControlGroup> {
         let home = self.family.home().ok()?;
-        Some(ControlGroup::new(home, label, self.first.orders.clone()))
+        Some(ControlGroup::new(home, label, memory, self.first.orders.clone()))
     }
 
     /// Starts a child in a session of its own. It is on its way when this returns, and there already

@@ -174,8 +174,7 @@ impl Member {
     ) -> Self {
         let shown = meter.clone();
         let spec = version.spec.clone();
-        let context =
-            version.hands.context(&version.links, shared, &format!("{}-{slot}", spec.name));
+        let context = version.hands.context(&version.links, shared, &spec, slot);
         let link = context.link.clone();
         let (grace, says_ready) = (spec.stop.grace, spec.ready.is_some());
         let task = if spec.protocol == WireProtocol::Exec {
