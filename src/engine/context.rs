@@ -32,9 +32,16 @@ pub(super) struct Hands {
 }
 
 impl Hands {
-    /// For one more worker of that name, which connects over these links, of a consumer whose
-    /// workers share that.
-    pub(super) fn context(&self, links: &VhostLinks, shared: Shared, name: &str) -> Context {
+    /// For one more worker, in that slot of a consumer whose workers share that, which connects over
+    /// these links.
+    pub(super) fn context(
+        &self,
+        links: &VhostLinks,
+        shared: Shared,
+        spec: &ConsumerSpec,
+        slot: u16,
+    ) -> Context {
+        let memory = spec.confinement.limits.memory;
         Context {
             seen: shared.seen,
             turns: shared.turns,
@@ -46,7 +53,7 @@ impl Hands {
             link: links.pool.acquire(),
             publisher: links.publisher.clone(),
             spawner: self.spawner.clone(),
-            group: self.spawner.group(name),
+            group: self.spawner.group(&format!("{}-{slot}", spec.name), memory),
             topology: self.topology.clone(),
             ack_limits: self.ack_limits.clone(),
             reconcile: self.reconcile.clone(),

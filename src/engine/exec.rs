@@ -270,18 +270,18 @@ impl ExecWorker {
         let codes = &self.spec.exit_codes;
         let code = match exit {
             Exit::Code(code) => u8::try_from(code).ok(),
-            Exit::Signal(_) => None,
+            Exit::Signal(_) | Exit::OutOfMemory(_) => None,
         };
         code.and_then(|code| codes.codes.get(&code)).copied().unwrap_or(codes.default)
     }
 
     fn judge(&mut self, id: DeliveryId, exit: Exit, stdout: Stdout, words: &str) {
         let why = exit.to_string();
-        let stopped = self.reins.drain.is_cancelled() && matches!(exit, Exit::Signal(_));
+        let stopped = self.reins.drain.is_cancelled() && exit.is_signal();
         let verdict = self.verdict_on(exit);
         if stopped || verdict != ExitVerdict::Ack {
             stdout.log(&self.spec.name, self.slot);
-            if !stopped && verdict == ExitVerdict::Nack && matches!(exit, Exit::Signal(_)) {
+            if !stopped && verdict == ExitVerdict::Nack && exit.is_signal() {
                 self.desk.worked(1);
                 return self.desk.crashed(id, 1, &ended_with(exit, words));
             }

@@ -161,8 +161,17 @@ impl Engine {
         match spawner.control_groups() {
             Ok(folder) => {
                 let folder = folder.display().to_string();
-                tracing::info!(%folder, "each worker's processes are in a control group of their own");
-                options.registry.set_control_groups(folder);
+                let memory = spawner.memory_by_group().unwrap_or(Ok(()));
+                let limits =
+                    if memory.is_ok() { ", which limits their memory as well" } else { "" };
+                tracing::info!(
+                    %folder,
+                    "each worker's processes are in a control group of their own{limits}"
+                );
+                options.registry.set_control_groups(folder, memory.is_ok());
+                if let Err(why) = memory {
+                    tracing::debug!("`limits.memory` is for each process alone: {why}");
+                }
             }
             Err(why) => tracing::debug!("workers have no control groups: {why}"),
         }

@@ -17,7 +17,7 @@ use super::desk::Desk;
 use super::hush;
 use super::kept::shown_deadline;
 use crate::model::{AckMode, ConsumerSpec, Order};
-use crate::process::{Exit, check_startable};
+use crate::process::{Exit, Shortage, check_startable};
 use crate::protocol::DeliveryId;
 use crate::supervise::{Effect, Event, Lifecycle, PAUSE, State, Wish};
 use crate::telemetry::{Reason, RestartReason, WorkerMeter, WorkerState};
@@ -29,6 +29,23 @@ const CONFIRM_PATIENCE: Duration = Duration::from_secs(2);
 /// Where to look when a process was killed, and not by us.
 const KILLED: &str =
     "it was killed from outside; where memory ran out, the log of the kernel says so (`dmesg`)";
+
+/// Where to look when one of the others has taken all memory.
+const MEMORY_ABOVE: &str = "memory ran out in the group of Warrener or in the machine, and the kernel chose this process: see `MemoryMax=` of the unit, the limit of the container, `dmesg`";
+
+/// What to do about a process that has taken too much itself.
+const MEMORY_LIMIT: &str =
+    "`limits.memory` holds for all processes of a worker together, files in memory included";
+
+/// The mend for a process that was ended, and not by us.
+fn mend(reason: RestartReason, exit: Exit) -> Option<&'static str> {
+    match (reason, exit) {
+        (RestartReason::Signal, Exit::KILLED) => Some(KILLED),
+        (_, Exit::OutOfMemory(Shortage::Limit)) => Some(MEMORY_LIMIT),
+        (_, Exit::OutOfMemory(Shortage::Above)) => Some(MEMORY_ABOVE),
+        _ => None,
+    }
+}
 
 pub(super) struct Worker {
     spec: Arc<ConsumerSpec>,
@@ -314,6 +331,7 @@ impl Worker {
         let reason = self.replaced.take().unwrap_or(match exit {
             Exit::Code(_) => RestartReason::Exit,
             Exit::Signal(_) => RestartReason::Signal,
+            Exit::OutOfMemory(_) => RestartReason::Oom,
         });
         let (mut booked, mute) = (0, std::mem::take(&mut self.mute));
         if let Some(Ending { unseen, words }) = ending
@@ -351,7 +369,7 @@ impl Worker {
                 RestartReason::NotReady => deadlines::not_ready(&self.spec),
                 _ => format!("its process ended with {exit}"),
             };
-            let hint = (reason == RestartReason::Signal && exit == Exit::KILLED).then_some(KILLED);
+            let hint = mend(reason, exit);
             tracing::warn!(%consumer, worker, hint, "{why}; restart in {pause:.1?}");
             self.ready = false;
             // One that took too long over a message has not crashed: the message may be to blame.

@@ -47,7 +47,8 @@ pub fn means_variable(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// Limits that the kernel holds for one process each; `None` leaves what this process has.
+/// Limits that the kernel holds for one process each, and that of memory for all of a worker together
+/// as well where it accounts for that; `None` leaves what this process has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of memory of its own that it can write to (`RLIMIT_DATA`). Address space that is only

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use nix::sys::signal::Signal as Named;
@@ -15,8 +15,9 @@ use rustix::process::{
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe;
+use tokio::sync::mpsc::UnboundedSender;
 
-use super::control_groups::ControlGroup;
+use super::control_groups::{ControlGroup, Shortage};
 use super::family::{Family, Mark};
 use super::nursery::Order;
 use super::output::ChildOutput;
@@ -30,11 +31,19 @@ pub enum Exit {
     Code(i32),
     /// By that signal.
     Signal(i32),
+    /// By the kernel, by force, because memory ran out. Known only where the kernel
+    /// [accounts for memory](super::Spawner::memory_by_group) by control groups.
+    OutOfMemory(Shortage),
 }
 
 impl Exit {
     /// By force.
     pub const KILLED: Self = Self::Signal(Named::SIGKILL as i32);
+
+    /// Whether it was ended by a signal, rather than by itself.
+    pub fn is_signal(self) -> bool {
+        !matches!(self, Self::Code(_))
+    }
 }
 
 /// `exit code 3`, `signal 11 (SIGSEGV)`.
@@ -46,6 +55,10 @@ impl fmt::Display for Exit {
                 Ok(name) => write!(f, "signal {number} ({name})"),
                 Err(_) => write!(f, "signal {number}"),
             },
+            Self::OutOfMemory(Shortage::Limit) => {
+                write!(f, "{}: it had more memory than `limits.memory`", Self::KILLED)
+            }
+            Self::OutOfMemory(Shortage::Above) => write!(f, "{}: memory ran out", Self::KILLED),
         }
     }
 }
@@ -181,7 +194,7 @@ pub(super) struct Leader {
     exit: Option<Exit>,
     /// Keeps the spawning thread alive, on whose death the child would be killed, and reaps what
     /// is dropped.
-    orders: mpsc::Sender<Order>,
+    orders: UnboundedSender<Order>,
 }
 
 impl Leader {
@@ -190,7 +203,7 @@ impl Leader {
         mark: Option<Mark>,
         group: Option<ControlGroup>,
         consumer: Option<Arc<str>>,
-        orders: mpsc::Sender<Order>,
+        orders: UnboundedSender<Order>,
     ) -> Self {
         Self { pid, mark, group, consumer, exit: None, orders }
     }
@@ -198,7 +211,12 @@ impl Leader {
     fn poll(&mut self) -> Option<Exit> {
         if self.exit.is_none() {
             self.exit = reap(self.pid);
-            if let (Some(_), Some(group)) = (self.exit, &self.group) {
+            if let (Some(exit), Some(group)) = (self.exit, &self.group) {
+                // What ended well is not worth a look: that could be one process a message.
+                let shortage = (exit != Exit::Code(0)).then(|| group.shortage()).flatten();
+                if let (Exit::KILLED, Some(shortage)) = (exit, shortage) {
+                    self.exit = Some(Exit::OutOfMemory(shortage));
+                }
                 group.end_rest();
             }
             // What is left of it has fallen to this process by now.
@@ -206,7 +224,10 @@ impl Leader {
                 && Family::has_adopted()
             {
                 // Who was killed could not wait for its own.
-                let to_blame = self.consumer.take().filter(|_| self.exit != Some(Exit::KILLED));
+                let to_blame = self
+                    .consumer
+                    .take()
+                    .filter(|_| !matches!(self.exit, Some(Exit::KILLED | Exit::OutOfMemory(_))));
                 // Without the thread, the guardian looks for them.
                 let _ = self.orders.send(Order::Clear(mark, self.pid, to_blame));
             }

@@ -169,6 +169,9 @@ fn start<'a>(
     let argument = (&raw const *errand).cast_mut().cast::<c_void>();
     let mut handle: c_int = -1;
     let flags = flags | libc::SIGCHLD;
+    // A group whose memory runs out is killed as one, and a process that shares ours would take us
+    // along. It does not come to that: the kernel spares who is in the middle of a vfork, and nobody
+    // else is in the group for whom it could be killed.
     // SAFETY: the stack is nobody else's: it is borrowed mutably, and this returns only when the
     // child has left it, because of `CLONE_VFORK`. For that long `errand` and what it borrows stay
     // where they are too. `run` has the signature that `clone` asks for. What `run` may do in our

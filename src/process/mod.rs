@@ -16,6 +16,7 @@ mod allocator;
 mod child;
 mod clone_into;
 mod control_groups;
+mod cradle;
 mod environment;
 mod family;
 mod guardian;
@@ -34,7 +35,7 @@ mod start;
 
 pub use allocator::keep_freed_memory;
 pub use child::{Child, ChildInput, Exit};
-pub use control_groups::{ControlGroup, Home, Undivided};
+pub use control_groups::{ControlGroup, Home, Shortage, Undivided, Unmetered};
 pub use identity::NoAccount;
 pub use memory::resident;
 pub use output::ChildOutput;

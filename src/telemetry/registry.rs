@@ -24,6 +24,7 @@ struct Known {
     config: ConfigStatus,
     topology: TopologyStatus,
     control_groups: Option<String>,
+    memory_by_group: bool,
 }
 
 /// Which connection: there may be several of a role to a vhost.
@@ -134,9 +135,11 @@ impl Registry {
         self.known().config.in_force = Some(in_force);
     }
 
-    /// Each worker's processes are in a control group below that folder.
-    pub fn set_control_groups(&self, folder: String) {
-        self.known().control_groups = Some(folder);
+    /// Each worker's processes are in a control group below that folder; `memory` is whether these
+    /// account for memory.
+    pub fn set_control_groups(&self, folder: String, memory: bool) {
+        let mut known = self.known();
+        (known.control_groups, known.memory_by_group) = (Some(folder), memory);
     }
 
     /// Who makes the broker as the files say.
@@ -168,11 +171,12 @@ impl Registry {
     /// Everything as it is now.
     pub fn status(&self) -> Status {
         // Copied out first, so that no meter waits for the list while it is read.
-        let (consumers, connections, config, topology, control_groups) = {
+        let (consumers, connections, config, topology, (control_groups, memory_by_group)) = {
             let known = self.known();
             let (consumers, connections) = (known.consumers.clone(), known.worst_connections());
             let (config, topology) = (known.config.clone(), known.topology.clone());
-            (consumers, connections, config, topology, known.control_groups.clone())
+            let groups = (known.control_groups.clone(), known.memory_by_group);
+            (consumers, connections, config, topology, groups)
         };
         Status {
             consumers: consumers.into_iter().map(|(name, meter)| (name, meter.status())).collect(),
@@ -180,6 +184,7 @@ impl Registry {
             config,
             topology,
             control_groups,
+            memory_by_group,
         }
     }
 }

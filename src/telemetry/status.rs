@@ -250,6 +250,10 @@ pub struct Status {
     /// The folder below which each worker has a control group; `None` where they have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control_groups: Option<String>,
+    /// Whether memory is accounted for by those groups, so that `limits.memory` holds for all
+    /// processes of a worker together.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub memory_by_group: bool,
 }
 
 impl Status {

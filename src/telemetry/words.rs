@@ -79,6 +79,9 @@ words! {
         Exit = "exit",
         /// It was killed by a signal that we did not send.
         Signal = "signal",
+        /// The kernel killed it because memory ran out; known only where memory is accounted for by
+        /// control groups.
+        Oom = "oom",
         /// It held a message for too long, and we ended it.
         Timeout = "timeout",
         /// It broke the protocol too often, or its reply line had no end.

@@ -240,3 +240,13 @@ fn last_breath_acks_and_fails() {
 fn answers_early_acks_what_it_has_not_read() {
     assert_eq!(stdout("answers_early.py", "x"), "ack\n");
 }
+
+#[test]
+fn eats_memory_has_all_of_it_at_once_or_says_so() {
+    assert_eq!(stdout("eats_memory.py", "2 3\n1 1\n"), "ack\nack\n");
+    let text = "ulimit -d 65536; printf '2 90\n1 1\n' | exec python3 \"$0\"";
+    let mut limited = Command::new("sh");
+    limited.args(["-c", text]).arg(children().join("eats_memory.py"));
+    let output = limited.output().expect("a program");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "nack\nack\n");
+}

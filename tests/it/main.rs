@@ -27,6 +27,7 @@ mod hosts;
 mod large;
 mod lint;
 mod machine;
+mod memory;
 mod messages;
 mod migration;
 mod misbehave;

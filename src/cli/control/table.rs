@@ -39,7 +39,8 @@ pub(super) fn render(report: &Report, now: Timestamp) -> String {
     line(&mut text, "broker", &connections(status));
     line(&mut text, "topology", &topology(&status.topology, now));
     if let Some(folder) = &status.control_groups {
-        line(&mut text, "groups", &cut(folder));
+        let memory = if status.memory_by_group { " (limits memory as well)" } else { "" };
+        line(&mut text, "groups", &format!("{}{memory}", cut(folder)));
     }
     text.push('\n');
     text.push_str(&consumers(report));

@@ -53,7 +53,10 @@ fn everything_at_once() {
     let publish = registry.connection(home, ConnectionRole::Publish);
     let why = "low on memory".to_owned();
     publish.set(ConnectionState::Blocked { why });
-    registry.set_control_groups("/sys/fs/cgroup/system.slice/warrener.service/warrener.1f".into());
+    registry.set_control_groups(
+        "/sys/fs/cgroup/system.slice/warrener.service/warrener.1f".into(),
+        true,
+    );
     registry.set_role(Role::StandsBy { holder: Some("run on host a".into()) });
     registry.looked(2);
     registry.healed();
@@ -86,7 +89,7 @@ fn everything_at_once() {
                 two  [31m
     broker    consume up, publish blocked: low on memory
     topology  2 differences left (looked 1m 15s ago); run on host a applies, this one stands by; mended once
-    groups    /sys/fs/cgroup/system.slice/warrener.service/warrener.1f
+    groups    /sys/fs/cgroup/system.slice/warrener.service/warrener.1f (limits memory as well)
 
     consumer               state    workers  in flight   in/s  out/s  acked  retried  back  dead  dropped  restarts
     a-long-name.for-mails  down         0/0          0      0      0      0        0     0     0        0         0

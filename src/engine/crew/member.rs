@@ -174,12 +174,13 @@ impl Member {
     ) -> Self {
         let shown = meter.clone();
         let spec = version.spec.clone();
-        let context =
-            version.hands.context(&version.links, shared, &format!("{}-{slot}", spec.name));
+        let context = version.hands.context(&version.links, shared, &spec, slot);
         let link = context.link.clone();
         let (grace, says_ready) = (spec.stop.grace, spec.ready.is_some());
         let task = if spec.protocol == WireProtocol::Exec {
-            tasks.spawn(ExecWorker::new(spec, slot, context, shown, reins.clone(), reporter).run())
+            let spawner = context.spawner.clone();
+            let worker = ExecWorker::new(spec, slot, context, shown, reins.clone(), reporter);
+            spawner.host(worker.run(), tasks)
         } else {
             tasks.spawn(Worker::new(spec, slot, context, shown, reins.clone(), reporter).run())
         };

@@ -1,14 +1,16 @@
 //! The group of one worker.
 
 use std::ffi::{CStr, CString};
-use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{Mode, OFlags, mkdirat, openat};
 use rustix::io::Errno;
+use tokio::sync::mpsc::UnboundedSender;
 
 use super::ends::{end_all, open_folder};
 use super::home::Home;
+use super::memory::{self, Events, Shortage};
 use crate::process::nursery::Order;
 
 /// How much of a worker's name is in that of its group, bytes. The kernel takes 255.
@@ -30,36 +32,52 @@ pub struct ControlGroup(Arc<Inner>);
 struct Inner {
     home: &'static Home,
     label: String,
-    /// Its name below the home; none before it is made.
-    name: Mutex<Option<CString>>,
+    /// What all of its processes have in memory together at most, bytes.
+    memory: Option<u64>,
+    /// None before it is made.
+    made: Mutex<Option<Made>>,
     /// Removes it.
-    orders: mpsc::Sender<Order>,
+    orders: UnboundedSender<Order>,
+}
+
+/// A group that there is.
+#[derive(Debug)]
+struct Made {
+    /// Its name below the home.
+    name: CString,
+    /// What it had counted when it was last looked.
+    events: Events,
 }
 
 impl ControlGroup {
-    /// A group whose name begins with that.
+    /// A group whose name begins with that, and whose processes have so many bytes of memory
+    /// together at most, where that can be limited.
     pub(in crate::process) fn new(
         home: &'static Home,
         label: &str,
-        orders: mpsc::Sender<Order>,
+        memory: Option<u64>,
+        orders: UnboundedSender<Order>,
     ) -> Self {
         // No file that the kernel puts into a folder of a group has a `-`, so none has this name.
         let label = label.replace('/', "_");
         let label = label[..label.floor_char_boundary(LONGEST)].to_owned();
-        Self(Arc::new(Inner { home, label, name: Mutex::default(), orders }))
+        let memory = memory.filter(|_| home.memory().is_ok());
+        Self(Arc::new(Inner { home, label, memory, made: Mutex::default(), orders }))
     }
 
     /// Its folder, which is made where there is none.
     pub(in crate::process) fn open(&self) -> rustix::io::Result<OwnedFd> {
         let home = self.0.home.folder();
-        let mut name = self.0.name.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(name) = &*name {
-            match open_folder(home, name) {
+        let mut made = self.0.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Made { name, events }) = &mut *made {
+            return match open_folder(home, name) {
                 // Somebody has tidied up: it was empty between two processes.
-                Err(Errno::NOENT) => make(name, home)?,
-                other => return other,
-            }
-            return open_folder(home, name);
+                Err(Errno::NOENT) => {
+                    *events = Events::default();
+                    self.0.make(name, home)
+                }
+                other => other,
+            };
         }
         for count in 1..MOST_ALIKE {
             let text = match count {
@@ -67,11 +85,14 @@ impl ControlGroup {
                 more => format!("{}.{more}", self.0.label),
             };
             let candidate = CString::new(text).map_err(|_| Errno::INVAL)?;
-            match make(&candidate, home) {
+            match self.0.make(&candidate, home) {
                 // Of another version of this worker.
                 Err(Errno::EXIST) => {}
                 Err(error) => return Err(error),
-                Ok(()) => return open_folder(home, name.insert(candidate)),
+                Ok(folder) => {
+                    *made = Some(Made { name: candidate, events: Events::default() });
+                    return Ok(folder);
+                }
             }
         }
         Err(Errno::EXIST)
@@ -88,6 +109,15 @@ impl ControlGroup {
         self.0.end(|folder| is_populated(folder) != Some(false));
     }
 
+    /// Who has run short of memory, where somebody in it was killed for that since this was last
+    /// asked.
+    pub(in crate::process) fn shortage(&self) -> Option<Shortage> {
+        let mut made = self.0.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let Made { name, events } = made.as_mut()?;
+        let now = Events::of(&open_folder(self.0.home.folder(), name).ok()?)?;
+        now.shortage_since(std::mem::replace(events, now))
+    }
+
     /// What to say where a child could not be put into it.
     pub(in crate::process) fn complain(&self, error: Errno) {
         self.0.home.complain(error);
@@ -98,21 +128,32 @@ impl Inner {
     /// Kills everyone where that is wanted. The next child comes into a new folder: not all may be
     /// gone by then, and the kernel would kill it too.
     fn end(&self, wanted: impl FnOnce(&OwnedFd) -> bool) {
-        let mut name = self.name.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(folder) = name.as_ref().map(|name| open_folder(self.home.folder(), name)) else {
-            return;
-        };
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let folder = made.as_ref().map(|made| open_folder(self.home.folder(), &made.name));
+        let Some(folder) = folder else { return };
         // One that is not there has nobody in it. Where it fails otherwise, the marks are left.
         if let Ok(folder) = folder
             && wanted(&folder)
         {
             let _ = end_all(folder);
-            self.remove(name.take());
+            self.remove(made.take());
         }
     }
 
-    fn remove(&self, name: Option<CString>) {
-        if let Some(name) = name {
+    /// Makes its folder, with its limit, and opens it.
+    fn make(&self, name: &CStr, home: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
+        mkdirat(home, name, Mode::from_raw_mode(0o755))?;
+        let folder = open_folder(home, name)?;
+        if let Some(bytes) = self.memory
+            && let Err(error) = memory::limit(&folder, bytes)
+        {
+            self.home.complain_of_memory(error);
+        }
+        Ok(folder)
+    }
+
+    fn remove(&self, made: Option<Made>) {
+        if let Some(Made { name, .. }) = made {
             // Without the thread, the guardian removes it.
             let _ = self.orders.send(Order::Remove(name));
         }
@@ -121,13 +162,9 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        let name = self.name.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        self.remove(name);
+        let made = self.made.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        self.remove(made);
     }
-}
-
-fn make(name: &CStr, home: rustix::fd::BorrowedFd<'_>) -> rustix::io::Result<()> {
-    mkdirat(home, name, Mode::from_raw_mode(0o755))
 }
 
 /// Whether anyone is in the group, or below it.

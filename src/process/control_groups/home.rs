@@ -17,6 +17,7 @@ use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fstat, mkdirat, o
 use rustix::io::Errno;
 
 use super::ends::{end_all, open_folder, remove};
+use super::memory::{self, Unmetered};
 use super::place::{Undivided, divisible};
 
 /// What the name of such a group begins with. Sixteen digits follow.
@@ -41,6 +42,8 @@ pub struct Home {
     tree: OwnedFd,
     /// Itself, with the lock.
     folder: OwnedFd,
+    /// Whether the groups within it account for memory, or why they do not.
+    memory: Result<(), Unmetered>,
     /// Whether it was said already that a child had to do without a group.
     complained: AtomicBool,
 }
@@ -60,12 +63,25 @@ impl Home {
         let path = above.join(&text);
         let name = CString::new(text).map_err(|_| refused(Errno::INVAL))?;
         let folder = locked(tree.as_fd(), &name).map_err(refused)?;
-        Ok(Self { path, name, tree, folder, complained: AtomicBool::new(false) })
+        let memory = memory::hand_on(&above).and_then(|()| {
+            memory::hand_on_below(&folder).map_err(|error| {
+                Unmetered::Refused(path.clone(), std::io::Error::from(error).to_string())
+            })
+        });
+        Ok(Self { path, name, tree, folder, memory, complained: AtomicBool::new(false) })
     }
 
     /// Its folder.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether the kernel accounts for the memory of each group within it.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn memory(&self) -> Result<(), &Unmetered> {
+        self.memory.as_ref().copied()
     }
 
     /// Its folder, to be looked into.
@@ -76,6 +92,17 @@ impl Home {
     /// Where its folder is, and the name of that there.
     pub(in crate::process) fn place(&self) -> (BorrowedFd<'_>, &CStr) {
         (self.tree.as_fd(), &self.name)
+    }
+
+    /// Says, once, that the memory of a worker could not be limited as a whole.
+    pub(super) fn complain_of_memory(&self, error: Errno) {
+        if !self.complained.swap(true, Ordering::Relaxed) {
+            let error = std::io::Error::from(error);
+            tracing::warn!(
+                group = %self.path.display(), %error,
+                "the memory of a worker's control group cannot be limited: each of its processes has as much as `limits.memory` says"
+            );
+        }
     }
 
     /// Says, once, that a child had to be started outside of a group.

@@ -9,10 +9,12 @@
 mod ends;
 mod group;
 mod home;
+mod memory;
 mod place;
 
 pub use group::ControlGroup;
 pub use home::Home;
+pub use memory::{Shortage, Unmetered};
 pub use place::Undivided;
 
 pub(super) use ends::{end_all, open_folder, remove};

@@ -55,7 +55,7 @@ pub(super) async fn cycles(print: &impl Fn(&str)) {
     let count = std::env::var("WARRENER_TEST_CYCLES").map_or(1000, |text| text.parse().unwrap());
     let mark = mark();
     let spawner = Spawner::start(false).unwrap();
-    let group = spawner.group("cycle");
+    let group = spawner.group("cycle", None);
     let mut child = spawner.spawn(command(&["true"])).await.unwrap();
     child.exited().await;
     drop(child);

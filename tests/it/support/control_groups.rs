@@ -31,7 +31,10 @@ impl Handed {
         let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
         let ours = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
         let name = format!("warrener-test-{}-{:08x}", std::process::id(), fastrand::u32(..));
-        let path = Path::new(mount.split(' ').nth(4)?).join(ours).join(name);
+        let ours = Path::new(mount.split(' ').nth(4)?).join(ours);
+        // Beside this process, where memory is accounted for: below it nobody can hand that on.
+        let beside = ours.parent().filter(|above| meters_memory(above));
+        let path = beside.unwrap_or(&ours).join(name);
         fs::create_dir(&path).ok()?;
         let made = Self { path };
         let enters = fs::OpenOptions::new().write(true).open(made.path.join("cgroup.procs"));
@@ -43,7 +46,8 @@ impl Handed {
 
     /// The words before those of a program that start it in the group.
     pub(crate) fn through(&self) -> [&str; 4] {
-        let text = r#"echo $$ > "$0/cgroup.procs" && exec "$@""#;
+        // A supervisor before this one may have made way for memory to be handed on.
+        let text = r#"{ echo $$ > "$0/cgroup.procs" || echo $$ > "$0/supervisor/cgroup.procs"; } 2>/dev/null && exec "$@""#;
         ["sh", "-c", text, self.path.to_str().unwrap()]
     }
 
@@ -54,7 +58,15 @@ impl Handed {
 
     /// The groups within it, where supervisors have their workers.
     pub(crate) fn homes(&self) -> Vec<PathBuf> {
-        folders(&self.path)
+        let mut homes = folders(&self.path);
+        homes.retain(|path| path.file_name().unwrap() != "supervisor");
+        homes
+    }
+
+    /// Whether a supervisor in it can limit the memory of workers, as far as that can be seen before.
+    pub(crate) fn meters_memory(&self) -> bool {
+        fs::read_to_string(self.path.join("cgroup.controllers"))
+            .is_ok_and(|text| text.split_whitespace().any(|controller| controller == "memory"))
     }
 }
 
@@ -65,6 +77,12 @@ impl Drop for Handed {
             remove(&self.path)
         });
     }
+}
+
+/// Whether a group hands the memory controller on.
+fn meters_memory(group: &Path) -> bool {
+    fs::read_to_string(group.join("cgroup.subtree_control"))
+        .is_ok_and(|text| text.split_whitespace().any(|controller| controller == "memory"))
 }
 
 /// The folders in a folder, in order.
