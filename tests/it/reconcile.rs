@@ -14,19 +14,21 @@ const AGAIN: usize = 5;
 pub(crate) fn api(method: Method, path: &str, body: Option<&Value>) -> Value {
     let request = async {
         let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let may_stumble = method == Method::GET;
+        let request = http
+            .request(method, format!("{}/api/{path}", management_url()))
+            .basic_auth("guest", Some("guest"));
+        let request = match body {
+            Some(body) => request.json(body),
+            None => request.header("content-type", "application/json"),
+        };
         let send = async || {
-            let request = http
-                .request(method.clone(), format!("{}/api/{path}", management_url()))
-                .basic_auth("guest", Some("guest"));
-            let request = match body {
-                Some(body) => request.json(body),
-                None => request.header("content-type", "application/json"),
-            };
+            let request = request.try_clone().expect("a body that is no stream");
             request.send().await.expect("an answer")
         };
         let mut response = send().await;
         for _ in 0..AGAIN {
-            if method == Method::GET && response.status() == StatusCode::INTERNAL_SERVER_ERROR {
+            if may_stumble && response.status() == StatusCode::INTERNAL_SERVER_ERROR {
                 response = send().await;
             }
         }
