@@ -9,6 +9,13 @@ use regex::Regex;
 static IN_ADDRESS: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"://[^\s:/@]*:(?<secret>[^\r\n]*)@"));
 
+/// A secret among the parameters of an address.
+static IN_QUERY: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r#"(?i)[?&][\w-]*(?:passw(?:or)?d|passphrase|secret|token|api_?key|credential)[\w-]*=(?<secret>[^\s&"']+)"#,
+    )
+});
+
 /// The value after a key that names a secret.
 static AFTER_KEY: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
@@ -17,14 +24,14 @@ static AFTER_KEY: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 fn pattern(text: &str) -> Regex {
-    Regex::new(text).expect("both patterns are constants that a test compiles")
+    Regex::new(text).expect("all patterns are constants that a test compiles")
 }
 
 /// The same text with secrets replaced by as many `*` as they have bytes, so that every offset
 /// keeps its meaning. What is only a `${…}` is no secret and stays.
 pub(super) fn blot(text: &str) -> String {
     let mut bytes = text.as_bytes().to_vec();
-    for pattern in [&*IN_ADDRESS, &*AFTER_KEY] {
+    for pattern in [&*IN_ADDRESS, &*IN_QUERY, &*AFTER_KEY] {
         for found in pattern.captures_iter(text) {
             let Some(secret) = found.name("secret") else { continue };
             let bare = secret.as_str().trim_matches(['"', '\'']);

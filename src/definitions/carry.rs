@@ -86,7 +86,7 @@ pub fn carry(document: &Document, wish: &Wish<'_>) -> Result<Carried, BadName> {
     load.read(document, wish.vhost.is_some());
     load.fit(wish.select);
     let Load { parts, mut comments, mut notes, .. } = load;
-    let topology = mend::prove(parts, wish.purpose, &mut comments, &mut notes);
+    let topology = mend::prove(parts, &vhost, wish.purpose, &mut comments, &mut notes);
     let secrets = if wish.secrets { Secrets::written() } else { Secrets::of(&topology) };
     notes.extend(secrets.notes());
     notes.sort_by(|a, b| (a.reason.weight(), a).cmp(&(b.reason.weight(), b)));

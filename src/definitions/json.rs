@@ -39,8 +39,8 @@ pub fn definitions(topology: &Topology, home: &VhostName) -> Value {
             })
         })
         .collect();
-    let bindings: Vec<_> = topology
-        .bindings()
+    let bindings = topology.bindings().filter(|binding| binding.managed);
+    let bindings: Vec<_> = bindings
         .map(|binding| {
             json!({
                 "source": binding.source,

@@ -123,7 +123,7 @@ impl Load {
 
     /// A title with its vhost, where that is not the home.
     pub(super) fn at(&self, vhost: &VhostName, title: String) -> String {
-        if *vhost == self.home { title } else { format!("{title} in vhost `{vhost}`") }
+        at(&self.home, vhost, title)
     }
 
     /// Whether an entry is in the vhost that is being read.
@@ -316,6 +316,11 @@ impl Load {
             }
         }
     }
+}
+
+/// A title with its vhost, where that is not the home.
+pub(super) fn at(home: &VhostName, vhost: &VhostName, title: String) -> String {
+    if vhost == home { title } else { format!("{title} in vhost `{vhost}`") }
 }
 
 fn entries_of(count: usize) -> String {

@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::carry::{Place, Purpose};
-use super::load::{named_exchange, named_queue};
+use super::load::{at, named_exchange, named_queue};
 use super::note::{Note, Reason};
 use crate::model::{
-    Arguments, Origin, PolicyIndex, Problem, Setting, Spots, Topology, TopologyParts, codes,
-    prove as proof,
+    Arguments, Origin, PolicyIndex, Problem, Setting, SettingKind, Spots, Topology, TopologyParts,
+    VhostName, codes, prove as proof,
 };
 
 /// The kinds of parts, as sources of origins.
@@ -25,9 +25,10 @@ const ARGUMENT: u32 = 5;
 /// The arguments that say where a queue dead-letters to.
 const DEAD_LETTER: [&str; 2] = ["x-dead-letter-exchange", "x-dead-letter-routing-key"];
 
-/// The topology of the parts that pass.
+/// The topology of the parts that pass. What is not in the `home` is noted with its vhost.
 pub(super) fn prove(
     mut parts: TopologyParts,
+    home: &VhostName,
     purpose: Purpose,
     comments: &mut BTreeMap<Place, String>,
     notes: &mut Vec<Note>,
@@ -39,7 +40,7 @@ pub(super) fn prove(
             Err(problems) => problems,
         };
         let (gone, named) = (BTreeSet::new(), BTreeSet::new());
-        let mut mending = Mending { parts, purpose, gone, named, comments, notes };
+        let mut mending = Mending { parts, home, purpose, gone, named, comments, notes };
         for problem in problems {
             mending.mend(&problem, &arguments);
         }
@@ -96,6 +97,7 @@ fn place(setting: &mut Setting, origin: Origin) {
 
 struct Mending<'a> {
     parts: TopologyParts,
+    home: &'a VhostName,
     purpose: Purpose,
     /// Parts to take out, by kind and index.
     gone: BTreeSet<(u32, usize)>,
@@ -123,19 +125,22 @@ impl Mending<'_> {
             QUEUE => self.queue(index, argument, problem),
             EXCHANGE if self.purpose == Purpose::AsItIs && self.parts.exchanges[index].managed => {
                 let exchange = self.parts.exchanges[index].clone();
-                self.note(Reason::Unmanaged, format!("exchange `{}`", exchange.name), problem);
+                let what = self.at(&exchange.vhost, format!("exchange `{}`", exchange.name));
+                self.note(Reason::Unmanaged, what, problem);
                 self.parts.exchanges[index] = named_exchange(exchange);
                 self.named.insert((EXCHANGE, index));
             }
             EXCHANGE => {
-                let name = &self.parts.exchanges[index].name;
-                self.note(Reason::Form, format!("exchange `{name}`"), problem);
+                let exchange = &self.parts.exchanges[index];
+                let what = self.at(&exchange.vhost, format!("exchange `{}`", exchange.name));
+                self.note(Reason::Form, what, problem);
                 self.gone.insert((EXCHANGE, index));
             }
             BINDING => {
                 let binding = &self.parts.bindings[index];
                 let (to, from) = (binding.destination.name(), &binding.source);
                 let what = format!("the binding of `{to}` to exchange `{from}`");
+                let what = self.at(&binding.vhost, what);
                 self.note(Reason::Dangling, what, problem);
                 self.gone.insert((BINDING, index));
             }
@@ -147,16 +152,21 @@ impl Mending<'_> {
                 };
                 let kind = setting.kind().as_str().replace('_', " ");
                 let what = format!("{kind} `{}`", setting.id());
+                let what = match setting.vhost() {
+                    Some(vhost) if setting.kind() != SettingKind::Vhost => self.at(vhost, what),
+                    _ => what,
+                };
                 self.note(reason, what, problem);
                 self.gone.insert((SETTING, index));
             }
             _ => {
-                let name = &self.parts.policies[index].name;
+                let policy = &self.parts.policies[index];
+                let what = self.at(&policy.vhost, format!("policy `{}`", policy.name));
                 let reason = match problem.code {
                     codes::PATTERN => Reason::Pattern,
                     _ => Reason::Form,
                 };
-                self.note(reason, format!("policy `{name}`"), problem);
+                self.note(reason, what, problem);
                 self.gone.insert((POLICY, index));
             }
         }
@@ -164,7 +174,7 @@ impl Mending<'_> {
 
     fn queue(&mut self, index: usize, argument: Option<&str>, problem: &Problem) {
         let queue = &self.parts.queues[index];
-        let title = format!("queue `{}`", queue.name);
+        let title = self.at(&queue.vhost, format!("queue `{}`", queue.name));
         let has_target = DEAD_LETTER.iter().any(|key| queue.arguments.contains_key(*key));
         let by_policy = matches!(problem.code, codes::CYCLE | codes::NO_TARGET) && !has_target;
         if by_policy {
@@ -215,9 +225,10 @@ impl Mending<'_> {
             first.is_some_and(|first| first.name == policy.name && first.vhost == policy.vhost)
         });
         let Some(at) = at else { return };
-        let name = self.parts.policies[at].name.clone();
+        let policy = &self.parts.policies[at];
+        let title = self.at(&policy.vhost, format!("policy `{}`", policy.name));
         if self.purpose == Purpose::AsItIs {
-            self.note(Reason::Cycle, format!("policy `{name}`"), problem);
+            self.note(Reason::Cycle, title, problem);
             self.gone.insert((POLICY, at));
         } else {
             let definition: &mut Arguments = &mut self.parts.policies[at].definition;
@@ -225,10 +236,15 @@ impl Mending<'_> {
             definition.retain(|key, _| !key.starts_with("dead-letter-"));
             // One policy may be to blame for several queues.
             if definition.len() < before {
-                let what = format!("`dead-letter-exchange` of policy `{name}`");
+                let what = format!("`dead-letter-exchange` of {title}");
                 self.note(Reason::Cycle, what, problem);
             }
         }
+    }
+
+    /// A title with its vhost, where that is not the home.
+    fn at(&self, vhost: &VhostName, title: String) -> String {
+        at(self.home, vhost, title)
     }
 
     fn note(&mut self, reason: Reason, what: String, problem: &Problem) {

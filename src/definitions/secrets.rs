@@ -80,7 +80,12 @@ impl Secrets {
         match value {
             ArgValue::Str(text) => {
                 let secret = IN_ADDRESS.captures(text).and_then(|found| found.name("secret"));
-                if let Some(secret) = secret {
+                // Where another secret follows, the whole text is one.
+                let is_last = |end: usize| {
+                    let rest = ArgValue::Str(text[end..].to_owned());
+                    rest.without_secrets() == rest
+                };
+                if let Some(secret) = secret.filter(|secret| is_last(secret.end())) {
                     self.hide(id, name, key, text, (secret.start(), secret.end()));
                 } else if value.without_secrets_under(key) != *value {
                     self.hide(id, name, key, text, (0, text.len()));

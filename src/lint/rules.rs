@@ -78,7 +78,7 @@ fn opaque_pattern(desired: &Desired) -> Vec<Problem> {
                 policy.name
             );
             Problem::warning(codes::OPAQUE_PATTERN, policy.origin, message).hint(
-                "it is taken to match nothing here; a pattern without look-around can be checked",
+                "it is taken to match nothing here; one that every engine of regular expressions understands can be checked",
             )
         })
         .collect()

@@ -55,7 +55,7 @@ pub use names::{
 };
 pub use parameters::{GlobalParameter, Parameter};
 pub use place::{Origin, Problem, Severity};
-pub use policies::{PatternFault, PolicyIndex};
+pub use policies::{Pattern, PatternFault, PolicyIndex};
 pub use resources::{
     ApplyTo, Binding, DeadLetterTarget, Destination, Exchange, ExchangeType, OnConflict, OnRemove,
     Policy, Queue, QueueType,

@@ -15,6 +15,14 @@ static IN_ADDRESS: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"(://[^\s:/@]*:)[^\s]*@").expect("a constant that a test compiles")
 });
 
+/// Secrets among the parameters of an address: brokers take there the password of a private key.
+static IN_QUERY: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(
+        r"(?i)([?&][\w-]*(?:passw(?:or)?d|passphrase|secret|token|api_?key|credential)[\w-]*=)[^\s&]+",
+    )
+    .expect("a constant that a test compiles")
+});
+
 /// Keys whose values are secrets.
 static SECRET_KEY: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"(?i)passw(or)?d|passphrase|secret|token|api_?key|credential")
@@ -69,13 +77,14 @@ impl fmt::Debug for GlobalParameter {
 }
 
 impl ArgValue {
-    /// The value as it may be shown: passwords in addresses, and what stands under a key that is
-    /// named like a secret, are blotted out.
+    /// The value as it may be shown: passwords and other secrets in addresses, and what stands under
+    /// a key that is named like a secret, are blotted out.
     #[must_use]
     pub fn without_secrets(&self) -> Self {
         match self {
             Self::Str(text) => {
-                Self::Str(IN_ADDRESS.replace_all(text, format!("${{1}}{HIDDEN}@")).into_owned())
+                let text = IN_ADDRESS.replace_all(text, format!("${{1}}{HIDDEN}@"));
+                Self::Str(IN_QUERY.replace_all(&text, format!("${{1}}{HIDDEN}")).into_owned())
             }
             Self::List(values) => Self::List(values.iter().map(Self::without_secrets).collect()),
             Self::Map(values) => {

@@ -1,9 +1,10 @@
 //! Which policy applies to a queue, as far as that can be told without the broker.
 //!
-//! The broker matches with PCRE, this with the `regex` crate. They agree on everything but
-//! look-around, back-references, atomic groups, possessive repeats and some oddities of syntax. A
-//! pattern with one of those is taken to match nothing here, which errs towards asking for a
-//! dead-letter target that a policy already gives, never towards trusting one that is not there.
+//! The broker matches with PCRE, this with the `regex` crate and, where a pattern has look-around or
+//! atomic groups, with `fancy-regex`. They agree on everything but back-references, recursion and
+//! some oddities of syntax. A pattern with one of those is taken to match nothing here, which errs
+//! towards asking for a dead-letter target that a policy already gives, never towards trusting one
+//! that is not there.
 
 use std::time::Duration;
 
@@ -24,6 +25,9 @@ const WRONG_EVERYWHERE: &[&str] = &[
     "incomplete escape sequence, reached end of pattern prematurely",
 ];
 
+/// How look-around and atomic groups begin, the longer ones first.
+const BEYOND_PLAIN: [&str; 5] = ["(?<=", "(?<!", "(?=", "(?!", "(?>"];
+
 /// Why a pattern cannot be matched here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PatternFault {
@@ -33,10 +37,59 @@ pub enum PatternFault {
     Opaque,
 }
 
+/// A regular expression over names, as brokers take them.
+#[derive(Clone, Debug)]
+pub enum Pattern {
+    /// One that is matched in time that grows with the name alone.
+    Plain(Regex),
+    /// One with look-around or atomic groups.
+    Fancy(Box<fancy_regex::Regex>),
+}
+
+impl Pattern {
+    /// Compiles it.
+    ///
+    /// # Errors
+    /// Why it cannot be matched here.
+    pub fn new(pattern: &str) -> Result<Self, PatternFault> {
+        let error = match Regex::new(pattern) {
+            Ok(plain) => return Ok(Self::Plain(plain)),
+            // The crate's own rendering repeats the pattern over several lines; its last line says
+            // why.
+            Err(error) => error.to_string(),
+        };
+        let reason = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
+        if WRONG_EVERYWHERE.contains(&reason) {
+            return Err(PatternFault::Invalid(reason.to_owned()));
+        }
+        // Anything else that is beyond the `regex` crate may mean another thing to each engine.
+        let plain =
+            BEYOND_PLAIN.iter().fold(pattern.to_owned(), |text, it| text.replace(it, "(?:"));
+        if Regex::new(&plain).is_err() {
+            return Err(PatternFault::Opaque);
+        }
+        let fancy = fancy_regex::Regex::new(pattern).map_err(|_| PatternFault::Opaque)?;
+        Ok(Self::Fancy(Box::new(fancy)))
+    }
+
+    /// Whether a name matches; `None` where that takes too many steps to find out.
+    pub fn matches(&self, name: &str) -> Option<bool> {
+        match self {
+            Self::Plain(pattern) => Some(pattern.is_match(name)),
+            Self::Fancy(pattern) => pattern.is_match(name).ok(),
+        }
+    }
+
+    /// Whether a name certainly matches.
+    fn is_match(&self, name: &str) -> bool {
+        self.matches(name) == Some(true)
+    }
+}
+
 /// Policies with their patterns compiled.
 #[derive(Debug)]
 pub struct PolicyIndex<'a> {
-    policies: Vec<(&'a Policy, Regex)>,
+    policies: Vec<(&'a Policy, Pattern)>,
 }
 
 impl<'a> PolicyIndex<'a> {
@@ -44,7 +97,7 @@ impl<'a> PolicyIndex<'a> {
     pub fn new(policies: impl IntoIterator<Item = &'a Policy>) -> Self {
         let mut policies: Vec<_> = policies
             .into_iter()
-            .filter_map(|policy| Some((policy, compile(&policy.pattern).ok()?)))
+            .filter_map(|policy| Some((policy, Pattern::new(&policy.pattern).ok()?)))
             .collect();
         policies.sort_by(|(a, _), (b, _)| {
             b.priority.cmp(&a.priority).then_with(|| a.name.cmp(&b.name))
@@ -143,18 +196,5 @@ impl ApplyTo {
 
 /// Whether a regular expression can be matched here.
 pub(super) fn check_pattern(pattern: &str) -> Result<(), PatternFault> {
-    compile(pattern).map(drop)
-}
-
-fn compile(pattern: &str) -> Result<Regex, PatternFault> {
-    Regex::new(pattern).map_err(|error| {
-        // The crate's own rendering repeats the pattern over several lines; its last line says why.
-        let text = error.to_string();
-        let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
-        if WRONG_EVERYWHERE.contains(&reason) {
-            PatternFault::Invalid(reason.to_owned())
-        } else {
-            PatternFault::Opaque
-        }
-    })
+    Pattern::new(pattern).map(drop)
 }

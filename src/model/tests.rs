@@ -110,7 +110,8 @@ fn the_policy_that_applies() {
         policy("low", "^a", ApplyTo::All, 1),
         policy("quorum", "a", ApplyTo::QuorumQueues, 9),
         policy("exchanges", "a", ApplyTo::Exchanges, 10),
-        policy("opaque", "a(?!b)", ApplyTo::All, 11),
+        policy("opaque", "a{x}(?!b)", ApplyTo::All, 11),
+        policy("not b", "^(?!.*b)a$", ApplyTo::Streams, 2),
         policy("b", "^b$", ApplyTo::Queues, 1),
         policy("a", "^b$", ApplyTo::Queues, 1),
     ];
@@ -122,6 +123,8 @@ fn the_policy_that_applies() {
     assert_eq!(matching(&queue("xa", QueueType::Quorum)), ["quorum"]);
     assert_eq!(matching(&queue("a", QueueType::Quorum)), ["quorum", "low"]);
     assert_eq!(matching(&queue("b", QueueType::Stream)), ["a", "b"]);
+    assert_eq!(matching(&queue("a", QueueType::Stream)), ["not b", "low"]);
+    assert_eq!(matching(&queue("ab", QueueType::Stream)), ["low"]);
     let elsewhere = Queue { vhost: VhostName::new("v").unwrap(), ..queue("a", QueueType::Classic) };
     assert!(matching(&elsewhere).is_empty());
 }
@@ -129,11 +132,13 @@ fn the_policy_that_applies() {
 #[test]
 fn patterns_that_are_wrong_and_patterns_that_are_only_strange() {
     let check = |pattern| policy("p", pattern, ApplyTo::All, 0).check_pattern();
-    assert_eq!(check("^a.*[bc]{2,3}$"), Ok(()));
+    for pattern in ["^a.*[bc]{2,3}$", "a(?=b)", "(?<!b)a", "(?>a)"] {
+        assert_eq!(check(pattern), Ok(()), "{pattern}");
+    }
     for pattern in ["(a", "a)", "[a", "*a", "a\\"] {
         assert!(matches!(check(pattern), Err(PatternFault::Invalid(_))), "{pattern}");
     }
-    for pattern in ["a(?=b)", "(?<!b)a", r"(a)\1", "(?>a)", "a{x}"] {
+    for pattern in ["a{x}", r"(a)\1", r"(?!a)\h", "(?!a)[[:<:]]b"] {
         assert_eq!(check(pattern), Err(PatternFault::Opaque), "{pattern}");
     }
 }

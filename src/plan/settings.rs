@@ -47,7 +47,7 @@ pub(super) fn setting(want: &Setting, observed: &Observed) -> Option<Change> {
         Some(reason) => Change {
             reason,
             hint: Some(
-                "do it as another user, and then let the address of the broker say the same".into(),
+                "do it as another user, and then let the address of the broker say the same; or leave this user to others: `manage: false`".into(),
             ),
             differences: Vec::new(),
             ..change

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use rustix::process::{
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe;
+use tokio::sync::mpsc::UnboundedSender;
 
 use super::control_groups::{ControlGroup, Shortage};
 use super::family::{Family, Mark};
@@ -194,7 +195,7 @@ pub(super) struct Leader {
     exit: Option<Exit>,
     /// Keeps the spawning thread alive, on whose death the child would be killed, and reaps what
     /// is dropped.
-    orders: mpsc::Sender<Order>,
+    orders: UnboundedSender<Order>,
 }
 
 impl Leader {
@@ -203,7 +204,7 @@ impl Leader {
         mark: Option<Mark>,
         group: Option<ControlGroup>,
         consumer: Option<Arc<str>>,
-        orders: mpsc::Sender<Order>,
+        orders: UnboundedSender<Order>,
     ) -> Self {
         Self { pid, mark, group, consumer, exit: None, orders }
     }

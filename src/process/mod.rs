@@ -16,6 +16,7 @@ mod allocator;
 mod child;
 mod clone_into;
 mod control_groups;
+mod cradle;
 mod environment;
 mod family;
 mod guardian;

@@ -5,22 +5,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
-use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Pid;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
-use super::child::{Leader, Pipes, reap};
+use super::child::reap;
 use super::control_groups::{end_all, open_folder, remove};
+use super::cradle::{Cradle, Started};
 use super::family::{Family, Look, Mark};
-use super::identity::Accounts;
-use super::launch::Stack;
 use super::spawner::{SpawnError, SpawnRequest};
-use super::start::{rehearse_child, start_child};
 
 /// How soon a killed process that nobody waits for is looked at again, first and at last. Most are
 /// gone within a moment; one that is stuck in the kernel may be for ever.
@@ -58,17 +54,8 @@ pub(super) enum Order {
 pub(super) struct Start {
     pub(super) request: SpawnRequest,
     pub(super) answer: oneshot::Sender<Result<Started, SpawnError>>,
-    /// For the child, see [`Leader`].
-    pub(super) orders: mpsc::Sender<Order>,
-}
-
-/// A child that was started. Dropping it kills it.
-#[derive(Debug)]
-pub(super) struct Started {
-    pub(super) leader: Leader,
-    /// Readable from its end on.
-    pub(super) ended: OwnedFd,
-    pub(super) pipes: Pipes,
+    /// Keeps the thread alive until then.
+    pub(super) _awake: mpsc::UnboundedSender<Order>,
 }
 
 /// A child that has ended, and may have left others behind.
@@ -88,8 +75,6 @@ pub(super) struct Nursery {
     /// Whether it looks for the dead from time to time, which one does for all.
     looks: bool,
     pub(super) busy: Arc<AtomicUsize>,
-    accounts: Accounts,
-    stack: Stack,
     /// Killed, and to be reaped.
     dropped: Vec<(Pid, Option<Mark>)>,
     /// Ended, and to be cleared up after.
@@ -106,28 +91,36 @@ impl Nursery {
     pub(super) fn new(family: &'static Family, alone: bool, looks: bool) -> Self {
         let (dropped, ended, left) = (Vec::new(), BTreeMap::new(), Vec::new());
         let looked = Instant::now();
-        let (accounts, stack) = (Accounts::default(), Stack::new());
         let (busy, pause) = (Arc::default(), REAP_PAUSE.0);
-        Self { family, alone, looks, busy, accounts, stack, dropped, ended, left, looked, pause }
+        Self { family, alone, looks, busy, dropped, ended, left, looked, pause }
     }
 
     /// Carries out orders until nobody is left to give any.
-    pub(super) fn serve(&mut self, inbox: &mpsc::Receiver<Order>) {
+    pub(super) async fn serve(&mut self, mut inbox: mpsc::UnboundedReceiver<Order>) {
+        let mut wanted = true;
         loop {
             let idle = self.dropped.is_empty() && self.ended.is_empty() && self.left.is_empty();
-            let order = match (idle, self.looks) {
-                (true, false) => inbox.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected),
-                (true, true) => inbox.recv_timeout(LOOK_PAUSE),
-                (false, _) => inbox.recv_timeout(self.pause),
+            if idle && !wanted {
+                return;
+            }
+            let pause = match (idle, self.looks) {
+                (true, false) => None,
+                (true, true) => Some(LOOK_PAUSE),
+                (false, _) => Some(self.pause),
             };
-            match order {
-                Ok(order) => self.carry_out(order),
-                Err(mpsc::RecvTimeoutError::Timeout) => self.wait_longer(),
-                Err(mpsc::RecvTimeoutError::Disconnected) if idle => return,
-                Err(mpsc::RecvTimeoutError::Disconnected) => {
-                    thread::sleep(self.pause);
-                    self.wait_longer();
+            let timer = async {
+                match pause {
+                    Some(pause) => tokio::time::sleep(pause).await,
+                    None => std::future::pending().await,
                 }
+            };
+            tokio::select! {
+                biased;
+                order = inbox.recv(), if wanted => match order {
+                    Some(order) => self.carry_out(order),
+                    None => wanted = false,
+                },
+                () = timer => self.wait_longer(),
             }
             self.clear();
         }
@@ -140,25 +133,14 @@ impl Nursery {
     fn carry_out(&mut self, order: Order) {
         match order {
             Order::Spawn(start) => {
-                let Start { request, answer, orders } = *start;
-                let mark = self.family.mark();
-                // What nobody waits for any more is killed by being dropped here.
-                let started = start_child(&request, mark, &mut self.accounts, &mut self.stack);
+                let Start { request, answer, _awake } = *start;
+                let started = Cradle::start_here(&request);
                 self.busy.fetch_sub(1, Ordering::Relaxed);
-                let _ = answer.send(started.map(|(launched, pipes)| Started {
-                    leader: Leader::new(
-                        launched.pid,
-                        mark,
-                        request.group,
-                        request.consumer,
-                        orders,
-                    ),
-                    ended: launched.ended,
-                    pipes,
-                }));
+                // What nobody waits for any more is killed by being dropped here.
+                let _ = answer.send(started.unwrap_or_else(|| Err(SpawnError::Gone)));
             }
             Order::Rehearse(request, answer) => {
-                let _ = answer.send(rehearse_child(&request, &mut self.accounts, &mut self.stack));
+                let _ = answer.send(Cradle::rehearse_here(&request));
             }
             Order::Reap(pid, mark) => {
                 self.dropped.push((pid, mark));

@@ -4,22 +4,29 @@
 //! ends, and the threads of a runtime come and go. One stands still from the start of a child until
 //! it is its program, so there are several where there are cores for them. They also reap the
 //! children that were dropped while they ran, and end what a child has left behind.
+//!
+//! Each has a runtime of its own, for its orders and for tasks that start one child after the
+//! other: such a task lives where its children are started, and waits for no other thread.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
 use std::thread;
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
+use futures_util::future::{self, Either};
+use tokio::runtime::{self, Handle};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::child::Child;
 use super::control_groups::{ControlGroup, Home, Undivided, Unmetered};
+use super::cradle::{Cradle, Started};
 use super::family::Family;
 use super::identity::NoAccount;
-use super::nursery::{Nursery, Order, Start, Started};
+use super::nursery::{Nursery, Order, Start};
 use super::prelude;
 use crate::model::{Confinement, ConsumerSpec, Program, Replies};
 
@@ -148,20 +155,32 @@ pub enum SpawnError {
 /// One of the threads, as others see it.
 #[derive(Debug)]
 struct Hand {
-    orders: mpsc::Sender<Order>,
+    orders: mpsc::UnboundedSender<Order>,
     /// Children that it was asked for and has not started yet.
     busy: Arc<AtomicUsize>,
+    /// What the thread runs besides, see [`Spawner::host`].
+    runtime: Handle,
+    /// Has a clone for each task that it hosts.
+    guests: Arc<()>,
 }
 
 impl Hand {
     /// Starts the thread.
-    fn new(mut nursery: Nursery) -> io::Result<Self> {
-        let (orders, inbox) = mpsc::channel();
+    fn new(family: &'static Family, alone: bool, looks: bool) -> io::Result<Self> {
+        // As long as the list of children that were dropped: neither has a bound.
+        let (orders, inbox) = mpsc::unbounded_channel();
+        let mut nursery = Nursery::new(family, alone, looks);
         let busy = nursery.busy.clone();
-        // With a sender of its own the thread would never end: each order brings one along.
-        let serve = move || nursery.serve(&inbox);
+        // With a sender of its own the thread would never end.
+        let cradle = Cradle::new(family, orders.downgrade());
+        let own = runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = own.handle().clone();
+        let serve = move || {
+            cradle.stand_here();
+            own.block_on(nursery.serve(inbox));
+        };
         thread::Builder::new().name("spawner".to_owned()).spawn(serve)?;
-        Ok(Self { orders, busy })
+        Ok(Self { orders, busy, runtime, guests: Arc::default() })
     }
 }
 
@@ -185,7 +204,7 @@ impl Spawner {
         prelude::seal_inherited_descriptors()?;
         let family = Family::found()?;
         let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
-        let hand = |looks| Hand::new(Nursery::new(family, alone, looks));
+        let hand = |looks| Hand::new(family, alone, looks);
         let others = (1..threads).map(|_| hand(false)).collect::<io::Result<_>>()?;
         Ok(Self { family, first: hand(true)?, others })
     }
@@ -214,8 +233,8 @@ impl Spawner {
         Some(ControlGroup::new(home, label, memory, self.first.orders.clone()))
     }
 
-    /// Starts a child in a session of its own. It is on its way when this returns; the future is to
-    /// be awaited within a runtime.
+    /// Starts a child in a session of its own. It is on its way when this returns, and there already
+    /// where the caller is [hosted](Self::host); the future is to be awaited within a runtime.
     ///
     /// # Errors
     /// [`SpawnError`]. A future that is dropped leaves no child behind.
@@ -223,19 +242,53 @@ impl Spawner {
         &self,
         request: SpawnRequest,
     ) -> impl Future<Output = Result<Child, SpawnError>> + Send + use<> {
-        let all = std::iter::once(&self.first).chain(&self.others);
-        let idlest = all.min_by_key(|hand| hand.busy.load(Ordering::Relaxed));
-        let Hand { orders, busy } = idlest.unwrap_or(&self.first);
+        let started = match Cradle::start_here(&request) {
+            Some(started) => Either::Left(future::ready(started)),
+            None => Either::Right(self.order(request)),
+        };
+        async move {
+            let Started { leader, ended, pipes } = started.await?;
+            Child::new(leader, ended, pipes).map_err(SpawnError::Pipes)
+        }
+    }
+
+    /// Has one of the threads start it.
+    fn order(
+        &self,
+        request: SpawnRequest,
+    ) -> impl Future<Output = Result<Started, SpawnError>> + Send + use<> {
+        let idlest = self.hands().min_by_key(|hand| hand.busy.load(Ordering::Relaxed));
+        let Hand { orders, busy, .. } = idlest.unwrap_or(&self.first);
         busy.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
-        let start = Box::new(Start { request, answer, orders: orders.clone() });
+        let start = Box::new(Start { request, answer, _awake: orders.clone() });
         let sent = orders.send(Order::Spawn(start));
         async move {
             sent.map_err(|_| SpawnError::Gone)?;
-            let Started { leader, ended, pipes } =
-                answered.await.map_err(|_| SpawnError::Gone)??;
-            Child::new(leader, ended, pipes).map_err(SpawnError::Pipes)
+            answered.await.map_err(|_| SpawnError::Gone)?
         }
+    }
+
+    /// Runs a task of that set on the thread that has the fewest. It starts its children by itself,
+    /// where any other task has a thread woken up for each of them, and is woken up by that in turn.
+    /// All that the thread hosts stands still meanwhile.
+    pub fn host(
+        &self,
+        task: impl Future<Output = ()> + Send + 'static,
+        tasks: &mut JoinSet<()>,
+    ) -> AbortHandle {
+        let emptiest = self.hands().min_by_key(|hand| Arc::strong_count(&hand.guests));
+        let Hand { runtime, guests, .. } = emptiest.unwrap_or(&self.first);
+        let guest = guests.clone();
+        let task = async move {
+            task.await;
+            drop(guest);
+        };
+        tasks.spawn_on(task, runtime)
+    }
+
+    fn hands(&self) -> impl Iterator<Item = &Hand> {
+        std::iter::once(&self.first).chain(&self.others)
     }
 
     /// Finds out whether a child can be started, as far as the system lets us: its process is, and

@@ -271,13 +271,14 @@ fn no_secret_is_shown_or_kept() {
     let user = format!("user-{}", stack.vhost());
     stack.secret("password", CANARY);
     let uri = |password: &str| json!(format!("amqp://u:{password}@localhost/%2f"));
+    let key = |password: &str| json!(format!("amqps://localhost?certfile=/c&password={password}"));
     stack.document["users"] = json!({user.as_str(): {"password": stack.reading("password")}});
     stack.document["parameters"] = json!({"federation-upstream": {"up": {
         "uri": uri(CANARY), "expires": 1000,
     }}});
     let global = format!("g-{}", stack.vhost());
     stack.document["global_parameters"] =
-        json!({global.as_str(): {"api_token": CANARY, "uris": [uri(CANARY)]}});
+        json!({global.as_str(): {"api_token": CANARY, "uris": [uri(CANARY), key(CANARY)]}});
     let mut said = String::new();
     let mut run = |stack: &Stack, arguments: &[&str]| {
         let Said { code, out, err } = stack.run(arguments);

@@ -9,6 +9,7 @@
 //! lanes at once, `WARRENER_TEST_SEED` which, and `WARRENER_TEST_FIRST` with which pair a lane
 //! begins, to see one of them again.
 
+mod followed;
 mod sights;
 mod topologies;
 
@@ -85,6 +86,11 @@ fn lines(all: &Value) -> BTreeSet<String> {
         .collect()
 }
 
+/// What only one of two sights has.
+fn differences(found: &Value, wanted: &Value) -> Vec<String> {
+    lines(found).symmetric_difference(&lines(wanted)).cloned().collect()
+}
+
 /// Walks from one topology to the next; how many applies were killed on the way.
 #[expect(clippy::print_stdout, reason = "a long walk takes a while")]
 fn walk(seed: u64, first: u64, pairs: u64) -> u64 {
@@ -117,9 +123,8 @@ fn walk(seed: u64, first: u64, pairs: u64) -> u64 {
         let again = stack.run(&["plan", "--prune", "stack.yaml"]);
         let settled = "nothing to do: the broker is as the files say\n";
         assert_eq!(again.out, settled, "{}{}", what(), again.err);
-        let found = lines(&normal(sights(&names)));
-        let wanted = lines(&together(expected(&to, &names), &before, &names));
-        let differences: Vec<_> = found.symmetric_difference(&wanted).collect();
+        let wanted = together(expected(&to, &names), &before, &names);
+        let differences = differences(&normal(sights(&names)), &wanted);
         assert!(differences.is_empty(), "{}{differences:#?}", what());
         assert!(passwords_hold(&to["users"]), "{}", what());
         from = to;

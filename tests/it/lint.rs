@@ -174,7 +174,7 @@ fn brokers() {
 #[test]
 fn policies() {
     check(
-        "policies: { p: { pattern: \"a(?=b)\", definition: { max-length: 1 } } }",
+        "policies: { p: { pattern: \"a{x}\", definition: { max-length: 1 } } }",
         &["W0003 the pattern of policy `p`"],
     );
     check(

@@ -464,8 +464,17 @@ fn a_policy_that_would_lose_messages_is_refused() {
     0 to create, 0 to update, 0 in conflict, 1 to migrate
     » queue work
       not done: the policy `short` would set `message-ttl` on the temporary queue `warrener.migrate.work.old`, and messages could be lost (stack.yaml:15:5)
-      hint: have its pattern leave out names that begin with `warrener.migrate.`
+      hint: have its pattern leave out names that begin with `warrener.migrate.`: write `^(?!warrener\.migrate\.)` in front
     0 created, 0 updated, 1 not done
     ");
     assert_eq!((queue_names(&stack), bindings(&stack)), (vec!["work".to_owned()], before));
+
+    // As the hint says.
+    let pattern = r"^(?!warrener\.migrate\.).*";
+    let policy =
+        json!({"pattern": pattern, "apply-to": "queues", "definition": {"message-ttl": 1000}});
+    api(Method::PUT, &format!("policies/{}/short", stack.vhost()), Some(&policy));
+    let done = stack.apply();
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert_eq!(queue_type(&stack), json!("quorum"));
 }

@@ -2,6 +2,7 @@
 
 mod confinement;
 mod grouped;
+mod hosted;
 mod leftovers;
 mod pipes;
 mod rehearsal;

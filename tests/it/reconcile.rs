@@ -1,16 +1,20 @@
 //! `plan` and `apply` against a real broker with its management API.
 
 use insta::assert_snapshot;
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
 use crate::support::broker::{management_url, since};
 use crate::support::stack::Stack;
 
+/// How often the management API is asked again that has stumbled over what was deleted meanwhile.
+const AGAIN: usize = 5;
+
 /// Sends a request to the management API as the administrator.
 pub(crate) fn api(method: Method, path: &str, body: Option<&Value>) -> Value {
     let request = async {
         let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let may_stumble = method == Method::GET;
         let request = http
             .request(method, format!("{}/api/{path}", management_url()))
             .basic_auth("guest", Some("guest"));
@@ -18,7 +22,16 @@ pub(crate) fn api(method: Method, path: &str, body: Option<&Value>) -> Value {
             Some(body) => request.json(body),
             None => request.header("content-type", "application/json"),
         };
-        let response = request.send().await.expect("an answer");
+        let send = async || {
+            let request = request.try_clone().expect("a body that is no stream");
+            request.send().await.expect("an answer")
+        };
+        let mut response = send().await;
+        for _ in 0..AGAIN {
+            if may_stumble && response.status() == StatusCode::INTERNAL_SERVER_ERROR {
+                response = send().await;
+            }
+        }
         assert!(response.status().is_success(), "{path}: {}", response.status());
         serde_json::from_slice(&response.bytes().await.expect("a body")).unwrap_or_default()
     };

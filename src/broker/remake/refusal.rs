@@ -78,7 +78,7 @@ impl RemakeError {
             reason: format!(
                 "the policy `{policy}` would set `{setting}` on the temporary queue `{queue}`, and messages could be lost"
             ),
-            hint: "have its pattern leave out names that begin with `warrener.migrate.`".into(),
+            hint: r"have its pattern leave out names that begin with `warrener.migrate.`: write `^(?!warrener\.migrate\.)` in front".into(),
         }
     }
 

@@ -1,7 +1,6 @@
 //! What is seen of a queue that is made anew, and of what stands around it.
 
 use futures_util::try_join;
-use regex::Regex;
 
 use super::refusal::RemakeError;
 use crate::broker::declare::Declarer;
@@ -9,7 +8,7 @@ use crate::broker::management::{
     BindingInfo, ManagementClient, ManagementError, PolicyInfo, QueueInfo,
 };
 use crate::broker::observe::{binding_key, table};
-use crate::model::{Destination, Queue, QueueName, VhostName};
+use crate::model::{Destination, Pattern, Queue, QueueName, VhostName};
 use crate::plan::{
     BindingKey, MigrationSight, ObservedQueue, Scaffold, queue_is_as_declared, redirect,
 };
@@ -117,7 +116,8 @@ fn applied<'p>(policies: &'p [PolicyInfo], name: &QueueName) -> Option<&'p Polic
     let matches = |policy: &&PolicyInfo| {
         let kinds = [None, Some("all"), Some("queues"), Some("classic_queues")];
         kinds.contains(&policy.apply_to.as_deref())
-            && Regex::new(&policy.pattern).map_or(true, |pattern| pattern.is_match(name.as_str()))
+            && Pattern::new(&policy.pattern)
+                .map_or(true, |pattern| pattern.matches(name.as_str()) != Some(false))
     };
     policies.iter().filter(matches).max_by_key(|policy| policy.priority)
 }

@@ -253,11 +253,13 @@ fn a_policy_gives_a_dead_letter_target() {
     let spec =
         consumer(&text("p: { pattern: ^q$, definition: { dead-letter-exchange: dlx } }"), "c");
     assert!(spec.dead_letters);
+    let around = "p: { pattern: ^q(?=$), definition: { dead-letter-exchange: dlx } }";
+    assert!(consumer(&text(around), "c").dead_letters);
     // Of another kind, outranked by one without a target, or not understood: no target.
     for policy in [
         "p: { pattern: ^q$, apply_to: quorum_queues, definition: { dead-letter-exchange: dlx } }",
         "p: { pattern: ^q$, definition: { dead-letter-exchange: dlx } }, o: { pattern: q, priority: 1, definition: { max-length: 1 } }",
-        "p: { pattern: ^q(?=$), definition: { dead-letter-exchange: dlx } }",
+        r"p: { pattern: ^(q)\1?$, definition: { dead-letter-exchange: dlx } }",
     ] {
         check(&text(policy), &["E0402 a.yaml:5:26"]);
     }

@@ -64,6 +64,11 @@ fn secrets_are_blotted_out() {
     let shown = found.sources.render(&found.problems, false);
     assert!(shown.contains("amqp://u:*********@h/%2"), "{shown}");
     assert!(shown.contains("DB_PASSWORD: *******, T"), "{shown}");
+    let address = "stack: s\nparameters: { shovel: { s: { src-uri: \"amqps://h?certfile=/c&Password=pem%20word\", a: 1, a: 2 } } }\n";
+    let found = resolve(&[address]).expect_err("a key is given twice");
+    let shown = found.sources.render(&found.problems, false);
+    assert!(shown.contains("certfile=/c&Password=*********"), "{shown}");
+    let found = resolve(&[text]).expect_err("both lines are wrong");
     let shown = found.sources.render(&found.problems, true);
     assert!(!shown.contains("hunter2") && !shown.contains("ssword@"), "{shown}");
 }

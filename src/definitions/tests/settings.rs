@@ -37,7 +37,7 @@ fn settings() -> Value {
             {"component": "vhost-limits", "vhost": "reports", "name": "limits", "value": {"max-queues": 50}},
             {"component": "policy", "vhost": "/", "name": "very old", "value": {"pattern": "^a", "definition": {"ha-mode": "all", "expires": 5}}},
             {"component": "shovel", "vhost": "reports", "name": "far away", "value": [["src-uri", "amqp://"], ["dest-uri", "amqp://me:pa$$s@far/%2f"], ["src-queue", "${q}"], ["prefetch-count", 10]]},
-            {"component": "federation-upstream", "vhost": "/", "name": "up", "value": {"uri": ["amqp://a:one@b", "amqp://a:two@c", "amqp://a:t@w:o@c"], "secret": "three", "nothing": {}}},
+            {"component": "federation-upstream", "vhost": "/", "name": "up", "value": {"uri": ["amqp://a:one@b", "amqp://a:two@c", "amqp://a:t@w:o@c", "amqps://c?certfile=/c&password=four", "amqps://a:five@c?password=six"], "secret": "three", "nothing": {}}},
             {"component": "exchange-delete-in-progress", "vhost": "/", "name": "up", "value": "A"},
             {"component": "odd", "vhost": "/", "name": "null", "value": {"a": null}},
             {"component": "odd", "vhost": "/", "name": "around", "value": {"manage": 1}},
@@ -95,6 +95,8 @@ fn what_is_neither_queue_nor_exchange() {
             - "amqp://a:${UP_URI_PASSWORD}@b"
             - "amqp://a:${UP_URI_PASSWORD_2}@c"
             - "${UP_URI_PASSWORD_3}"
+            - "${UP_URI_PASSWORD_4}"
+            - "${UP_URI_PASSWORD_5}"
       odd: { around: { value: { manage: 1 }, manage: true } }
 
     global_parameters:
@@ -126,7 +128,7 @@ fn what_is_neither_queue_nor_exchange() {
     left out: odd `null`: no file can spell its value
     left out: user `old`: it is there twice, and the first one is taken
     left out: the binding of queue `q` to exchange `amq.topic` with key `` in vhost `reports`: there is no queue `q`
-    left out: permission `new`: `configure` of a permission of user `new` is no regular expression
+    left out: permission `new` in vhost `reports`: `configure` of a permission of user `new` is no regular expression
     left out: `ha-mode` of policy `very old`: mirroring ended with RabbitMQ 4.0
     added: exchange `gone` in vhost `reports`: queue `t` dead-letters to it, and it was not there
     variable: `FAR_AWAY_DEST_URI_PASSWORD`: a password of parameter `shovel/far away`
@@ -134,6 +136,8 @@ fn what_is_neither_queue_nor_exchange() {
     variable: `UP_SECRET_PASSWORD`: a password of parameter `federation-upstream/up`
     variable: `UP_URI_PASSWORD_2`: a password of parameter `federation-upstream/up`
     variable: `UP_URI_PASSWORD_3`: a password of parameter `federation-upstream/up`
+    variable: `UP_URI_PASSWORD_4`: a password of parameter `federation-upstream/up`
+    variable: `UP_URI_PASSWORD_5`: a password of parameter `federation-upstream/up`
     variable: `UP_URI_PASSWORD`: a password of parameter `federation-upstream/up`
     not needed: exchange-delete-in-progress `up`: the broker makes it by itself
     not needed: global parameter `cluster_name`: the broker makes it by itself

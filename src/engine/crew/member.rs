@@ -178,7 +178,9 @@ impl Member {
         let link = context.link.clone();
         let (grace, says_ready) = (spec.stop.grace, spec.ready.is_some());
         let task = if spec.protocol == WireProtocol::Exec {
-            tasks.spawn(ExecWorker::new(spec, slot, context, shown, reins.clone(), reporter).run())
+            let spawner = context.spawner.clone();
+            let worker = ExecWorker::new(spec, slot, context, shown, reins.clone(), reporter);
+            spawner.host(worker.run(), tasks)
         } else {
             tasks.spawn(Worker::new(spec, slot, context, shown, reins.clone(), reporter).run())
         };

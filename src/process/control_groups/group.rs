@@ -2,10 +2,11 @@
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{Mode, OFlags, mkdirat, openat};
 use rustix::io::Errno;
+use tokio::sync::mpsc::UnboundedSender;
 
 use super::ends::{end_all, open_folder};
 use super::home::Home;
@@ -36,7 +37,7 @@ struct Inner {
     /// None before it is made.
     made: Mutex<Option<Made>>,
     /// Removes it.
-    orders: mpsc::Sender<Order>,
+    orders: UnboundedSender<Order>,
 }
 
 /// A group that there is.
@@ -55,7 +56,7 @@ impl ControlGroup {
         home: &'static Home,
         label: &str,
         memory: Option<u64>,
-        orders: mpsc::Sender<Order>,
+        orders: UnboundedSender<Order>,
     ) -> Self {
         // No file that the kernel puts into a folder of a group has a `-`, so none has this name.
         let label = label.replace('/', "_");

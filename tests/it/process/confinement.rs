@@ -163,7 +163,11 @@ fn another_user_dies_with_the_supervisor_as_well() {
         lines.map_while(Result::ok).find_map(|line| line.strip_prefix("= ").map(str::to_owned));
     let pid = pid.expect("the role says the id of its child");
     // Not one of several: the guardian, which would end it as well, is stopped.
-    let guardians = crate::support::processes::guardians_of(supervisor.id());
+    let mut guardians = Vec::new();
+    crate::support::supervisor::wait_until("the guardian", super::PATIENCE, || {
+        guardians = crate::support::processes::guardians_of(supervisor.id());
+        !guardians.is_empty()
+    });
     for &guardian in &guardians {
         let guardian = nix::unistd::Pid::from_raw(guardian.cast_signed());
         nix::sys::signal::kill(guardian, nix::sys::signal::Signal::SIGSTOP).unwrap();

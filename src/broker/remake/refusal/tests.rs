@@ -26,7 +26,7 @@ fn each_says_why_and_what_to_do() {
     7 of its messages are taken and not settled
       hint: end whoever holds them
     the policy `short` would set `message-ttl` on the temporary queue `warrener.migrate.work.old`, and messages could be lost
-      hint: have its pattern leave out names that begin with `warrener.migrate.`
+      hint: have its pattern leave out names that begin with `warrener.migrate.`: write `^(?!warrener\.migrate\.)` in front
     the binding orders → work has arguments that could not be put back
       hint: remove that binding first
     the connection was lost
