@@ -10,7 +10,7 @@ help:
 	@echo 'make demo-live         the same, and it stays up until Ctrl-C'
 	@echo 'make build             the release binary: target/release/warrener'
 	@echo 'make test              every test, on a private RabbitMQ'
-	@echo 'make test-long         eight minutes of a crash loop, and what it costs the others'
+	@echo 'make test-long         a crash loop for eight minutes, 500 stops and kills for twelve'
 	@echo 'make test-matrix       the same on RabbitMQ 4.0 and 4.3 too; needs root, see tests/matrix.sh'
 	@echo 'make lint              format, clippy, documentation'
 	@echo 'make bench             benchmarks of the parts, then beside other consumers'

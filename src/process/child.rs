@@ -6,6 +6,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use nix::sys::signal::Signal as Named;
@@ -210,6 +211,8 @@ impl Leader {
 
     fn poll(&mut self) -> Option<Exit> {
         if self.exit.is_none() {
+            // Before what is left of its group is killed.
+            let since = Instant::now();
             self.exit = reap(self.pid);
             if let (Some(exit), Some(group)) = (self.exit, &self.group) {
                 // What ended well is not worth a look: that could be one process a message.
@@ -221,7 +224,7 @@ impl Leader {
             }
             // What is left of it has fallen to this process by now.
             if let (Some(_), Some(mark)) = (self.exit, self.mark)
-                && Family::has_adopted()
+                && Family::may_have_left(mark, since)
             {
                 // Who was killed could not wait for its own.
                 let to_blame = self
@@ -229,7 +232,11 @@ impl Leader {
                     .take()
                     .filter(|_| !matches!(self.exit, Some(Exit::KILLED | Exit::OutOfMemory(_))));
                 // Without the thread, the guardian looks for them.
-                let _ = self.orders.send(Order::Clear(mark, self.pid, to_blame));
+                let _ = self.orders.send(Order::Clear(
+                    mark,
+                    since,
+                    to_blame.map(|consumer| (self.pid, consumer)),
+                ));
             }
         }
         self.exit

@@ -28,6 +28,9 @@ const COUNT_BITS: u32 = 24;
 /// Bits of a supervisor's number. All together stay clear of what means "unlimited".
 const FAMILY_BITS: u32 = 38;
 
+/// How long it is known that somebody of a mark was reaped by another thread than that of his child.
+const KEPT: Duration = Duration::from_secs(10);
+
 /// How often it is told of one consumer that it leaves processes behind.
 const TELL_PAUSE: Duration = Duration::from_mins(1);
 
@@ -77,6 +80,9 @@ pub(super) struct Family {
     adopted: Option<File>,
     /// Held while children are looked at and reaped, so that no number is taken for another.
     looking: Mutex<()>,
+    /// By their marks, those that had not ended by themselves and were reaped on the way, and when:
+    /// whoever knows that their child has ended may not have looked for them yet.
+    forced: Mutex<BTreeMap<Mark, Instant>>,
     /// When it was last told of a consumer that it leaves processes behind.
     told: Mutex<BTreeMap<Arc<str>, Instant>>,
 }
@@ -119,6 +125,7 @@ impl Family {
             home,
             _guarded: guarded,
             looking: Mutex::new(()),
+            forced: Mutex::default(),
             told: Mutex::default(),
         }))
     }
@@ -137,7 +144,8 @@ impl Family {
         self.marks.then_some(Mark(self.number << COUNT_BITS | count))
     }
 
-    /// Kills what this process has adopted and what has one of these marks, and reaps what is dead.
+    /// Kills what this process has adopted and what has one of these marks, whose children have ended
+    /// not before these moments, and reaps what is dead.
     /// `strangers` says whether to reap as well what has no mark of ours: only for a process that
     /// starts no others. What had not ended by itself is put down by its mark in `killed`.
     ///
@@ -146,7 +154,7 @@ impl Family {
     /// the look itself: then the list has gaps.
     pub(super) fn look(
         &self,
-        ended: &BTreeSet<Mark>,
+        ended: &BTreeMap<Mark, Instant>,
         strangers: bool,
         killed: &mut BTreeSet<Mark>,
     ) -> Look {
@@ -157,7 +165,7 @@ impl Family {
                 look = Look::Others;
             }
             let mark = Mark::of(pid);
-            let left = mark.filter(|mark| ended.contains(mark));
+            let left = mark.filter(|mark| ended.contains_key(mark));
             if left.is_some() {
                 look = Look::Some;
                 let _ = kill_process(pid, Signal::KILL);
@@ -165,13 +173,43 @@ impl Family {
             if strangers || mark.is_some_and(|mark| mark.family() == self.number) {
                 let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
                 let end = waitid(WaitId::Pid(pid), options).ok().flatten();
-                let by_force = Signal::KILL.as_raw();
-                if end.is_none_or(|end| end.terminating_signal() == Some(by_force)) {
+                let by_force = Some(Signal::KILL.as_raw());
+                if left.is_some() && end.is_none_or(|end| end.terminating_signal() == by_force) {
                     killed.extend(left);
+                } else if let (None, Some(mark), Some(end)) = (left, mark, end)
+                    && end.terminating_signal() == by_force
+                {
+                    self.reaped_by_force(mark);
                 }
             }
         }
+        killed.extend(
+            ended
+                .iter()
+                .filter(|(mark, since)| self.had_forced(**mark, **since))
+                .map(|(mark, _)| *mark),
+        );
         look
+    }
+
+    fn reaped_by_force(&self, mark: Mark) {
+        let now = Instant::now();
+        let mut forced = self.forced.lock().unwrap_or_else(PoisonError::into_inner);
+        forced.retain(|_, at| now - *at < KEPT);
+        forced.insert(mark, now);
+    }
+
+    /// Whether somebody of that mark who had not ended by himself was reaped since then, by a thread
+    /// that did not know of the end of his child.
+    fn had_forced(&self, mark: Mark, since: Instant) -> bool {
+        let forced = self.forced.lock().unwrap_or_else(PoisonError::into_inner);
+        forced.get(&mark).is_some_and(|at| *at >= since)
+    }
+
+    /// Whether a child with that mark that ended not before then may have left somebody behind: hardly
+    /// ever, and far cheaper to ask than to [look](Self::look).
+    pub(super) fn may_have_left(mark: Mark, since: Instant) -> bool {
+        Self::has_adopted() || FAMILY.get().is_some_and(|family| family.had_forced(mark, since))
     }
 
     /// Whether it is time to tell that a consumer leaves processes behind: it may with every message.
@@ -185,9 +223,8 @@ impl Family {
         due
     }
 
-    /// Whether there is anybody whom [`look`](Self::look) would see: hardly ever, and far cheaper
-    /// to ask.
-    pub(super) fn has_adopted() -> bool {
+    /// Whether there is anybody whom [`look`](Self::look) would see.
+    fn has_adopted() -> bool {
         let list = FAMILY.get().and_then(|family| family.adopted.as_ref());
         // Where nobody can tell, there may be somebody.
         list.is_none_or(|list| !matches!(list.read_at(&mut [0; 8], 0), Ok(0)))

@@ -42,8 +42,9 @@ pub(super) enum Order {
     Rehearse(Box<SpawnRequest>, oneshot::Sender<Result<(), SpawnError>>),
     /// Wait for this one, which was killed.
     Reap(Pid, Option<Mark>),
-    /// A child has ended: end what it has left behind.
-    Clear(Mark, Pid, Option<Arc<str>>),
+    /// A child has ended, and not before then: end what it has left behind. What it was, and of which
+    /// consumer, where somebody is to be told.
+    Clear(Mark, Instant, Option<(Pid, Arc<str>)>),
     /// Remove the control group of that name from the home: its worker is gone.
     Remove(CString),
 }
@@ -59,6 +60,8 @@ pub(super) struct Start {
 
 /// A child that has ended, and may have left others behind.
 struct Ended {
+    /// It had not ended before.
+    since: Instant,
     /// How long they are looked for.
     until: Instant,
     /// What it was, and of which consumer, where somebody is to be told if it has.
@@ -143,9 +146,7 @@ impl Nursery {
                 self.dropped.push((pid, mark));
                 self.pause = REAP_PAUSE.0;
             }
-            Order::Clear(mark, pid, consumer) => {
-                self.expect_end(mark, consumer.map(|consumer| (pid, consumer)));
-            }
+            Order::Clear(mark, since, whose) => self.expect_end(mark, since, whose),
             Order::Remove(name) => {
                 self.left.push((name, Instant::now() + CLEAR_PATIENCE));
                 self.pause = REAP_PAUSE.0;
@@ -153,8 +154,8 @@ impl Nursery {
         }
     }
 
-    fn expect_end(&mut self, mark: Mark, whose: Option<(Pid, Arc<str>)>) {
-        self.ended.insert(mark, Ended { until: Instant::now() + CLEAR_PATIENCE, whose });
+    fn expect_end(&mut self, mark: Mark, since: Instant, whose: Option<(Pid, Arc<str>)>) {
+        self.ended.insert(mark, Ended { since, until: Instant::now() + CLEAR_PATIENCE, whose });
         self.pause = REAP_PAUSE.0;
     }
 
@@ -185,14 +186,15 @@ impl Nursery {
             !ended
         });
         for mark in gone {
-            self.expect_end(mark, None);
+            self.expect_end(mark, Instant::now(), None);
         }
         // Not after each start: whoever starts one process a message would pay for it.
         if self.ended.is_empty() && (!self.looks || self.looked.elapsed() < LOOK_PAUSE) {
             return;
         }
         self.looked = Instant::now();
-        let marks: BTreeSet<Mark> = self.ended.keys().copied().collect();
+        let marks: BTreeMap<Mark, Instant> =
+            self.ended.iter().map(|(mark, ended)| (*mark, ended.since)).collect();
         let mut killed = BTreeSet::new();
         let look = family.look(&marks, self.alone, &mut killed);
         for mark in killed {

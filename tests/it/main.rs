@@ -57,6 +57,7 @@ mod saved_plans;
 mod secrets;
 mod service;
 mod several;
+mod stops;
 mod streams;
 mod strict;
 mod supervise;

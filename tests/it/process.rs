@@ -399,6 +399,7 @@ async fn in_a_process_of_its_own() {
         }
         Ok("victim") => leftovers::victim(&print).await,
         Ok("cycles") => leftovers::cycles(&print).await,
+        Ok("tells") => leftovers::tells(&print).await,
         Ok("grouped") => grouped::grouped(&print).await,
         Ok("adopts") => leftovers::adopts(&print).await,
         Ok("nobody") => confinement::nobody(&print).await,

@@ -148,3 +148,17 @@ async fn the_management_api_is_reached_with_the_same_files() {
     let output = tokio::task::block_in_place(|| plan(""));
     assert_eq!(output.status.code(), Some(1), "an unknown authority was trusted");
 }
+
+/// As in a small container. What needs no certificate is not kept from the broker by that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_without_certificates_asks_a_broker_without_tls() {
+    let case = Case::prepare().await;
+    case.write(QUEUES);
+    case.supervisor.write("none.pem", "");
+    let mut command = case.supervisor.command(&["plan", "stack.yaml"]);
+    command.env("SSL_CERT_FILE", case.supervisor.path("none.pem"));
+    command.env("SSL_CERT_DIR", case.supervisor.path("nowhere"));
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+}

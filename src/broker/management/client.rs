@@ -62,8 +62,14 @@ impl ManagementClient {
     ) -> Result<Option<Self>, ManagementError> {
         let Management::At { url, user, password, tls, .. } = management else { return Ok(None) };
         let base = url.trim_end_matches('/').to_owned();
-        let http = tls::for_http(tls, reqwest::Client::builder())
-            .map_err(|reason| ManagementError::Unreachable { url: base.clone(), reason })?;
+        let secure = base.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"));
+        let http = if secure {
+            tls::for_http(tls, reqwest::Client::builder())
+                .map_err(|reason| ManagementError::Unreachable { url: base.clone(), reason })?
+        } else {
+            // A machine without certificates, as a small container is, needs none for that.
+            reqwest::Client::builder().tls_certs_only([])
+        };
         let http = http
             .connect_timeout(timeouts.connect)
             .timeout(timeouts.whole)

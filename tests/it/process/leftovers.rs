@@ -19,6 +19,9 @@ use crate::support::processes::processes_with;
 /// How soon everything is gone after a supervisor was killed.
 const GONE: Duration = Duration::from_secs(2);
 
+/// Consumers of a role that leave others behind.
+const LEAVERS: usize = 400;
+
 /// A number that stands in the arguments of everything that a role's children start.
 fn mark() -> String {
     format!("31{}{:04}", std::process::id(), fastrand::u32(..10_000))
@@ -35,6 +38,14 @@ fn sleepers(mark: &str) -> usize {
     processes_with(&argument).len()
 }
 
+/// The children of this process, dead ones that it has not reaped among them.
+fn own_children() -> usize {
+    let us = std::process::id().to_string();
+    let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    let pids = processes.filter_map(|entry| entry.file_name().into_string().ok());
+    pids.filter(|pid| state(pid).is_some_and(|(_, parent)| parent == us)).count()
+}
+
 pub(super) async fn victim(print: &impl Fn(&str)) {
     let mark = std::env::var("PROCESS_MARK").unwrap();
     let mut child = spawn(leaves_behind(&mark)).await;
@@ -45,13 +56,7 @@ pub(super) async fn victim(print: &impl Fn(&str)) {
 }
 
 pub(super) async fn cycles(print: &impl Fn(&str)) {
-    let us = std::process::id().to_string();
     let descriptors = || fs::read_dir("/proc/self/fd").unwrap().count();
-    let children = || {
-        let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
-        let pids = processes.filter_map(|entry| entry.file_name().into_string().ok());
-        pids.filter(|pid| state(pid).is_some_and(|(_, parent)| parent == us)).count()
-    };
     let count = std::env::var("WARRENER_TEST_CYCLES").map_or(1000, |text| text.parse().unwrap());
     let mark = mark();
     let spawner = Spawner::start(false).unwrap();
@@ -81,11 +86,28 @@ pub(super) async fn cycles(print: &impl Fn(&str)) {
     }
     let took = began.elapsed();
     until("all gone", || sleepers(&mark) == 0).await;
-    until("all reaped", || children() == 0).await;
+    until("all reaped", || own_children() == 0).await;
     print(&format!("survivors {}", sleepers(&mark)));
-    print(&format!("children {}", children()));
+    print(&format!("children {}", own_children()));
     print(&format!("descriptors {:+}", descriptors().cast_signed() - before.cast_signed()));
     print(&format!("{:.1} ms a cycle", took.as_secs_f64() * 1e3 / f64::from(count)));
+}
+
+/// Of each consumer once that it leaves somebody behind, whichever thread comes upon him.
+pub(super) async fn tells(print: &impl Fn(&str)) {
+    tracing_subscriber::fmt().with_writer(std::io::stdout).with_ansi(false).init();
+    let spawner = Spawner::start(false).unwrap();
+    for round in 0..LEAVERS / 4 {
+        let all = (0..4).map(|number| {
+            let consumer = Some(format!("leaver-{round}-{number}").into());
+            let request = SpawnRequest { consumer, ..shell("sleep 300 & sleep 301 & exit 0") };
+            let spawning = spawner.spawn(request);
+            async { soon("exit", spawning.await.unwrap().exited()).await }
+        });
+        futures_util::future::join_all(all).await;
+    }
+    until("all reaped", || own_children() == 0).await;
+    print("done");
 }
 
 /// Reaps what fell to it and is nobody's, as process 1 of a container has to.
@@ -109,6 +131,14 @@ pub(super) async fn adopts(print: &impl Fn(&str)) {
     .await;
     print(&format!("adopted {adopted}"));
     let _ = parent.wait();
+}
+
+#[test]
+fn everyone_is_told_of_who_leaves_others_behind() {
+    let output = role("tells", "").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("= done"), "{text}");
+    assert_eq!(text.matches("its process left others behind").count(), LEAVERS, "{text}");
 }
 
 #[test]
