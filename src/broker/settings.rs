@@ -19,6 +19,9 @@ pub(super) fn hint(kind: SettingKind, error: &ManagementError) -> Option<String>
             ManagementError::Refused { reason, .. } if reason.contains("component") => {
                 Some("enable the plugin that brings this component on every node".into())
             }
+            ManagementError::Refused { reason, .. } if reason.contains("user_not_found") => Some(
+                "there is no such user: declare it under `users`, or have it created first".into(),
+            ),
             ManagementError::Other { status: 412, .. } => {
                 Some("the broker protects it from deletion: lift that first, if it shall go".into())
             }

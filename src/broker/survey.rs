@@ -11,6 +11,7 @@ use super::ledger::LedgerStore;
 use super::management::{ManagementClient, Timeouts};
 use super::observe::{ObserveError, Sight, look, observe};
 use super::scope::Scope;
+use super::unfinished;
 use super::wires::Wires;
 use crate::model::{BrokerSpec, Desired, Management, OnConflict, QueueName, UserName, VhostName};
 use crate::plan::{Action, Consent, Observed, Plan, Target, Usage, plan};
@@ -56,6 +57,7 @@ pub async fn survey(desired: &Desired, consent: Consent) -> Result<Survey, Obser
     {
         // What the files no longer speak of is still there to be deleted.
         observed = observe(&all, client).await.map_err(ObserveError::Management)?;
+        unfinished::forget(&mut observed, &desired.topology, &desired.broker.vhost);
     }
     observed.home = Some(desired.broker.vhost.clone());
     observed.ourselves = ourselves(&desired.broker);

@@ -329,6 +329,18 @@ fn no_secret_is_shown_or_kept() {
 }
 
 #[test]
+fn a_permission_of_nobody_says_what_is_missing() {
+    let stack = Stack::new(json!({
+        "permissions": {"ghost": {"read": ".*"}},
+        "topic_permissions": {"ghost": {"amq.topic": {"write": "a"}}},
+    }));
+    let Said { code, out, .. } = stack.apply();
+    assert_eq!(code, Some(1), "{out}");
+    let hint = "hint: there is no such user: declare it under `users`, or have it created first";
+    assert_eq!(out.matches(hint).count(), 2, "{out}");
+}
+
+#[test]
 fn the_address_of_a_broker_names_a_user_that_may_be_managed() {
     // The user of a stack may be declared by the stack itself, as it is.
     let mut stack = Stack::new(json!({}));

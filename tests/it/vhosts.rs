@@ -260,6 +260,38 @@ fn a_vhost_that_is_down_is_started() {
     assert_eq!(stack.run(&["apply", "--prune", "--force", "stack.yaml"]).code, Some(0));
 }
 
+/// Deletes some of the exchanges that brokers put into a vhost when they create it.
+fn cut_off(vhost: &str) {
+    let code = format!(
+        "[rabbit_exchange:delete(rabbit_misc:r(<<\"{vhost}\">>, exchange, Name), false, \
+         <<\"test\">>) || Name <- [<<\"amq.topic\">>, <<\"amq.match\">>]]."
+    );
+    let said = rabbitmqctl(shared(), &["eval", &code]);
+    assert!(said.status.success(), "{said:?}");
+}
+
+/// Where the stack owns something of a kind that its files have no more, all is looked at in another
+/// way.
+#[test]
+fn a_vhost_whose_creation_was_cut_off_is_created_again_by_a_stack_that_drops_something() {
+    let (mut stack, other) = two_vhosts();
+    let vhosts = stack.document["vhosts"].take();
+    stack.document["vhosts"] = json!({});
+    let global = format!("g {}", stack.vhost());
+    stack.document["global_parameters"] = json!({global: 1});
+    assert_eq!(stack.apply().code, Some(0));
+    stack.document["global_parameters"] = json!({});
+    stack.document["vhosts"] = vhosts;
+    api(Method::PUT, &format!("vhosts/{other}"), Some(&json!({})));
+    cut_off(&other);
+    assert!(stack.plan().out.starts_with("+ vhost VHOST-b "), "{:?}", stack.plan());
+    assert_eq!(stack.run(&["apply", "--prune", "stack.yaml"]).code, Some(0));
+    settles(&stack);
+    assert_eq!(get(&format!("exchanges/{other}/amq.match"))["type"], "headers");
+    stack.document["vhosts"] = json!({});
+    assert_eq!(stack.run(&["apply", "--prune", "--force", "stack.yaml"]).code, Some(0));
+}
+
 /// As a broker leaves it that was cut off while creating it. A vhost that holds something is not
 /// touched.
 #[test]
@@ -267,22 +299,14 @@ fn a_vhost_whose_creation_was_cut_off_is_created_again() {
     let (mut stack, other) = two_vhosts();
     stack.document["vhosts"][other.as_str()]["queues"]["there"]["bind"] =
         json!([{"exchange": "amq.topic", "key": "#"}]);
-    let cut_off = || {
-        let code = format!(
-            "[rabbit_exchange:delete(rabbit_misc:r(<<\"{other}\">>, exchange, Name), false, \
-             <<\"test\">>) || Name <- [<<\"amq.topic\">>, <<\"amq.match\">>]]."
-        );
-        let said = rabbitmqctl(shared(), &["eval", &code]);
-        assert!(said.status.success(), "{said:?}");
-    };
     api(Method::PUT, &format!("vhosts/{other}"), Some(&json!({})));
-    cut_off();
+    cut_off(&other);
     assert!(stack.plan().out.starts_with("+ vhost VHOST-b "), "{:?}", stack.plan());
     settles(&stack);
     assert_eq!(get(&format!("exchanges/{other}/amq.match"))["type"], "headers");
     assert_eq!(limits(&other), json!({"max-connections": 20, "max-queues": 50}));
 
-    cut_off();
+    cut_off(&other);
     let applied = stack.apply();
     assert_eq!(applied.code, Some(1), "{applied:?}");
     assert!(applied.out.contains("unless its creation was cut off"), "{applied:?}");

@@ -437,7 +437,9 @@ fn joined(path: &[String]) -> Result<String, ManagementError> {
 
 /// What a path leads to, for a message.
 fn words(path: &[String]) -> String {
-    format!("`{}`", path.join("/"))
+    // A vhost may have a slash in its name, and the first one is nothing else.
+    let segments: Vec<_> = path.iter().map(|segment| segment.replace('/', "%2F")).collect();
+    format!("`{}`", segments.join("/"))
 }
 
 /// The end of a path that leads to a vhost or to all of them, and that in words.
