@@ -77,14 +77,21 @@ async fn everyone_goes_with_the_worker() {
     let said = case.supervisor.run(&["status"]).out;
     assert!(said.contains(&format!("groups    {}", homes[0].display())), "{said}");
 
+    let after = |before: u32| {
+        let mut next = None;
+        wait_until("another", PATIENCE, || {
+            next = mark.escaped().into_iter().find(|pid| *pid != before);
+            next.is_some() && !alive(before)
+        });
+        next.expect("another")
+    };
     // At the end of the child.
     kill_now(case.supervisor.children()[0]);
-    wait_until("another", PATIENCE, || mark.escaped().len() == 1 && !alive(first));
-    let second = mark.escaped()[0];
+    let second = after(first);
     assert!(inside(second), "{}", group_of(second));
     // At a restart, where another worker comes first.
     assert_eq!(case.supervisor.run(&["restart", "worker"]).code, Some(0));
-    wait_until("the next", PATIENCE, || mark.escaped().len() == 1 && !alive(second));
+    after(second);
     wait_until("one group", PATIENCE, || folders(&homes[0]).len() == 1);
     // At the stop.
     case.stop(PATIENCE);
