@@ -28,6 +28,9 @@ const WRONG_EVERYWHERE: &[&str] = &[
 /// How look-around and atomic groups begin, the longer ones first.
 const BEYOND_PLAIN: [&str; 5] = ["(?<=", "(?<!", "(?=", "(?!", "(?>"];
 
+/// Where a word begins and ends, to PCRE; to others, classes of two characters.
+const WORD_ENDS: [&str; 2] = ["[[:<:]]", "[[:>:]]"];
+
 /// Why a pattern cannot be matched here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PatternFault {
@@ -52,6 +55,9 @@ impl Pattern {
     /// # Errors
     /// Why it cannot be matched here.
     pub fn new(pattern: &str) -> Result<Self, PatternFault> {
+        if WORD_ENDS.iter().any(|end| pattern.contains(end)) {
+            return Err(PatternFault::Opaque);
+        }
         let error = match Regex::new(pattern) {
             Ok(plain) => return Ok(Self::Plain(plain)),
             // The crate's own rendering repeats the pattern over several lines; its last line says

@@ -138,7 +138,7 @@ fn patterns_that_are_wrong_and_patterns_that_are_only_strange() {
     for pattern in ["(a", "a)", "[a", "*a", "a\\"] {
         assert!(matches!(check(pattern), Err(PatternFault::Invalid(_))), "{pattern}");
     }
-    for pattern in ["a{x}", r"(a)\1", r"(?!a)\h", "(?!a)[[:<:]]b"] {
+    for pattern in ["a{x}", r"(a)\1", r"(?!a)\h", "(?!a)[[:<:]]b", "a[[:>:]]"] {
         assert_eq!(check(pattern), Err(PatternFault::Opaque), "{pattern}");
     }
 }
