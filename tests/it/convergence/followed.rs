@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::sights::{normal, passwords_hold, sights};
-use super::topologies::{Names, expected, random};
+use super::topologies::{Names, SECTIONS, expected, random};
 use super::{add_strangers, differences, number, set, together};
 use crate::reconcile::api;
 use crate::support::stack::Stack;
@@ -37,17 +37,6 @@ const DRIFTED: &str = "the broker had drifted";
 
 /// What stays as it is, so that a single loss is never much of what the stack owns.
 const BALLAST: usize = 40;
-
-/// The sections of a vhost that change.
-const SECTIONS: [&str; 7] = [
-    "exchanges",
-    "queues",
-    "policies",
-    "operator_policies",
-    "permissions",
-    "topic_permissions",
-    "parameters",
-];
 
 /// Takes one entry of `to` in place of what `from` has of it.
 fn take_one(from: &mut Value, to: &Value, rng: &mut fastrand::Rng) {

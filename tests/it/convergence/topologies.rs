@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-/// Every section that a random topology may have something in.
-const SECTIONS: [&str; 10] = [
+/// The sections of a vhost that a random topology may have something in.
+pub(super) const SECTIONS: [&str; 7] = [
     "exchanges",
     "queues",
     "policies",
@@ -11,10 +11,10 @@ const SECTIONS: [&str; 10] = [
     "permissions",
     "topic_permissions",
     "parameters",
-    "users",
-    "vhosts",
-    "global_parameters",
 ];
+
+/// The other ones.
+const OF_THE_CLUSTER: [&str; 3] = ["users", "vhosts", "global_parameters"];
 
 /// Names of what belongs to the whole cluster, which other tests share.
 pub(super) struct Names {
@@ -45,7 +45,11 @@ impl Names {
 
 /// A topology without anything.
 pub(super) fn nothing() -> Value {
-    SECTIONS.iter().map(|section| ((*section).to_owned(), json!({}))).collect()
+    SECTIONS
+        .iter()
+        .chain(&OF_THE_CLUSTER)
+        .map(|section| ((*section).to_owned(), json!({})))
+        .collect()
 }
 
 /// What is in one vhost, out of few names, so that two have many in common.
