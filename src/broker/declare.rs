@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join, try_join_all};
 use lapin::options::{
     ExchangeBindOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
 };
@@ -112,29 +112,32 @@ impl Declarer {
 
     /// Declares a queue. One that is there and equivalent stays as it is.
     pub async fn queue(&self, queue: &Queue) -> Result<(), DeclareError> {
+        self.queue_and(queue, []).await
+    }
+
+    /// Declares a queue and binds it, all in one go: nothing waits for the answer to what came
+    /// before it. An error leaves open how far the broker came.
+    pub(super) async fn queue_and(
+        &self,
+        queue: &Queue,
+        bindings: impl IntoIterator<Item = &Binding>,
+    ) -> Result<(), DeclareError> {
         let name = short(queue.name.as_str())?;
         let (options, arguments) = (queue_options(queue), field_table(&queue.declare_arguments())?);
-        self.call(async |channel| channel.queue_declare(name, options, arguments).await.map(drop))
-            .await
+        let bindings = bindings.into_iter().map(Bind::of).collect::<Result<Vec<_>, _>>()?;
+        self.call(async |channel| {
+            // In the order in which they are polled first, they are sent.
+            let declared = channel.queue_declare(name, options, arguments);
+            let bound = try_join_all(bindings.into_iter().map(|bind| bind.on(channel)));
+            try_join(declared, bound).await.map(drop)
+        })
+        .await
     }
 
     /// Binds. A binding that is there already stays the one it is.
     pub async fn binding(&self, binding: &Binding) -> Result<(), DeclareError> {
-        let source = short(binding.source.as_str())?;
-        let destination = short(binding.destination.name())?;
-        let key = short(binding.routing_key.as_str())?;
-        let arguments = field_table(&binding.arguments)?;
-        self.call(async |channel| match binding.destination {
-            Destination::Queue(_) => {
-                let options = QueueBindOptions::default();
-                channel.queue_bind(destination, source, key, options, arguments).await
-            }
-            Destination::Exchange(_) => {
-                let options = ExchangeBindOptions::default();
-                channel.exchange_bind(destination, source, key, options, arguments).await
-            }
-        })
-        .await
+        let bind = Bind::of(binding)?;
+        self.call(async |channel| bind.on(channel).await).await
     }
 
     /// Whether there is an exchange of that name. Changes nothing.
@@ -207,6 +210,38 @@ impl Declarer {
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Channel>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A binding as lapin takes it.
+struct Bind {
+    to_queue: bool,
+    destination: ShortString,
+    source: ShortString,
+    key: ShortString,
+    arguments: FieldTable,
+}
+
+impl Bind {
+    fn of(binding: &Binding) -> Result<Self, DeclareError> {
+        Ok(Self {
+            to_queue: matches!(binding.destination, Destination::Queue(_)),
+            destination: short(binding.destination.name())?,
+            source: short(binding.source.as_str())?,
+            key: short(binding.routing_key.as_str())?,
+            arguments: field_table(&binding.arguments)?,
+        })
+    }
+
+    async fn on(self, channel: &Channel) -> lapin::Result<()> {
+        let Self { to_queue, destination, source, key, arguments } = self;
+        if to_queue {
+            let options = QueueBindOptions::default();
+            channel.queue_bind(destination, source, key, options, arguments).await
+        } else {
+            let options = ExchangeBindOptions::default();
+            channel.exchange_bind(destination, source, key, options, arguments).await
+        }
     }
 }
 

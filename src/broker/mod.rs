@@ -23,6 +23,7 @@ mod renew;
 mod retire;
 mod scope;
 mod settings;
+mod step;
 mod survey;
 mod tls;
 mod unfinished;

@@ -202,3 +202,13 @@ pub struct Change {
     /// The whole resource as the files want it; `None` where they say nothing about what it is.
     pub after: Option<Value>,
 }
+
+impl Change {
+    /// The queue that this creates.
+    pub fn creates_queue(&self) -> Option<&Queue> {
+        match &self.target {
+            Target::Queue(queue) if self.action == Action::Create => Some(queue),
+            _ => None,
+        }
+    }
+}

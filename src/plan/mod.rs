@@ -16,6 +16,7 @@ mod deletion;
 mod diff;
 mod drift;
 mod effects;
+mod errands;
 mod fleet;
 mod hold_vhosts;
 mod interrupted;
@@ -41,6 +42,8 @@ mod bindings_tests;
 #[cfg(test)]
 mod convergence_tests;
 #[cfg(test)]
+mod errands_tests;
+#[cfg(test)]
 mod memory_tests;
 #[cfg(test)]
 mod ownership_tests;
@@ -64,6 +67,7 @@ pub use compare::{exchange_is_as_declared, queue_is_as_declared};
 pub use diff::diff;
 pub use drift::Drift;
 pub use effects::expected_policies;
+pub use errands::{Errand, errands};
 pub use fleet::{FleetChange, fleet_changes};
 pub use ledger::{Ledger, LedgerFault, LedgerRecord, Owner, Ownership, ResourceId};
 pub use migration::{

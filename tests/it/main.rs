@@ -36,6 +36,7 @@ mod output;
 mod ownership;
 mod pace;
 mod parameters;
+mod partial;
 mod plugins;
 mod poison;
 mod pools;
