@@ -3,13 +3,14 @@
 //! A task tries to take the lock of the stack and holds it. While somebody else has it, the task
 //! looks whether it has become free, and takes it then.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::broker::amqp::{ConnectError, Dialling};
+use crate::broker::amqp::{ConnectError, Dialling, Pass};
 use crate::broker::management::{ManagementClient, Timeouts};
 use crate::broker::{Lock, LockError, LockSight, holder, look_at_lock};
 use crate::model::{BrokerSpec, Desired, StackName};
@@ -97,7 +98,7 @@ async fn keep(mut desired: Desired, dialling: Dialling, standing: watch::Sender<
         ManagementClient::new(&desired.broker.management, Timeouts::default()).ok().flatten();
     let mut stood_by = false;
     loop {
-        let pass = dialling.enter().await;
+        let pass = enter(&dialling, &standing).await;
         // The gate says which is next.
         desired.broker.endpoints = vec![endpoints[pass.endpoint].clone()];
         let taken = Lock::take(&desired, &me).await;
@@ -153,6 +154,26 @@ async fn keep(mut desired: Desired, dialling: Dialling, standing: watch::Sender<
         };
         tokio::time::sleep(pause).await;
     }
+}
+
+/// Waits for leave to connect. Others may have it before, again and again; what they find is enough
+/// to know how it stands.
+async fn enter(dialling: &Dialling, standing: &watch::Sender<Standing>) -> Pass {
+    let mut pass = pin!(dialling.enter());
+    tokio::select! {
+        biased;
+        pass = &mut pass => return pass,
+        error = dialling.away() => {
+            standing.send_if_modified(|standing| {
+                let news = matches!(standing, Standing::Undecided);
+                if news {
+                    *standing = Standing::Unreachable(error);
+                }
+                news
+            });
+        }
+    }
+    pass.await
 }
 
 /// Stands by, and says so once.

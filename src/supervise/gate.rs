@@ -110,6 +110,11 @@ impl Gate {
         self.shut(endpoint, true, now + pause);
     }
 
+    /// Whether all endpoints have failed since the last success.
+    pub fn is_away(&self) -> bool {
+        self.failures >= self.endpoints
+    }
+
     /// An attempt was given up before anything came of it.
     pub fn abandoned(&mut self) {
         self.trying = false;

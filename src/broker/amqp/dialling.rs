@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::connect::{ConnectError, ConnectErrorKind};
 use crate::supervise::{Gate, Leave, Miss};
@@ -28,6 +28,8 @@ struct Shared {
     gate: Mutex<Gate>,
     /// Whoever waits may ask again.
     turned: Notify,
+    /// Why the last attempt has failed, where nobody answers at any endpoint.
+    away: watch::Sender<Option<ConnectError>>,
 }
 
 /// The leave to pass one door. Dropped without an outcome, it was not used.
@@ -68,6 +70,17 @@ impl Dialling {
         Pass { broker, vhost, endpoint }
     }
 
+    /// Waits until no endpoint of the broker lets anybody in, and gives the last reason. Whoever
+    /// waits to enter may wait for long then, behind others. Cancel-safe.
+    pub async fn away(&self) -> ConnectError {
+        let mut away = self.broker.0.away.subscribe();
+        match away.wait_for(Option::is_some).await.map(|error| error.clone()) {
+            Ok(Some(error)) => error,
+            // The sender lives as long as this does.
+            _ => std::future::pending().await,
+        }
+    }
+
     /// A connection was lost that had held for so long; `elsewhere` where its endpoint is to blame.
     pub fn lost(&self, endpoint: usize, held: Duration, elsewhere: bool) {
         let (now, chance) = (Instant::now(), fastrand::f64());
@@ -78,7 +91,8 @@ impl Dialling {
 
 impl Door {
     fn new(endpoints: usize) -> Self {
-        Self(Arc::new(Shared { gate: Mutex::new(Gate::new(endpoints)), turned: Notify::new() }))
+        let (gate, away) = (Mutex::new(Gate::new(endpoints)), watch::Sender::new(None));
+        Self(Arc::new(Shared { gate, turned: Notify::new(), away }))
     }
 
     fn gate(&self) -> MutexGuard<'_, Gate> {
@@ -114,12 +128,16 @@ impl Ticket {
     fn passed(mut self) {
         self.used = true;
         self.door.change(|gate| gate.connected(self.number));
+        self.door.0.away.send_replace(None);
     }
 
-    fn turned_away(mut self, miss: Miss) {
+    fn turned_away(mut self, miss: Miss, error: &ConnectError) {
         self.used = true;
         let (now, chance) = (Instant::now(), fastrand::f64());
         self.door.change(|gate| gate.failed(self.number, miss, now, chance));
+        if self.door.gate().is_away() {
+            self.door.0.away.send_replace(Some(error.clone()));
+        }
     }
 }
 
@@ -135,24 +153,27 @@ impl Pass {
     /// It was tried, and this has come of it.
     pub fn tell(self, outcome: Result<(), &ConnectError>) {
         let Self { broker, vhost, .. } = self;
-        match outcome.map_err(|error| error.kind) {
-            Ok(()) => {
-                broker.passed();
-                vhost.passed();
-            }
+        let Err(error) = outcome else {
+            broker.passed();
+            return vhost.passed();
+        };
+        match error.kind {
             // The broker has answered, and as another vhost may be had of it, so may the next.
-            Err(ConnectErrorKind::Vhost) => {
+            ConnectErrorKind::Vhost => {
                 broker.passed();
-                vhost.turned_away(Miss::Refused);
+                vhost.turned_away(Miss::Refused, error);
             }
-            Err(ConnectErrorKind::VhostDown) => {
+            ConnectErrorKind::VhostDown => {
                 broker.passed();
-                vhost.turned_away(Miss::Unreachable);
+                vhost.turned_away(Miss::Unreachable, error);
             }
-            Err(ConnectErrorKind::Unreachable) => broker.turned_away(Miss::Unreachable),
-            Err(ConnectErrorKind::Credentials | ConnectErrorKind::Tls) => {
-                broker.turned_away(Miss::Refused);
+            ConnectErrorKind::Unreachable => broker.turned_away(Miss::Unreachable, error),
+            ConnectErrorKind::Credentials | ConnectErrorKind::Tls => {
+                broker.turned_away(Miss::Refused, error);
             }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
